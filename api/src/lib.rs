@@ -1,0 +1,1 @@
+//! HTTP in, events out, tokens back as server-sent events.

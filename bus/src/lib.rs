@@ -1,0 +1,1 @@
+//! Moves and keeps envelopes: the event log, live tokens, objects and queries.

@@ -1,0 +1,15 @@
+//! The engine: model files, tokenizer, chat templates, the CPU runner, sampling and the loop that ties them to the
+//! batching scheduler; and the worker that ties the engine to the bus.
+//!
+//! It must not know HTTP or SQL. Start reading at [`engine`], then [`runner`] (the seam to a device) and [`worker`].
+
+pub mod chat_template;
+pub mod cpu_runner;
+pub mod detokenizer;
+pub mod engine;
+pub mod model_file;
+pub mod runner;
+pub mod sampler;
+pub mod stop_strings;
+pub mod tokenizer;
+pub mod worker;

@@ -1,0 +1,69 @@
+//! The seam between the engine and a device that computes logits.
+
+use thiserror::Error;
+
+/// Which rows of a sequence's chunk need logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogitRows {
+    /// None: an inner chunk of a prefill.
+    None,
+    /// The last row only: the next token is sampled from it.
+    Last,
+    /// Every row: prompt log-probabilities or the verification of drafts.
+    All,
+}
+
+/// The part of one sequence that a step computes.
+#[derive(Debug, Clone, Copy)]
+pub struct SequenceChunk<'a> {
+    /// The tokens to compute, at positions `first_position..first_position + tokens.len()`; never empty.
+    pub tokens: &'a [u32],
+    /// Position of the first token; the keys and values of all earlier positions are in the cache.
+    pub first_position: usize,
+    /// KV block of each run of `block_size` positions, long enough for the last token of the chunk.
+    pub block_table: &'a [u32],
+    /// Which rows need logits.
+    pub logit_rows: LogitRows,
+}
+
+/// What a runner can hold; constant over its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunnerShape {
+    /// Length of one row of logits.
+    pub vocab_size: usize,
+    /// Longest sequence, prompt and answer together.
+    pub max_model_len_tokens: usize,
+    /// Positions per KV block.
+    pub block_size_tokens: usize,
+    /// KV blocks of the cache; ids are `0..num_blocks`.
+    pub num_blocks: usize,
+    /// Most tokens one step may carry.
+    pub max_num_batched_tokens: usize,
+}
+
+/// Why a forward pass failed as a whole.
+#[derive(Debug, Error)]
+pub enum RunnerError {
+    /// The batch breaks the contract of [`ModelRunner::forward`].
+    #[error("invalid batch: {0}")]
+    InvalidBatch(String),
+    /// The device failed.
+    #[error("device failure: {0}")]
+    Device(String),
+}
+
+/// Computes one step for a batch of sequences.
+///
+/// A row's logits are a pure function of its sequence's tokens: bit-identical whatever else is in the batch, however
+/// the sequence was cut into chunks, and whichever blocks hold its cache.
+pub trait ModelRunner: Send {
+    /// The runner's limits.
+    fn shape(&self) -> RunnerShape;
+
+    /// Writes keys and values of every chunk into the cache and replaces `logits` by the rows asked for,
+    /// `[num_logit_rows, vocab_size]` row-major f32, in the order of the chunks and of their rows.
+    fn forward(&mut self, chunks: &[SequenceChunk<'_>], logits: &mut Vec<f32>) -> Result<(), RunnerError>;
+
+    /// A short name of the path that computes, for the engine's fingerprint: `cpu-avx512-vnni`.
+    fn kernel_path(&self) -> &'static str;
+}

@@ -1,0 +1,1 @@
+//! Numbers only: the CPU kernels and the naive reference that specifies them.

@@ -1,0 +1,1 @@
+//! From inferences to deployments.

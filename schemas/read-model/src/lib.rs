@@ -1,0 +1,1 @@
+//! Folds facts into SQL rows and answers queries over them.

@@ -1,0 +1,1 @@
+//! The shared words of Jetmill: ids, events, the inference lifecycle and sampling parameters.
