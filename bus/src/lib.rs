@@ -1,1 +1,15 @@
-//! Moves and keeps envelopes: the event log, live tokens, objects and queries.
+//! Moving and keeping envelopes: the event log, live messages, durable consumers, objects and queries between processes.
+//!
+//! Only this crate knows NATS. It must not know what a fact means: it moves bytes on subjects. Start reading at
+//! [`EventLog`] (the contract), then [`subjects`] and [`topology`] (which streams and consumers exist).
+
+mod error;
+mod event_log;
+pub mod subjects;
+pub mod topology;
+
+pub use error::BusError;
+pub use event_log::{
+    Append, AppendOutcome, Consumer, ConsumerHandle, Delivery, DeliveryHandle, EventLog, Expect, LiveMessage, LiveMessages, QueryMessage,
+    QueryMessages, ReadFrom, Record, Records, StreamName,
+};

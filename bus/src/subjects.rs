@@ -1,0 +1,70 @@
+//! The subjects: one literal subject per inference and fact.
+
+use schemas::{DeploymentId, FactKind, InferenceId, IngressId, PoolName, TenantId, WorkerId};
+use schemas::v1::WorkClass;
+
+/// `inference.<fact>.<tenant>.<id>` for the facts that happen once.
+pub fn fact(kind: FactKind, tenant: &TenantId, id: InferenceId) -> String {
+    format!("inference.{}.{tenant}.{id}", kind.as_str())
+}
+
+/// `inference.<fact>.<tenant>.<id>.<attempt>` for started and attempt_failed, once per attempt.
+pub fn attempt_fact(kind: FactKind, tenant: &TenantId, id: InferenceId, attempt: u32) -> String {
+    format!("inference.{}.{tenant}.{id}.{attempt}", kind.as_str())
+}
+
+/// `inference.assigned.<pool>.<class>.<id>.<attempt>`.
+pub fn assigned(pool: &PoolName, class: WorkClass, id: InferenceId, attempt: u32) -> String {
+    format!("inference.assigned.{pool}.{}.{id}.{attempt}", class_word(class))
+}
+
+/// Every fact of this kind.
+pub fn all_of(kind: FactKind) -> String {
+    format!("inference.{}.>", kind.as_str())
+}
+
+/// Every assignment to a pool in a class.
+pub fn assigned_to(pool: &PoolName, class: WorkClass) -> String {
+    format!("inference.assigned.{pool}.{}.>", class_word(class))
+}
+
+/// Every fact of one inference, by wildcards: slow on a large log, for people and audits only.
+pub fn life_of(id: InferenceId) -> Vec<String> {
+    vec![
+        format!("inference.*.*.{id}"),
+        format!("inference.*.*.{id}.*"),
+        format!("inference.assigned.*.*.{id}.*"),
+    ]
+}
+
+/// `tokens.<ingress>.<worker>`.
+pub fn tokens(ingress: &IngressId, worker: &WorkerId) -> String {
+    format!("tokens.{ingress}.{worker}")
+}
+
+/// Every token frame for an api node.
+pub fn tokens_for(ingress: &IngressId) -> String {
+    format!("tokens.{ingress}.*")
+}
+
+/// `control.deployment.<id>`.
+pub fn control_deployment(id: &DeploymentId) -> String {
+    format!("control.deployment.{id}")
+}
+
+/// Everything about deployments.
+pub fn all_deployments() -> String {
+    "control.deployment.*".to_owned()
+}
+
+/// `query.<pool>.<question>`: tokenize, detokenize.
+pub fn query(pool: &PoolName, question: &str) -> String {
+    format!("query.{pool}.{question}")
+}
+
+const fn class_word(class: WorkClass) -> &'static str {
+    match class {
+        WorkClass::Batch => "batch",
+        WorkClass::Interactive | WorkClass::Unspecified => "interactive",
+    }
+}

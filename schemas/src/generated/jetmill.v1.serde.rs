@@ -1,0 +1,5407 @@
+impl serde::Serialize for Admitted {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.verdicts.is_empty() {
+            len += 1;
+        }
+        if self.policy_version != 0 {
+            len += 1;
+        }
+        if self.redacted_prompt.is_some() {
+            len += 1;
+        }
+        if self.summary.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Admitted", len)?;
+        if !self.verdicts.is_empty() {
+            struct_ser.serialize_field("verdicts", &self.verdicts)?;
+        }
+        if self.policy_version != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("policy_version", ToString::to_string(&self.policy_version).as_str())?;
+        }
+        if let Some(v) = self.redacted_prompt.as_ref() {
+            struct_ser.serialize_field("redacted_prompt", v)?;
+        }
+        if let Some(v) = self.summary.as_ref() {
+            struct_ser.serialize_field("summary", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Admitted {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "verdicts",
+            "policy_version",
+            "policyVersion",
+            "redacted_prompt",
+            "redactedPrompt",
+            "summary",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Verdicts,
+            PolicyVersion,
+            RedactedPrompt,
+            Summary,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "verdicts" => Ok(GeneratedField::Verdicts),
+                            "policyVersion" | "policy_version" => Ok(GeneratedField::PolicyVersion),
+                            "redactedPrompt" | "redacted_prompt" => Ok(GeneratedField::RedactedPrompt),
+                            "summary" => Ok(GeneratedField::Summary),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Admitted;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Admitted")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Admitted, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut verdicts__ = None;
+                let mut policy_version__ = None;
+                let mut redacted_prompt__ = None;
+                let mut summary__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Verdicts => {
+                            if verdicts__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("verdicts"));
+                            }
+                            verdicts__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::PolicyVersion => {
+                            if policy_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("policyVersion"));
+                            }
+                            policy_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RedactedPrompt => {
+                            if redacted_prompt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("redactedPrompt"));
+                            }
+                            redacted_prompt__ = map_.next_value()?;
+                        }
+                        GeneratedField::Summary => {
+                            if summary__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("summary"));
+                            }
+                            summary__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(Admitted {
+                    verdicts: verdicts__.unwrap_or_default(),
+                    policy_version: policy_version__.unwrap_or_default(),
+                    redacted_prompt: redacted_prompt__,
+                    summary: summary__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Admitted", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Assigned {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.attempt != 0 {
+            len += 1;
+        }
+        if !self.deployment.is_empty() {
+            len += 1;
+        }
+        if !self.pool.is_empty() {
+            len += 1;
+        }
+        if self.summary.is_some() {
+            len += 1;
+        }
+        if !self.reasons.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Assigned", len)?;
+        if self.attempt != 0 {
+            struct_ser.serialize_field("attempt", &self.attempt)?;
+        }
+        if !self.deployment.is_empty() {
+            struct_ser.serialize_field("deployment", &self.deployment)?;
+        }
+        if !self.pool.is_empty() {
+            struct_ser.serialize_field("pool", &self.pool)?;
+        }
+        if let Some(v) = self.summary.as_ref() {
+            struct_ser.serialize_field("summary", v)?;
+        }
+        if !self.reasons.is_empty() {
+            struct_ser.serialize_field("reasons", &self.reasons)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Assigned {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "attempt",
+            "deployment",
+            "pool",
+            "summary",
+            "reasons",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Attempt,
+            Deployment,
+            Pool,
+            Summary,
+            Reasons,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "attempt" => Ok(GeneratedField::Attempt),
+                            "deployment" => Ok(GeneratedField::Deployment),
+                            "pool" => Ok(GeneratedField::Pool),
+                            "summary" => Ok(GeneratedField::Summary),
+                            "reasons" => Ok(GeneratedField::Reasons),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Assigned;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Assigned")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Assigned, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut attempt__ = None;
+                let mut deployment__ = None;
+                let mut pool__ = None;
+                let mut summary__ = None;
+                let mut reasons__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Attempt => {
+                            if attempt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attempt"));
+                            }
+                            attempt__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Deployment => {
+                            if deployment__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deployment"));
+                            }
+                            deployment__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Pool => {
+                            if pool__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("pool"));
+                            }
+                            pool__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Summary => {
+                            if summary__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("summary"));
+                            }
+                            summary__ = map_.next_value()?;
+                        }
+                        GeneratedField::Reasons => {
+                            if reasons__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reasons"));
+                            }
+                            reasons__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Assigned {
+                    attempt: attempt__.unwrap_or_default(),
+                    deployment: deployment__.unwrap_or_default(),
+                    pool: pool__.unwrap_or_default(),
+                    summary: summary__,
+                    reasons: reasons__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Assigned", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for AttemptFailed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.attempt != 0 {
+            len += 1;
+        }
+        if !self.worker.is_empty() {
+            len += 1;
+        }
+        if self.failure.is_some() {
+            len += 1;
+        }
+        if self.summary.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AttemptFailed", len)?;
+        if self.attempt != 0 {
+            struct_ser.serialize_field("attempt", &self.attempt)?;
+        }
+        if !self.worker.is_empty() {
+            struct_ser.serialize_field("worker", &self.worker)?;
+        }
+        if let Some(v) = self.failure.as_ref() {
+            struct_ser.serialize_field("failure", v)?;
+        }
+        if let Some(v) = self.summary.as_ref() {
+            struct_ser.serialize_field("summary", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AttemptFailed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "attempt",
+            "worker",
+            "failure",
+            "summary",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Attempt,
+            Worker,
+            Failure,
+            Summary,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "attempt" => Ok(GeneratedField::Attempt),
+                            "worker" => Ok(GeneratedField::Worker),
+                            "failure" => Ok(GeneratedField::Failure),
+                            "summary" => Ok(GeneratedField::Summary),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AttemptFailed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AttemptFailed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AttemptFailed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut attempt__ = None;
+                let mut worker__ = None;
+                let mut failure__ = None;
+                let mut summary__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Attempt => {
+                            if attempt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attempt"));
+                            }
+                            attempt__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Worker => {
+                            if worker__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("worker"));
+                            }
+                            worker__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Failure => {
+                            if failure__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("failure"));
+                            }
+                            failure__ = map_.next_value()?;
+                        }
+                        GeneratedField::Summary => {
+                            if summary__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("summary"));
+                            }
+                            summary__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(AttemptFailed {
+                    attempt: attempt__.unwrap_or_default(),
+                    worker: worker__.unwrap_or_default(),
+                    failure: failure__,
+                    summary: summary__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AttemptFailed", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for CancelRequested {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.reason.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.CancelRequested", len)?;
+        if !self.reason.is_empty() {
+            struct_ser.serialize_field("reason", &self.reason)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for CancelRequested {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "reason",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Reason,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "reason" => Ok(GeneratedField::Reason),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = CancelRequested;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.CancelRequested")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<CancelRequested, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut reason__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(CancelRequested {
+                    reason: reason__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.CancelRequested", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ChatPrompt {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.messages_json.is_empty() {
+            len += 1;
+        }
+        if !self.tools_json.is_empty() {
+            len += 1;
+        }
+        if !self.template_kwargs_json.is_empty() {
+            len += 1;
+        }
+        if self.add_generation_prompt {
+            len += 1;
+        }
+        if self.continue_final_message {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ChatPrompt", len)?;
+        if !self.messages_json.is_empty() {
+            struct_ser.serialize_field("messages_json", &self.messages_json)?;
+        }
+        if !self.tools_json.is_empty() {
+            struct_ser.serialize_field("tools_json", &self.tools_json)?;
+        }
+        if !self.template_kwargs_json.is_empty() {
+            struct_ser.serialize_field("template_kwargs_json", &self.template_kwargs_json)?;
+        }
+        if self.add_generation_prompt {
+            struct_ser.serialize_field("add_generation_prompt", &self.add_generation_prompt)?;
+        }
+        if self.continue_final_message {
+            struct_ser.serialize_field("continue_final_message", &self.continue_final_message)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ChatPrompt {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "messages_json",
+            "messagesJson",
+            "tools_json",
+            "toolsJson",
+            "template_kwargs_json",
+            "templateKwargsJson",
+            "add_generation_prompt",
+            "addGenerationPrompt",
+            "continue_final_message",
+            "continueFinalMessage",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            MessagesJson,
+            ToolsJson,
+            TemplateKwargsJson,
+            AddGenerationPrompt,
+            ContinueFinalMessage,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "messagesJson" | "messages_json" => Ok(GeneratedField::MessagesJson),
+                            "toolsJson" | "tools_json" => Ok(GeneratedField::ToolsJson),
+                            "templateKwargsJson" | "template_kwargs_json" => Ok(GeneratedField::TemplateKwargsJson),
+                            "addGenerationPrompt" | "add_generation_prompt" => Ok(GeneratedField::AddGenerationPrompt),
+                            "continueFinalMessage" | "continue_final_message" => Ok(GeneratedField::ContinueFinalMessage),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ChatPrompt;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ChatPrompt")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ChatPrompt, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut messages_json__ = None;
+                let mut tools_json__ = None;
+                let mut template_kwargs_json__ = None;
+                let mut add_generation_prompt__ = None;
+                let mut continue_final_message__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::MessagesJson => {
+                            if messages_json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("messagesJson"));
+                            }
+                            messages_json__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ToolsJson => {
+                            if tools_json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("toolsJson"));
+                            }
+                            tools_json__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::TemplateKwargsJson => {
+                            if template_kwargs_json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("templateKwargsJson"));
+                            }
+                            template_kwargs_json__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::AddGenerationPrompt => {
+                            if add_generation_prompt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("addGenerationPrompt"));
+                            }
+                            add_generation_prompt__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ContinueFinalMessage => {
+                            if continue_final_message__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("continueFinalMessage"));
+                            }
+                            continue_final_message__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ChatPrompt {
+                    messages_json: messages_json__.unwrap_or_default(),
+                    tools_json: tools_json__.unwrap_or_default(),
+                    template_kwargs_json: template_kwargs_json__.unwrap_or_default(),
+                    add_generation_prompt: add_generation_prompt__.unwrap_or_default(),
+                    continue_final_message: continue_final_message__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ChatPrompt", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for CheckVerdict {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.check.is_empty() {
+            len += 1;
+        }
+        if self.allowed {
+            len += 1;
+        }
+        if !self.reason.is_empty() {
+            len += 1;
+        }
+        if self.took_nanos != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.CheckVerdict", len)?;
+        if !self.check.is_empty() {
+            struct_ser.serialize_field("check", &self.check)?;
+        }
+        if self.allowed {
+            struct_ser.serialize_field("allowed", &self.allowed)?;
+        }
+        if !self.reason.is_empty() {
+            struct_ser.serialize_field("reason", &self.reason)?;
+        }
+        if self.took_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("took_nanos", ToString::to_string(&self.took_nanos).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for CheckVerdict {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "check",
+            "allowed",
+            "reason",
+            "took_nanos",
+            "tookNanos",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Check,
+            Allowed,
+            Reason,
+            TookNanos,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "check" => Ok(GeneratedField::Check),
+                            "allowed" => Ok(GeneratedField::Allowed),
+                            "reason" => Ok(GeneratedField::Reason),
+                            "tookNanos" | "took_nanos" => Ok(GeneratedField::TookNanos),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = CheckVerdict;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.CheckVerdict")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<CheckVerdict, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut check__ = None;
+                let mut allowed__ = None;
+                let mut reason__ = None;
+                let mut took_nanos__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Check => {
+                            if check__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("check"));
+                            }
+                            check__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Allowed => {
+                            if allowed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("allowed"));
+                            }
+                            allowed__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::TookNanos => {
+                            if took_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tookNanos"));
+                            }
+                            took_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(CheckVerdict {
+                    check: check__.unwrap_or_default(),
+                    allowed: allowed__.unwrap_or_default(),
+                    reason: reason__.unwrap_or_default(),
+                    took_nanos: took_nanos__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.CheckVerdict", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Choice {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.index != 0 {
+            len += 1;
+        }
+        if !self.text.is_empty() {
+            len += 1;
+        }
+        if !self.token_ids.is_empty() {
+            len += 1;
+        }
+        if self.finish_reason != 0 {
+            len += 1;
+        }
+        if !self.stop_reason.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Choice", len)?;
+        if self.index != 0 {
+            struct_ser.serialize_field("index", &self.index)?;
+        }
+        if !self.text.is_empty() {
+            struct_ser.serialize_field("text", &self.text)?;
+        }
+        if !self.token_ids.is_empty() {
+            struct_ser.serialize_field("token_ids", &self.token_ids)?;
+        }
+        if self.finish_reason != 0 {
+            let v = FinishReason::try_from(self.finish_reason)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.finish_reason)))?;
+            struct_ser.serialize_field("finish_reason", &v)?;
+        }
+        if !self.stop_reason.is_empty() {
+            struct_ser.serialize_field("stop_reason", &self.stop_reason)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Choice {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "index",
+            "text",
+            "token_ids",
+            "tokenIds",
+            "finish_reason",
+            "finishReason",
+            "stop_reason",
+            "stopReason",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Index,
+            Text,
+            TokenIds,
+            FinishReason,
+            StopReason,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "index" => Ok(GeneratedField::Index),
+                            "text" => Ok(GeneratedField::Text),
+                            "tokenIds" | "token_ids" => Ok(GeneratedField::TokenIds),
+                            "finishReason" | "finish_reason" => Ok(GeneratedField::FinishReason),
+                            "stopReason" | "stop_reason" => Ok(GeneratedField::StopReason),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Choice;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Choice")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Choice, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut index__ = None;
+                let mut text__ = None;
+                let mut token_ids__ = None;
+                let mut finish_reason__ = None;
+                let mut stop_reason__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Index => {
+                            if index__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("index"));
+                            }
+                            index__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Text => {
+                            if text__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("text"));
+                            }
+                            text__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::TokenIds => {
+                            if token_ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tokenIds"));
+                            }
+                            token_ids__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::NumberDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                        GeneratedField::FinishReason => {
+                            if finish_reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("finishReason"));
+                            }
+                            finish_reason__ = Some(map_.next_value::<FinishReason>()? as i32);
+                        }
+                        GeneratedField::StopReason => {
+                            if stop_reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stopReason"));
+                            }
+                            stop_reason__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Choice {
+                    index: index__.unwrap_or_default(),
+                    text: text__.unwrap_or_default(),
+                    token_ids: token_ids__.unwrap_or_default(),
+                    finish_reason: finish_reason__.unwrap_or_default(),
+                    stop_reason: stop_reason__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Choice", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ControlEnvelope {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.schema_version != 0 {
+            len += 1;
+        }
+        if !self.event_id.is_empty() {
+            len += 1;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.recorded_by.is_empty() {
+            len += 1;
+        }
+        if self.fact.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ControlEnvelope", len)?;
+        if self.schema_version != 0 {
+            struct_ser.serialize_field("schema_version", &self.schema_version)?;
+        }
+        if !self.event_id.is_empty() {
+            struct_ser.serialize_field("event_id", &self.event_id)?;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("recorded_at_unix_nanos", ToString::to_string(&self.recorded_at_unix_nanos).as_str())?;
+        }
+        if !self.recorded_by.is_empty() {
+            struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if let Some(v) = self.fact.as_ref() {
+            match v {
+                control_envelope::Fact::DeploymentAnnounced(v) => {
+                    struct_ser.serialize_field("deployment_announced", v)?;
+                }
+                control_envelope::Fact::DeploymentWithdrawn(v) => {
+                    struct_ser.serialize_field("deployment_withdrawn", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ControlEnvelope {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "schema_version",
+            "schemaVersion",
+            "event_id",
+            "eventId",
+            "recorded_at_unix_nanos",
+            "recordedAtUnixNanos",
+            "recorded_by",
+            "recordedBy",
+            "deployment_announced",
+            "deploymentAnnounced",
+            "deployment_withdrawn",
+            "deploymentWithdrawn",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            SchemaVersion,
+            EventId,
+            RecordedAtUnixNanos,
+            RecordedBy,
+            DeploymentAnnounced,
+            DeploymentWithdrawn,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "schemaVersion" | "schema_version" => Ok(GeneratedField::SchemaVersion),
+                            "eventId" | "event_id" => Ok(GeneratedField::EventId),
+                            "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
+                            "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "deploymentAnnounced" | "deployment_announced" => Ok(GeneratedField::DeploymentAnnounced),
+                            "deploymentWithdrawn" | "deployment_withdrawn" => Ok(GeneratedField::DeploymentWithdrawn),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ControlEnvelope;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ControlEnvelope")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ControlEnvelope, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut schema_version__ = None;
+                let mut event_id__ = None;
+                let mut recorded_at_unix_nanos__ = None;
+                let mut recorded_by__ = None;
+                let mut fact__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::SchemaVersion => {
+                            if schema_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("schemaVersion"));
+                            }
+                            schema_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EventId => {
+                            if event_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("eventId"));
+                            }
+                            event_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RecordedAtUnixNanos => {
+                            if recorded_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedAtUnixNanos"));
+                            }
+                            recorded_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RecordedBy => {
+                            if recorded_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedBy"));
+                            }
+                            recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::DeploymentAnnounced => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deploymentAnnounced"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(control_envelope::Fact::DeploymentAnnounced)
+;
+                        }
+                        GeneratedField::DeploymentWithdrawn => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deploymentWithdrawn"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(control_envelope::Fact::DeploymentWithdrawn)
+;
+                        }
+                    }
+                }
+                Ok(ControlEnvelope {
+                    schema_version: schema_version__.unwrap_or_default(),
+                    event_id: event_id__.unwrap_or_default(),
+                    recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
+                    recorded_by: recorded_by__.unwrap_or_default(),
+                    fact: fact__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ControlEnvelope", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for DeploymentAnnounced {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.deployment.is_empty() {
+            len += 1;
+        }
+        if !self.pool.is_empty() {
+            len += 1;
+        }
+        if !self.model.is_empty() {
+            len += 1;
+        }
+        if !self.aliases.is_empty() {
+            len += 1;
+        }
+        if self.max_model_len_tokens != 0 {
+            len += 1;
+        }
+        if self.num_slots != 0 {
+            len += 1;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            len += 1;
+        }
+        if !self.model_digest.is_empty() {
+            len += 1;
+        }
+        if self.vocab_size != 0 {
+            len += 1;
+        }
+        if self.has_chat_template {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.DeploymentAnnounced", len)?;
+        if !self.deployment.is_empty() {
+            struct_ser.serialize_field("deployment", &self.deployment)?;
+        }
+        if !self.pool.is_empty() {
+            struct_ser.serialize_field("pool", &self.pool)?;
+        }
+        if !self.model.is_empty() {
+            struct_ser.serialize_field("model", &self.model)?;
+        }
+        if !self.aliases.is_empty() {
+            struct_ser.serialize_field("aliases", &self.aliases)?;
+        }
+        if self.max_model_len_tokens != 0 {
+            struct_ser.serialize_field("max_model_len_tokens", &self.max_model_len_tokens)?;
+        }
+        if self.num_slots != 0 {
+            struct_ser.serialize_field("num_slots", &self.num_slots)?;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            struct_ser.serialize_field("engine_fingerprint", &self.engine_fingerprint)?;
+        }
+        if !self.model_digest.is_empty() {
+            struct_ser.serialize_field("model_digest", &self.model_digest)?;
+        }
+        if self.vocab_size != 0 {
+            struct_ser.serialize_field("vocab_size", &self.vocab_size)?;
+        }
+        if self.has_chat_template {
+            struct_ser.serialize_field("has_chat_template", &self.has_chat_template)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for DeploymentAnnounced {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "deployment",
+            "pool",
+            "model",
+            "aliases",
+            "max_model_len_tokens",
+            "maxModelLenTokens",
+            "num_slots",
+            "numSlots",
+            "engine_fingerprint",
+            "engineFingerprint",
+            "model_digest",
+            "modelDigest",
+            "vocab_size",
+            "vocabSize",
+            "has_chat_template",
+            "hasChatTemplate",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Deployment,
+            Pool,
+            Model,
+            Aliases,
+            MaxModelLenTokens,
+            NumSlots,
+            EngineFingerprint,
+            ModelDigest,
+            VocabSize,
+            HasChatTemplate,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "deployment" => Ok(GeneratedField::Deployment),
+                            "pool" => Ok(GeneratedField::Pool),
+                            "model" => Ok(GeneratedField::Model),
+                            "aliases" => Ok(GeneratedField::Aliases),
+                            "maxModelLenTokens" | "max_model_len_tokens" => Ok(GeneratedField::MaxModelLenTokens),
+                            "numSlots" | "num_slots" => Ok(GeneratedField::NumSlots),
+                            "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
+                            "modelDigest" | "model_digest" => Ok(GeneratedField::ModelDigest),
+                            "vocabSize" | "vocab_size" => Ok(GeneratedField::VocabSize),
+                            "hasChatTemplate" | "has_chat_template" => Ok(GeneratedField::HasChatTemplate),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = DeploymentAnnounced;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.DeploymentAnnounced")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<DeploymentAnnounced, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut deployment__ = None;
+                let mut pool__ = None;
+                let mut model__ = None;
+                let mut aliases__ = None;
+                let mut max_model_len_tokens__ = None;
+                let mut num_slots__ = None;
+                let mut engine_fingerprint__ = None;
+                let mut model_digest__ = None;
+                let mut vocab_size__ = None;
+                let mut has_chat_template__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Deployment => {
+                            if deployment__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deployment"));
+                            }
+                            deployment__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Pool => {
+                            if pool__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("pool"));
+                            }
+                            pool__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Model => {
+                            if model__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("model"));
+                            }
+                            model__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Aliases => {
+                            if aliases__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("aliases"));
+                            }
+                            aliases__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::MaxModelLenTokens => {
+                            if max_model_len_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("maxModelLenTokens"));
+                            }
+                            max_model_len_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumSlots => {
+                            if num_slots__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numSlots"));
+                            }
+                            num_slots__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EngineFingerprint => {
+                            if engine_fingerprint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("engineFingerprint"));
+                            }
+                            engine_fingerprint__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ModelDigest => {
+                            if model_digest__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("modelDigest"));
+                            }
+                            model_digest__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::VocabSize => {
+                            if vocab_size__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("vocabSize"));
+                            }
+                            vocab_size__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::HasChatTemplate => {
+                            if has_chat_template__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("hasChatTemplate"));
+                            }
+                            has_chat_template__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(DeploymentAnnounced {
+                    deployment: deployment__.unwrap_or_default(),
+                    pool: pool__.unwrap_or_default(),
+                    model: model__.unwrap_or_default(),
+                    aliases: aliases__.unwrap_or_default(),
+                    max_model_len_tokens: max_model_len_tokens__.unwrap_or_default(),
+                    num_slots: num_slots__.unwrap_or_default(),
+                    engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
+                    model_digest: model_digest__.unwrap_or_default(),
+                    vocab_size: vocab_size__.unwrap_or_default(),
+                    has_chat_template: has_chat_template__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.DeploymentAnnounced", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for DeploymentWithdrawn {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.deployment.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.DeploymentWithdrawn", len)?;
+        if !self.deployment.is_empty() {
+            struct_ser.serialize_field("deployment", &self.deployment)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for DeploymentWithdrawn {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "deployment",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Deployment,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "deployment" => Ok(GeneratedField::Deployment),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = DeploymentWithdrawn;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.DeploymentWithdrawn")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<DeploymentWithdrawn, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut deployment__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Deployment => {
+                            if deployment__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deployment"));
+                            }
+                            deployment__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(DeploymentWithdrawn {
+                    deployment: deployment__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.DeploymentWithdrawn", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for End {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.outcome != 0 {
+            len += 1;
+        }
+        if self.usage.is_some() {
+            len += 1;
+        }
+        if self.failure.is_some() {
+            len += 1;
+        }
+        if self.timings.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.End", len)?;
+        if self.outcome != 0 {
+            let v = Outcome::try_from(self.outcome)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.outcome)))?;
+            struct_ser.serialize_field("outcome", &v)?;
+        }
+        if let Some(v) = self.usage.as_ref() {
+            struct_ser.serialize_field("usage", v)?;
+        }
+        if let Some(v) = self.failure.as_ref() {
+            struct_ser.serialize_field("failure", v)?;
+        }
+        if let Some(v) = self.timings.as_ref() {
+            struct_ser.serialize_field("timings", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for End {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "outcome",
+            "usage",
+            "failure",
+            "timings",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Outcome,
+            Usage,
+            Failure,
+            Timings,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "outcome" => Ok(GeneratedField::Outcome),
+                            "usage" => Ok(GeneratedField::Usage),
+                            "failure" => Ok(GeneratedField::Failure),
+                            "timings" => Ok(GeneratedField::Timings),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = End;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.End")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<End, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut outcome__ = None;
+                let mut usage__ = None;
+                let mut failure__ = None;
+                let mut timings__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Outcome => {
+                            if outcome__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outcome"));
+                            }
+                            outcome__ = Some(map_.next_value::<Outcome>()? as i32);
+                        }
+                        GeneratedField::Usage => {
+                            if usage__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("usage"));
+                            }
+                            usage__ = map_.next_value()?;
+                        }
+                        GeneratedField::Failure => {
+                            if failure__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("failure"));
+                            }
+                            failure__ = map_.next_value()?;
+                        }
+                        GeneratedField::Timings => {
+                            if timings__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("timings"));
+                            }
+                            timings__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(End {
+                    outcome: outcome__.unwrap_or_default(),
+                    usage: usage__,
+                    failure: failure__,
+                    timings: timings__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.End", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Ended {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.outcome != 0 {
+            len += 1;
+        }
+        if self.attempt != 0 {
+            len += 1;
+        }
+        if !self.worker.is_empty() {
+            len += 1;
+        }
+        if !self.choices.is_empty() {
+            len += 1;
+        }
+        if self.usage.is_some() {
+            len += 1;
+        }
+        if self.timings.is_some() {
+            len += 1;
+        }
+        if self.failure.is_some() {
+            len += 1;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Ended", len)?;
+        if self.outcome != 0 {
+            let v = Outcome::try_from(self.outcome)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.outcome)))?;
+            struct_ser.serialize_field("outcome", &v)?;
+        }
+        if self.attempt != 0 {
+            struct_ser.serialize_field("attempt", &self.attempt)?;
+        }
+        if !self.worker.is_empty() {
+            struct_ser.serialize_field("worker", &self.worker)?;
+        }
+        if !self.choices.is_empty() {
+            struct_ser.serialize_field("choices", &self.choices)?;
+        }
+        if let Some(v) = self.usage.as_ref() {
+            struct_ser.serialize_field("usage", v)?;
+        }
+        if let Some(v) = self.timings.as_ref() {
+            struct_ser.serialize_field("timings", v)?;
+        }
+        if let Some(v) = self.failure.as_ref() {
+            struct_ser.serialize_field("failure", v)?;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            struct_ser.serialize_field("engine_fingerprint", &self.engine_fingerprint)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Ended {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "outcome",
+            "attempt",
+            "worker",
+            "choices",
+            "usage",
+            "timings",
+            "failure",
+            "engine_fingerprint",
+            "engineFingerprint",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Outcome,
+            Attempt,
+            Worker,
+            Choices,
+            Usage,
+            Timings,
+            Failure,
+            EngineFingerprint,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "outcome" => Ok(GeneratedField::Outcome),
+                            "attempt" => Ok(GeneratedField::Attempt),
+                            "worker" => Ok(GeneratedField::Worker),
+                            "choices" => Ok(GeneratedField::Choices),
+                            "usage" => Ok(GeneratedField::Usage),
+                            "timings" => Ok(GeneratedField::Timings),
+                            "failure" => Ok(GeneratedField::Failure),
+                            "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Ended;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Ended")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Ended, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut outcome__ = None;
+                let mut attempt__ = None;
+                let mut worker__ = None;
+                let mut choices__ = None;
+                let mut usage__ = None;
+                let mut timings__ = None;
+                let mut failure__ = None;
+                let mut engine_fingerprint__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Outcome => {
+                            if outcome__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outcome"));
+                            }
+                            outcome__ = Some(map_.next_value::<Outcome>()? as i32);
+                        }
+                        GeneratedField::Attempt => {
+                            if attempt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attempt"));
+                            }
+                            attempt__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Worker => {
+                            if worker__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("worker"));
+                            }
+                            worker__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Choices => {
+                            if choices__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("choices"));
+                            }
+                            choices__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Usage => {
+                            if usage__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("usage"));
+                            }
+                            usage__ = map_.next_value()?;
+                        }
+                        GeneratedField::Timings => {
+                            if timings__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("timings"));
+                            }
+                            timings__ = map_.next_value()?;
+                        }
+                        GeneratedField::Failure => {
+                            if failure__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("failure"));
+                            }
+                            failure__ = map_.next_value()?;
+                        }
+                        GeneratedField::EngineFingerprint => {
+                            if engine_fingerprint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("engineFingerprint"));
+                            }
+                            engine_fingerprint__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Ended {
+                    outcome: outcome__.unwrap_or_default(),
+                    attempt: attempt__.unwrap_or_default(),
+                    worker: worker__.unwrap_or_default(),
+                    choices: choices__.unwrap_or_default(),
+                    usage: usage__,
+                    timings: timings__,
+                    failure: failure__,
+                    engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Ended", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Envelope {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.schema_version != 0 {
+            len += 1;
+        }
+        if !self.event_id.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.tenant.is_empty() {
+            len += 1;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.recorded_by.is_empty() {
+            len += 1;
+        }
+        if self.fact.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Envelope", len)?;
+        if self.schema_version != 0 {
+            struct_ser.serialize_field("schema_version", &self.schema_version)?;
+        }
+        if !self.event_id.is_empty() {
+            struct_ser.serialize_field("event_id", &self.event_id)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.tenant.is_empty() {
+            struct_ser.serialize_field("tenant", &self.tenant)?;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("recorded_at_unix_nanos", ToString::to_string(&self.recorded_at_unix_nanos).as_str())?;
+        }
+        if !self.recorded_by.is_empty() {
+            struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if let Some(v) = self.fact.as_ref() {
+            match v {
+                envelope::Fact::Requested(v) => {
+                    struct_ser.serialize_field("requested", v)?;
+                }
+                envelope::Fact::Admitted(v) => {
+                    struct_ser.serialize_field("admitted", v)?;
+                }
+                envelope::Fact::Assigned(v) => {
+                    struct_ser.serialize_field("assigned", v)?;
+                }
+                envelope::Fact::Started(v) => {
+                    struct_ser.serialize_field("started", v)?;
+                }
+                envelope::Fact::AttemptFailed(v) => {
+                    struct_ser.serialize_field("attempt_failed", v)?;
+                }
+                envelope::Fact::CancelRequested(v) => {
+                    struct_ser.serialize_field("cancel_requested", v)?;
+                }
+                envelope::Fact::Ended(v) => {
+                    struct_ser.serialize_field("ended", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Envelope {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "schema_version",
+            "schemaVersion",
+            "event_id",
+            "eventId",
+            "inference_id",
+            "inferenceId",
+            "tenant",
+            "recorded_at_unix_nanos",
+            "recordedAtUnixNanos",
+            "recorded_by",
+            "recordedBy",
+            "requested",
+            "admitted",
+            "assigned",
+            "started",
+            "attempt_failed",
+            "attemptFailed",
+            "cancel_requested",
+            "cancelRequested",
+            "ended",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            SchemaVersion,
+            EventId,
+            InferenceId,
+            Tenant,
+            RecordedAtUnixNanos,
+            RecordedBy,
+            Requested,
+            Admitted,
+            Assigned,
+            Started,
+            AttemptFailed,
+            CancelRequested,
+            Ended,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "schemaVersion" | "schema_version" => Ok(GeneratedField::SchemaVersion),
+                            "eventId" | "event_id" => Ok(GeneratedField::EventId),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "tenant" => Ok(GeneratedField::Tenant),
+                            "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
+                            "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "requested" => Ok(GeneratedField::Requested),
+                            "admitted" => Ok(GeneratedField::Admitted),
+                            "assigned" => Ok(GeneratedField::Assigned),
+                            "started" => Ok(GeneratedField::Started),
+                            "attemptFailed" | "attempt_failed" => Ok(GeneratedField::AttemptFailed),
+                            "cancelRequested" | "cancel_requested" => Ok(GeneratedField::CancelRequested),
+                            "ended" => Ok(GeneratedField::Ended),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Envelope;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Envelope")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Envelope, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut schema_version__ = None;
+                let mut event_id__ = None;
+                let mut inference_id__ = None;
+                let mut tenant__ = None;
+                let mut recorded_at_unix_nanos__ = None;
+                let mut recorded_by__ = None;
+                let mut fact__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::SchemaVersion => {
+                            if schema_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("schemaVersion"));
+                            }
+                            schema_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EventId => {
+                            if event_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("eventId"));
+                            }
+                            event_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Tenant => {
+                            if tenant__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tenant"));
+                            }
+                            tenant__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RecordedAtUnixNanos => {
+                            if recorded_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedAtUnixNanos"));
+                            }
+                            recorded_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RecordedBy => {
+                            if recorded_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedBy"));
+                            }
+                            recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Requested => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("requested"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::Requested)
+;
+                        }
+                        GeneratedField::Admitted => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("admitted"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::Admitted)
+;
+                        }
+                        GeneratedField::Assigned => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("assigned"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::Assigned)
+;
+                        }
+                        GeneratedField::Started => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("started"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::Started)
+;
+                        }
+                        GeneratedField::AttemptFailed => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attemptFailed"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::AttemptFailed)
+;
+                        }
+                        GeneratedField::CancelRequested => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("cancelRequested"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::CancelRequested)
+;
+                        }
+                        GeneratedField::Ended => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ended"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::Ended)
+;
+                        }
+                    }
+                }
+                Ok(Envelope {
+                    schema_version: schema_version__.unwrap_or_default(),
+                    event_id: event_id__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    tenant: tenant__.unwrap_or_default(),
+                    recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
+                    recorded_by: recorded_by__.unwrap_or_default(),
+                    fact: fact__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Envelope", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Failure {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.code.is_empty() {
+            len += 1;
+        }
+        if !self.message.is_empty() {
+            len += 1;
+        }
+        if !self.param.is_empty() {
+            len += 1;
+        }
+        if self.kind != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Failure", len)?;
+        if !self.code.is_empty() {
+            struct_ser.serialize_field("code", &self.code)?;
+        }
+        if !self.message.is_empty() {
+            struct_ser.serialize_field("message", &self.message)?;
+        }
+        if !self.param.is_empty() {
+            struct_ser.serialize_field("param", &self.param)?;
+        }
+        if self.kind != 0 {
+            let v = FailureKind::try_from(self.kind)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.kind)))?;
+            struct_ser.serialize_field("kind", &v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Failure {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "code",
+            "message",
+            "param",
+            "kind",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Code,
+            Message,
+            Param,
+            Kind,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "code" => Ok(GeneratedField::Code),
+                            "message" => Ok(GeneratedField::Message),
+                            "param" => Ok(GeneratedField::Param),
+                            "kind" => Ok(GeneratedField::Kind),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Failure;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Failure")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Failure, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut code__ = None;
+                let mut message__ = None;
+                let mut param__ = None;
+                let mut kind__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Code => {
+                            if code__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("code"));
+                            }
+                            code__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Message => {
+                            if message__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("message"));
+                            }
+                            message__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Param => {
+                            if param__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("param"));
+                            }
+                            param__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Kind => {
+                            if kind__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("kind"));
+                            }
+                            kind__ = Some(map_.next_value::<FailureKind>()? as i32);
+                        }
+                    }
+                }
+                Ok(Failure {
+                    code: code__.unwrap_or_default(),
+                    message: message__.unwrap_or_default(),
+                    param: param__.unwrap_or_default(),
+                    kind: kind__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Failure", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FailureKind {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "FAILURE_KIND_UNSPECIFIED",
+            Self::InvalidRequest => "FAILURE_KIND_INVALID_REQUEST",
+            Self::NotFound => "FAILURE_KIND_NOT_FOUND",
+            Self::Refused => "FAILURE_KIND_REFUSED",
+            Self::Overloaded => "FAILURE_KIND_OVERLOADED",
+            Self::Internal => "FAILURE_KIND_INTERNAL",
+            Self::Timeout => "FAILURE_KIND_TIMEOUT",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for FailureKind {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "FAILURE_KIND_UNSPECIFIED",
+            "FAILURE_KIND_INVALID_REQUEST",
+            "FAILURE_KIND_NOT_FOUND",
+            "FAILURE_KIND_REFUSED",
+            "FAILURE_KIND_OVERLOADED",
+            "FAILURE_KIND_INTERNAL",
+            "FAILURE_KIND_TIMEOUT",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = FailureKind;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "FAILURE_KIND_UNSPECIFIED" => Ok(FailureKind::Unspecified),
+                    "FAILURE_KIND_INVALID_REQUEST" => Ok(FailureKind::InvalidRequest),
+                    "FAILURE_KIND_NOT_FOUND" => Ok(FailureKind::NotFound),
+                    "FAILURE_KIND_REFUSED" => Ok(FailureKind::Refused),
+                    "FAILURE_KIND_OVERLOADED" => Ok(FailureKind::Overloaded),
+                    "FAILURE_KIND_INTERNAL" => Ok(FailureKind::Internal),
+                    "FAILURE_KIND_TIMEOUT" => Ok(FailureKind::Timeout),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FinishReason {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "FINISH_REASON_UNSPECIFIED",
+            Self::Stop => "FINISH_REASON_STOP",
+            Self::Length => "FINISH_REASON_LENGTH",
+            Self::Cancelled => "FINISH_REASON_CANCELLED",
+            Self::Error => "FINISH_REASON_ERROR",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for FinishReason {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "FINISH_REASON_UNSPECIFIED",
+            "FINISH_REASON_STOP",
+            "FINISH_REASON_LENGTH",
+            "FINISH_REASON_CANCELLED",
+            "FINISH_REASON_ERROR",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = FinishReason;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "FINISH_REASON_UNSPECIFIED" => Ok(FinishReason::Unspecified),
+                    "FINISH_REASON_STOP" => Ok(FinishReason::Stop),
+                    "FINISH_REASON_LENGTH" => Ok(FinishReason::Length),
+                    "FINISH_REASON_CANCELLED" => Ok(FinishReason::Cancelled),
+                    "FINISH_REASON_ERROR" => Ok(FinishReason::Error),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FrameEntry {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if self.attempt != 0 {
+            len += 1;
+        }
+        if self.choice != 0 {
+            len += 1;
+        }
+        if self.first_token_index != 0 {
+            len += 1;
+        }
+        if !self.token_ids.is_empty() {
+            len += 1;
+        }
+        if !self.text.is_empty() {
+            len += 1;
+        }
+        if !self.logprobs.is_empty() {
+            len += 1;
+        }
+        if self.finish_reason != 0 {
+            len += 1;
+        }
+        if !self.stop_reason.is_empty() {
+            len += 1;
+        }
+        if self.prompt.is_some() {
+            len += 1;
+        }
+        if self.end.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FrameEntry", len)?;
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if self.attempt != 0 {
+            struct_ser.serialize_field("attempt", &self.attempt)?;
+        }
+        if self.choice != 0 {
+            struct_ser.serialize_field("choice", &self.choice)?;
+        }
+        if self.first_token_index != 0 {
+            struct_ser.serialize_field("first_token_index", &self.first_token_index)?;
+        }
+        if !self.token_ids.is_empty() {
+            struct_ser.serialize_field("token_ids", &self.token_ids)?;
+        }
+        if !self.text.is_empty() {
+            struct_ser.serialize_field("text", &self.text)?;
+        }
+        if !self.logprobs.is_empty() {
+            struct_ser.serialize_field("logprobs", &self.logprobs)?;
+        }
+        if self.finish_reason != 0 {
+            let v = FinishReason::try_from(self.finish_reason)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.finish_reason)))?;
+            struct_ser.serialize_field("finish_reason", &v)?;
+        }
+        if !self.stop_reason.is_empty() {
+            struct_ser.serialize_field("stop_reason", &self.stop_reason)?;
+        }
+        if let Some(v) = self.prompt.as_ref() {
+            struct_ser.serialize_field("prompt", v)?;
+        }
+        if let Some(v) = self.end.as_ref() {
+            struct_ser.serialize_field("end", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FrameEntry {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "inference_id",
+            "inferenceId",
+            "attempt",
+            "choice",
+            "first_token_index",
+            "firstTokenIndex",
+            "token_ids",
+            "tokenIds",
+            "text",
+            "logprobs",
+            "finish_reason",
+            "finishReason",
+            "stop_reason",
+            "stopReason",
+            "prompt",
+            "end",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            InferenceId,
+            Attempt,
+            Choice,
+            FirstTokenIndex,
+            TokenIds,
+            Text,
+            Logprobs,
+            FinishReason,
+            StopReason,
+            Prompt,
+            End,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "attempt" => Ok(GeneratedField::Attempt),
+                            "choice" => Ok(GeneratedField::Choice),
+                            "firstTokenIndex" | "first_token_index" => Ok(GeneratedField::FirstTokenIndex),
+                            "tokenIds" | "token_ids" => Ok(GeneratedField::TokenIds),
+                            "text" => Ok(GeneratedField::Text),
+                            "logprobs" => Ok(GeneratedField::Logprobs),
+                            "finishReason" | "finish_reason" => Ok(GeneratedField::FinishReason),
+                            "stopReason" | "stop_reason" => Ok(GeneratedField::StopReason),
+                            "prompt" => Ok(GeneratedField::Prompt),
+                            "end" => Ok(GeneratedField::End),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FrameEntry;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FrameEntry")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FrameEntry, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut inference_id__ = None;
+                let mut attempt__ = None;
+                let mut choice__ = None;
+                let mut first_token_index__ = None;
+                let mut token_ids__ = None;
+                let mut text__ = None;
+                let mut logprobs__ = None;
+                let mut finish_reason__ = None;
+                let mut stop_reason__ = None;
+                let mut prompt__ = None;
+                let mut end__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Attempt => {
+                            if attempt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attempt"));
+                            }
+                            attempt__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Choice => {
+                            if choice__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("choice"));
+                            }
+                            choice__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FirstTokenIndex => {
+                            if first_token_index__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("firstTokenIndex"));
+                            }
+                            first_token_index__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TokenIds => {
+                            if token_ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tokenIds"));
+                            }
+                            token_ids__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::NumberDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                        GeneratedField::Text => {
+                            if text__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("text"));
+                            }
+                            text__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Logprobs => {
+                            if logprobs__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("logprobs"));
+                            }
+                            logprobs__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::FinishReason => {
+                            if finish_reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("finishReason"));
+                            }
+                            finish_reason__ = Some(map_.next_value::<FinishReason>()? as i32);
+                        }
+                        GeneratedField::StopReason => {
+                            if stop_reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stopReason"));
+                            }
+                            stop_reason__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Prompt => {
+                            if prompt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("prompt"));
+                            }
+                            prompt__ = map_.next_value()?;
+                        }
+                        GeneratedField::End => {
+                            if end__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("end"));
+                            }
+                            end__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(FrameEntry {
+                    inference_id: inference_id__.unwrap_or_default(),
+                    attempt: attempt__.unwrap_or_default(),
+                    choice: choice__.unwrap_or_default(),
+                    first_token_index: first_token_index__.unwrap_or_default(),
+                    token_ids: token_ids__.unwrap_or_default(),
+                    text: text__.unwrap_or_default(),
+                    logprobs: logprobs__.unwrap_or_default(),
+                    finish_reason: finish_reason__.unwrap_or_default(),
+                    stop_reason: stop_reason__.unwrap_or_default(),
+                    prompt: prompt__,
+                    end: end__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FrameEntry", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Outcome {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "OUTCOME_UNSPECIFIED",
+            Self::Completed => "OUTCOME_COMPLETED",
+            Self::Rejected => "OUTCOME_REJECTED",
+            Self::Failed => "OUTCOME_FAILED",
+            Self::Cancelled => "OUTCOME_CANCELLED",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for Outcome {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "OUTCOME_UNSPECIFIED",
+            "OUTCOME_COMPLETED",
+            "OUTCOME_REJECTED",
+            "OUTCOME_FAILED",
+            "OUTCOME_CANCELLED",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = Outcome;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "OUTCOME_UNSPECIFIED" => Ok(Outcome::Unspecified),
+                    "OUTCOME_COMPLETED" => Ok(Outcome::Completed),
+                    "OUTCOME_REJECTED" => Ok(Outcome::Rejected),
+                    "OUTCOME_FAILED" => Ok(Outcome::Failed),
+                    "OUTCOME_CANCELLED" => Ok(Outcome::Cancelled),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Prompt {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.content.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Prompt", len)?;
+        if let Some(v) = self.content.as_ref() {
+            match v {
+                prompt::Content::Chat(v) => {
+                    struct_ser.serialize_field("chat", v)?;
+                }
+                prompt::Content::Text(v) => {
+                    struct_ser.serialize_field("text", v)?;
+                }
+                prompt::Content::TokenIds(v) => {
+                    struct_ser.serialize_field("token_ids", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Prompt {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "chat",
+            "text",
+            "token_ids",
+            "tokenIds",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Chat,
+            Text,
+            TokenIds,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "chat" => Ok(GeneratedField::Chat),
+                            "text" => Ok(GeneratedField::Text),
+                            "tokenIds" | "token_ids" => Ok(GeneratedField::TokenIds),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Prompt;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Prompt")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Prompt, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut content__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Chat => {
+                            if content__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("chat"));
+                            }
+                            content__ = map_.next_value::<::std::option::Option<_>>()?.map(prompt::Content::Chat)
+;
+                        }
+                        GeneratedField::Text => {
+                            if content__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("text"));
+                            }
+                            content__ = map_.next_value::<::std::option::Option<_>>()?.map(prompt::Content::Text);
+                        }
+                        GeneratedField::TokenIds => {
+                            if content__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tokenIds"));
+                            }
+                            content__ = map_.next_value::<::std::option::Option<_>>()?.map(prompt::Content::TokenIds)
+;
+                        }
+                    }
+                }
+                Ok(Prompt {
+                    content: content__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Prompt", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for PromptReport {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.num_prompt_tokens != 0 {
+            len += 1;
+        }
+        if self.num_cached_prompt_tokens != 0 {
+            len += 1;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            len += 1;
+        }
+        if !self.token_ids.is_empty() {
+            len += 1;
+        }
+        if !self.text.is_empty() {
+            len += 1;
+        }
+        if !self.logprobs.is_empty() {
+            len += 1;
+        }
+        if self.seed != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.PromptReport", len)?;
+        if self.num_prompt_tokens != 0 {
+            struct_ser.serialize_field("num_prompt_tokens", &self.num_prompt_tokens)?;
+        }
+        if self.num_cached_prompt_tokens != 0 {
+            struct_ser.serialize_field("num_cached_prompt_tokens", &self.num_cached_prompt_tokens)?;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            struct_ser.serialize_field("engine_fingerprint", &self.engine_fingerprint)?;
+        }
+        if !self.token_ids.is_empty() {
+            struct_ser.serialize_field("token_ids", &self.token_ids)?;
+        }
+        if !self.text.is_empty() {
+            struct_ser.serialize_field("text", &self.text)?;
+        }
+        if !self.logprobs.is_empty() {
+            struct_ser.serialize_field("logprobs", &self.logprobs)?;
+        }
+        if self.seed != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("seed", ToString::to_string(&self.seed).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for PromptReport {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "num_prompt_tokens",
+            "numPromptTokens",
+            "num_cached_prompt_tokens",
+            "numCachedPromptTokens",
+            "engine_fingerprint",
+            "engineFingerprint",
+            "token_ids",
+            "tokenIds",
+            "text",
+            "logprobs",
+            "seed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            NumPromptTokens,
+            NumCachedPromptTokens,
+            EngineFingerprint,
+            TokenIds,
+            Text,
+            Logprobs,
+            Seed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "numPromptTokens" | "num_prompt_tokens" => Ok(GeneratedField::NumPromptTokens),
+                            "numCachedPromptTokens" | "num_cached_prompt_tokens" => Ok(GeneratedField::NumCachedPromptTokens),
+                            "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
+                            "tokenIds" | "token_ids" => Ok(GeneratedField::TokenIds),
+                            "text" => Ok(GeneratedField::Text),
+                            "logprobs" => Ok(GeneratedField::Logprobs),
+                            "seed" => Ok(GeneratedField::Seed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = PromptReport;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.PromptReport")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<PromptReport, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut num_prompt_tokens__ = None;
+                let mut num_cached_prompt_tokens__ = None;
+                let mut engine_fingerprint__ = None;
+                let mut token_ids__ = None;
+                let mut text__ = None;
+                let mut logprobs__ = None;
+                let mut seed__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::NumPromptTokens => {
+                            if num_prompt_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numPromptTokens"));
+                            }
+                            num_prompt_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumCachedPromptTokens => {
+                            if num_cached_prompt_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numCachedPromptTokens"));
+                            }
+                            num_cached_prompt_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EngineFingerprint => {
+                            if engine_fingerprint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("engineFingerprint"));
+                            }
+                            engine_fingerprint__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::TokenIds => {
+                            if token_ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tokenIds"));
+                            }
+                            token_ids__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::NumberDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                        GeneratedField::Text => {
+                            if text__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("text"));
+                            }
+                            text__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Logprobs => {
+                            if logprobs__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("logprobs"));
+                            }
+                            logprobs__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Seed => {
+                            if seed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("seed"));
+                            }
+                            seed__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(PromptReport {
+                    num_prompt_tokens: num_prompt_tokens__.unwrap_or_default(),
+                    num_cached_prompt_tokens: num_cached_prompt_tokens__.unwrap_or_default(),
+                    engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
+                    token_ids: token_ids__.unwrap_or_default(),
+                    text: text__.unwrap_or_default(),
+                    logprobs: logprobs__.unwrap_or_default(),
+                    seed: seed__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.PromptReport", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for RequestSummary {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.model.is_empty() {
+            len += 1;
+        }
+        if self.class != 0 {
+            len += 1;
+        }
+        if !self.ingress.is_empty() {
+            len += 1;
+        }
+        if self.priority != 0 {
+            len += 1;
+        }
+        if self.content_sequence != 0 {
+            len += 1;
+        }
+        if self.requested_at_unix_nanos != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.RequestSummary", len)?;
+        if !self.model.is_empty() {
+            struct_ser.serialize_field("model", &self.model)?;
+        }
+        if self.class != 0 {
+            let v = WorkClass::try_from(self.class)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.class)))?;
+            struct_ser.serialize_field("class", &v)?;
+        }
+        if !self.ingress.is_empty() {
+            struct_ser.serialize_field("ingress", &self.ingress)?;
+        }
+        if self.priority != 0 {
+            struct_ser.serialize_field("priority", &self.priority)?;
+        }
+        if self.content_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("content_sequence", ToString::to_string(&self.content_sequence).as_str())?;
+        }
+        if self.requested_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("requested_at_unix_nanos", ToString::to_string(&self.requested_at_unix_nanos).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for RequestSummary {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "model",
+            "class",
+            "ingress",
+            "priority",
+            "content_sequence",
+            "contentSequence",
+            "requested_at_unix_nanos",
+            "requestedAtUnixNanos",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Model,
+            Class,
+            Ingress,
+            Priority,
+            ContentSequence,
+            RequestedAtUnixNanos,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "model" => Ok(GeneratedField::Model),
+                            "class" => Ok(GeneratedField::Class),
+                            "ingress" => Ok(GeneratedField::Ingress),
+                            "priority" => Ok(GeneratedField::Priority),
+                            "contentSequence" | "content_sequence" => Ok(GeneratedField::ContentSequence),
+                            "requestedAtUnixNanos" | "requested_at_unix_nanos" => Ok(GeneratedField::RequestedAtUnixNanos),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = RequestSummary;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.RequestSummary")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<RequestSummary, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut model__ = None;
+                let mut class__ = None;
+                let mut ingress__ = None;
+                let mut priority__ = None;
+                let mut content_sequence__ = None;
+                let mut requested_at_unix_nanos__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Model => {
+                            if model__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("model"));
+                            }
+                            model__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Class => {
+                            if class__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("class"));
+                            }
+                            class__ = Some(map_.next_value::<WorkClass>()? as i32);
+                        }
+                        GeneratedField::Ingress => {
+                            if ingress__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ingress"));
+                            }
+                            ingress__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Priority => {
+                            if priority__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("priority"));
+                            }
+                            priority__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::ContentSequence => {
+                            if content_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("contentSequence"));
+                            }
+                            content_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RequestedAtUnixNanos => {
+                            if requested_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("requestedAtUnixNanos"));
+                            }
+                            requested_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(RequestSummary {
+                    model: model__.unwrap_or_default(),
+                    class: class__.unwrap_or_default(),
+                    ingress: ingress__.unwrap_or_default(),
+                    priority: priority__.unwrap_or_default(),
+                    content_sequence: content_sequence__.unwrap_or_default(),
+                    requested_at_unix_nanos: requested_at_unix_nanos__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.RequestSummary", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Requested {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.model.is_empty() {
+            len += 1;
+        }
+        if self.class != 0 {
+            len += 1;
+        }
+        if !self.ingress.is_empty() {
+            len += 1;
+        }
+        if !self.endpoint.is_empty() {
+            len += 1;
+        }
+        if self.prompt.is_some() {
+            len += 1;
+        }
+        if self.sampling.is_some() {
+            len += 1;
+        }
+        if self.stream {
+            len += 1;
+        }
+        if self.priority != 0 {
+            len += 1;
+        }
+        if !self.cache_salt.is_empty() {
+            len += 1;
+        }
+        if !self.request_group.is_empty() {
+            len += 1;
+        }
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
+        if !self.model.is_empty() {
+            struct_ser.serialize_field("model", &self.model)?;
+        }
+        if self.class != 0 {
+            let v = WorkClass::try_from(self.class)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.class)))?;
+            struct_ser.serialize_field("class", &v)?;
+        }
+        if !self.ingress.is_empty() {
+            struct_ser.serialize_field("ingress", &self.ingress)?;
+        }
+        if !self.endpoint.is_empty() {
+            struct_ser.serialize_field("endpoint", &self.endpoint)?;
+        }
+        if let Some(v) = self.prompt.as_ref() {
+            struct_ser.serialize_field("prompt", v)?;
+        }
+        if let Some(v) = self.sampling.as_ref() {
+            struct_ser.serialize_field("sampling", v)?;
+        }
+        if self.stream {
+            struct_ser.serialize_field("stream", &self.stream)?;
+        }
+        if self.priority != 0 {
+            struct_ser.serialize_field("priority", &self.priority)?;
+        }
+        if !self.cache_salt.is_empty() {
+            struct_ser.serialize_field("cache_salt", &self.cache_salt)?;
+        }
+        if !self.request_group.is_empty() {
+            struct_ser.serialize_field("request_group", &self.request_group)?;
+        }
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Requested {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "model",
+            "class",
+            "ingress",
+            "endpoint",
+            "prompt",
+            "sampling",
+            "stream",
+            "priority",
+            "cache_salt",
+            "cacheSalt",
+            "request_group",
+            "requestGroup",
+            "caller",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Model,
+            Class,
+            Ingress,
+            Endpoint,
+            Prompt,
+            Sampling,
+            Stream,
+            Priority,
+            CacheSalt,
+            RequestGroup,
+            Caller,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "model" => Ok(GeneratedField::Model),
+                            "class" => Ok(GeneratedField::Class),
+                            "ingress" => Ok(GeneratedField::Ingress),
+                            "endpoint" => Ok(GeneratedField::Endpoint),
+                            "prompt" => Ok(GeneratedField::Prompt),
+                            "sampling" => Ok(GeneratedField::Sampling),
+                            "stream" => Ok(GeneratedField::Stream),
+                            "priority" => Ok(GeneratedField::Priority),
+                            "cacheSalt" | "cache_salt" => Ok(GeneratedField::CacheSalt),
+                            "requestGroup" | "request_group" => Ok(GeneratedField::RequestGroup),
+                            "caller" => Ok(GeneratedField::Caller),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Requested;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Requested")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Requested, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut model__ = None;
+                let mut class__ = None;
+                let mut ingress__ = None;
+                let mut endpoint__ = None;
+                let mut prompt__ = None;
+                let mut sampling__ = None;
+                let mut stream__ = None;
+                let mut priority__ = None;
+                let mut cache_salt__ = None;
+                let mut request_group__ = None;
+                let mut caller__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Model => {
+                            if model__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("model"));
+                            }
+                            model__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Class => {
+                            if class__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("class"));
+                            }
+                            class__ = Some(map_.next_value::<WorkClass>()? as i32);
+                        }
+                        GeneratedField::Ingress => {
+                            if ingress__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ingress"));
+                            }
+                            ingress__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Endpoint => {
+                            if endpoint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endpoint"));
+                            }
+                            endpoint__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Prompt => {
+                            if prompt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("prompt"));
+                            }
+                            prompt__ = map_.next_value()?;
+                        }
+                        GeneratedField::Sampling => {
+                            if sampling__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sampling"));
+                            }
+                            sampling__ = map_.next_value()?;
+                        }
+                        GeneratedField::Stream => {
+                            if stream__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stream"));
+                            }
+                            stream__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Priority => {
+                            if priority__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("priority"));
+                            }
+                            priority__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::CacheSalt => {
+                            if cache_salt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("cacheSalt"));
+                            }
+                            cache_salt__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RequestGroup => {
+                            if request_group__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("requestGroup"));
+                            }
+                            request_group__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Requested {
+                    model: model__.unwrap_or_default(),
+                    class: class__.unwrap_or_default(),
+                    ingress: ingress__.unwrap_or_default(),
+                    endpoint: endpoint__.unwrap_or_default(),
+                    prompt: prompt__,
+                    sampling: sampling__,
+                    stream: stream__.unwrap_or_default(),
+                    priority: priority__.unwrap_or_default(),
+                    cache_salt: cache_salt__.unwrap_or_default(),
+                    request_group: request_group__.unwrap_or_default(),
+                    caller: caller__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Requested", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for RoutingReason {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.deployment.is_empty() {
+            len += 1;
+        }
+        if self.chosen {
+            len += 1;
+        }
+        if !self.reason.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.RoutingReason", len)?;
+        if !self.deployment.is_empty() {
+            struct_ser.serialize_field("deployment", &self.deployment)?;
+        }
+        if self.chosen {
+            struct_ser.serialize_field("chosen", &self.chosen)?;
+        }
+        if !self.reason.is_empty() {
+            struct_ser.serialize_field("reason", &self.reason)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for RoutingReason {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "deployment",
+            "chosen",
+            "reason",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Deployment,
+            Chosen,
+            Reason,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "deployment" => Ok(GeneratedField::Deployment),
+                            "chosen" => Ok(GeneratedField::Chosen),
+                            "reason" => Ok(GeneratedField::Reason),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = RoutingReason;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.RoutingReason")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<RoutingReason, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut deployment__ = None;
+                let mut chosen__ = None;
+                let mut reason__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Deployment => {
+                            if deployment__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deployment"));
+                            }
+                            deployment__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Chosen => {
+                            if chosen__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("chosen"));
+                            }
+                            chosen__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Reason => {
+                            if reason__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reason"));
+                            }
+                            reason__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(RoutingReason {
+                    deployment: deployment__.unwrap_or_default(),
+                    chosen: chosen__.unwrap_or_default(),
+                    reason: reason__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.RoutingReason", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SamplingParams {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.n != 0 {
+            len += 1;
+        }
+        if self.temperature != 0. {
+            len += 1;
+        }
+        if self.top_p != 0. {
+            len += 1;
+        }
+        if self.top_k != 0 {
+            len += 1;
+        }
+        if self.min_p != 0. {
+            len += 1;
+        }
+        if self.seed.is_some() {
+            len += 1;
+        }
+        if !self.stop.is_empty() {
+            len += 1;
+        }
+        if !self.stop_token_ids.is_empty() {
+            len += 1;
+        }
+        if self.ignore_eos {
+            len += 1;
+        }
+        if self.max_tokens.is_some() {
+            len += 1;
+        }
+        if self.min_tokens != 0 {
+            len += 1;
+        }
+        if self.presence_penalty != 0. {
+            len += 1;
+        }
+        if self.frequency_penalty != 0. {
+            len += 1;
+        }
+        if self.repetition_penalty != 0. {
+            len += 1;
+        }
+        if self.logprobs.is_some() {
+            len += 1;
+        }
+        if self.prompt_logprobs.is_some() {
+            len += 1;
+        }
+        if !self.logit_bias.is_empty() {
+            len += 1;
+        }
+        if !self.allowed_token_ids.is_empty() {
+            len += 1;
+        }
+        if !self.bad_words.is_empty() {
+            len += 1;
+        }
+        if self.skip_special_tokens {
+            len += 1;
+        }
+        if self.include_stop_str_in_output {
+            len += 1;
+        }
+        if self.truncate_prompt_tokens.is_some() {
+            len += 1;
+        }
+        if self.echo {
+            len += 1;
+        }
+        if self.return_token_ids {
+            len += 1;
+        }
+        if self.add_special_tokens.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.SamplingParams", len)?;
+        if self.n != 0 {
+            struct_ser.serialize_field("n", &self.n)?;
+        }
+        if self.temperature != 0. {
+            struct_ser.serialize_field("temperature", &self.temperature)?;
+        }
+        if self.top_p != 0. {
+            struct_ser.serialize_field("top_p", &self.top_p)?;
+        }
+        if self.top_k != 0 {
+            struct_ser.serialize_field("top_k", &self.top_k)?;
+        }
+        if self.min_p != 0. {
+            struct_ser.serialize_field("min_p", &self.min_p)?;
+        }
+        if let Some(v) = self.seed.as_ref() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("seed", ToString::to_string(&v).as_str())?;
+        }
+        if !self.stop.is_empty() {
+            struct_ser.serialize_field("stop", &self.stop)?;
+        }
+        if !self.stop_token_ids.is_empty() {
+            struct_ser.serialize_field("stop_token_ids", &self.stop_token_ids)?;
+        }
+        if self.ignore_eos {
+            struct_ser.serialize_field("ignore_eos", &self.ignore_eos)?;
+        }
+        if let Some(v) = self.max_tokens.as_ref() {
+            struct_ser.serialize_field("max_tokens", v)?;
+        }
+        if self.min_tokens != 0 {
+            struct_ser.serialize_field("min_tokens", &self.min_tokens)?;
+        }
+        if self.presence_penalty != 0. {
+            struct_ser.serialize_field("presence_penalty", &self.presence_penalty)?;
+        }
+        if self.frequency_penalty != 0. {
+            struct_ser.serialize_field("frequency_penalty", &self.frequency_penalty)?;
+        }
+        if self.repetition_penalty != 0. {
+            struct_ser.serialize_field("repetition_penalty", &self.repetition_penalty)?;
+        }
+        if let Some(v) = self.logprobs.as_ref() {
+            struct_ser.serialize_field("logprobs", v)?;
+        }
+        if let Some(v) = self.prompt_logprobs.as_ref() {
+            struct_ser.serialize_field("prompt_logprobs", v)?;
+        }
+        if !self.logit_bias.is_empty() {
+            struct_ser.serialize_field("logit_bias", &self.logit_bias)?;
+        }
+        if !self.allowed_token_ids.is_empty() {
+            struct_ser.serialize_field("allowed_token_ids", &self.allowed_token_ids)?;
+        }
+        if !self.bad_words.is_empty() {
+            struct_ser.serialize_field("bad_words", &self.bad_words)?;
+        }
+        if self.skip_special_tokens {
+            struct_ser.serialize_field("skip_special_tokens", &self.skip_special_tokens)?;
+        }
+        if self.include_stop_str_in_output {
+            struct_ser.serialize_field("include_stop_str_in_output", &self.include_stop_str_in_output)?;
+        }
+        if let Some(v) = self.truncate_prompt_tokens.as_ref() {
+            struct_ser.serialize_field("truncate_prompt_tokens", v)?;
+        }
+        if self.echo {
+            struct_ser.serialize_field("echo", &self.echo)?;
+        }
+        if self.return_token_ids {
+            struct_ser.serialize_field("return_token_ids", &self.return_token_ids)?;
+        }
+        if let Some(v) = self.add_special_tokens.as_ref() {
+            struct_ser.serialize_field("add_special_tokens", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SamplingParams {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "n",
+            "temperature",
+            "top_p",
+            "topP",
+            "top_k",
+            "topK",
+            "min_p",
+            "minP",
+            "seed",
+            "stop",
+            "stop_token_ids",
+            "stopTokenIds",
+            "ignore_eos",
+            "ignoreEos",
+            "max_tokens",
+            "maxTokens",
+            "min_tokens",
+            "minTokens",
+            "presence_penalty",
+            "presencePenalty",
+            "frequency_penalty",
+            "frequencyPenalty",
+            "repetition_penalty",
+            "repetitionPenalty",
+            "logprobs",
+            "prompt_logprobs",
+            "promptLogprobs",
+            "logit_bias",
+            "logitBias",
+            "allowed_token_ids",
+            "allowedTokenIds",
+            "bad_words",
+            "badWords",
+            "skip_special_tokens",
+            "skipSpecialTokens",
+            "include_stop_str_in_output",
+            "includeStopStrInOutput",
+            "truncate_prompt_tokens",
+            "truncatePromptTokens",
+            "echo",
+            "return_token_ids",
+            "returnTokenIds",
+            "add_special_tokens",
+            "addSpecialTokens",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            N,
+            Temperature,
+            TopP,
+            TopK,
+            MinP,
+            Seed,
+            Stop,
+            StopTokenIds,
+            IgnoreEos,
+            MaxTokens,
+            MinTokens,
+            PresencePenalty,
+            FrequencyPenalty,
+            RepetitionPenalty,
+            Logprobs,
+            PromptLogprobs,
+            LogitBias,
+            AllowedTokenIds,
+            BadWords,
+            SkipSpecialTokens,
+            IncludeStopStrInOutput,
+            TruncatePromptTokens,
+            Echo,
+            ReturnTokenIds,
+            AddSpecialTokens,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "n" => Ok(GeneratedField::N),
+                            "temperature" => Ok(GeneratedField::Temperature),
+                            "topP" | "top_p" => Ok(GeneratedField::TopP),
+                            "topK" | "top_k" => Ok(GeneratedField::TopK),
+                            "minP" | "min_p" => Ok(GeneratedField::MinP),
+                            "seed" => Ok(GeneratedField::Seed),
+                            "stop" => Ok(GeneratedField::Stop),
+                            "stopTokenIds" | "stop_token_ids" => Ok(GeneratedField::StopTokenIds),
+                            "ignoreEos" | "ignore_eos" => Ok(GeneratedField::IgnoreEos),
+                            "maxTokens" | "max_tokens" => Ok(GeneratedField::MaxTokens),
+                            "minTokens" | "min_tokens" => Ok(GeneratedField::MinTokens),
+                            "presencePenalty" | "presence_penalty" => Ok(GeneratedField::PresencePenalty),
+                            "frequencyPenalty" | "frequency_penalty" => Ok(GeneratedField::FrequencyPenalty),
+                            "repetitionPenalty" | "repetition_penalty" => Ok(GeneratedField::RepetitionPenalty),
+                            "logprobs" => Ok(GeneratedField::Logprobs),
+                            "promptLogprobs" | "prompt_logprobs" => Ok(GeneratedField::PromptLogprobs),
+                            "logitBias" | "logit_bias" => Ok(GeneratedField::LogitBias),
+                            "allowedTokenIds" | "allowed_token_ids" => Ok(GeneratedField::AllowedTokenIds),
+                            "badWords" | "bad_words" => Ok(GeneratedField::BadWords),
+                            "skipSpecialTokens" | "skip_special_tokens" => Ok(GeneratedField::SkipSpecialTokens),
+                            "includeStopStrInOutput" | "include_stop_str_in_output" => Ok(GeneratedField::IncludeStopStrInOutput),
+                            "truncatePromptTokens" | "truncate_prompt_tokens" => Ok(GeneratedField::TruncatePromptTokens),
+                            "echo" => Ok(GeneratedField::Echo),
+                            "returnTokenIds" | "return_token_ids" => Ok(GeneratedField::ReturnTokenIds),
+                            "addSpecialTokens" | "add_special_tokens" => Ok(GeneratedField::AddSpecialTokens),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SamplingParams;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.SamplingParams")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SamplingParams, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut n__ = None;
+                let mut temperature__ = None;
+                let mut top_p__ = None;
+                let mut top_k__ = None;
+                let mut min_p__ = None;
+                let mut seed__ = None;
+                let mut stop__ = None;
+                let mut stop_token_ids__ = None;
+                let mut ignore_eos__ = None;
+                let mut max_tokens__ = None;
+                let mut min_tokens__ = None;
+                let mut presence_penalty__ = None;
+                let mut frequency_penalty__ = None;
+                let mut repetition_penalty__ = None;
+                let mut logprobs__ = None;
+                let mut prompt_logprobs__ = None;
+                let mut logit_bias__ = None;
+                let mut allowed_token_ids__ = None;
+                let mut bad_words__ = None;
+                let mut skip_special_tokens__ = None;
+                let mut include_stop_str_in_output__ = None;
+                let mut truncate_prompt_tokens__ = None;
+                let mut echo__ = None;
+                let mut return_token_ids__ = None;
+                let mut add_special_tokens__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::N => {
+                            if n__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("n"));
+                            }
+                            n__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Temperature => {
+                            if temperature__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("temperature"));
+                            }
+                            temperature__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TopP => {
+                            if top_p__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("topP"));
+                            }
+                            top_p__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TopK => {
+                            if top_k__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("topK"));
+                            }
+                            top_k__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::MinP => {
+                            if min_p__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("minP"));
+                            }
+                            min_p__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Seed => {
+                            if seed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("seed"));
+                            }
+                            seed__ = 
+                                map_.next_value::<::std::option::Option<::pbjson::private::NumberDeserialize<_>>>()?.map(|x| x.0)
+                            ;
+                        }
+                        GeneratedField::Stop => {
+                            if stop__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stop"));
+                            }
+                            stop__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::StopTokenIds => {
+                            if stop_token_ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("stopTokenIds"));
+                            }
+                            stop_token_ids__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::NumberDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                        GeneratedField::IgnoreEos => {
+                            if ignore_eos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ignoreEos"));
+                            }
+                            ignore_eos__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::MaxTokens => {
+                            if max_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("maxTokens"));
+                            }
+                            max_tokens__ = 
+                                map_.next_value::<::std::option::Option<::pbjson::private::NumberDeserialize<_>>>()?.map(|x| x.0)
+                            ;
+                        }
+                        GeneratedField::MinTokens => {
+                            if min_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("minTokens"));
+                            }
+                            min_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PresencePenalty => {
+                            if presence_penalty__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("presencePenalty"));
+                            }
+                            presence_penalty__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FrequencyPenalty => {
+                            if frequency_penalty__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("frequencyPenalty"));
+                            }
+                            frequency_penalty__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RepetitionPenalty => {
+                            if repetition_penalty__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("repetitionPenalty"));
+                            }
+                            repetition_penalty__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Logprobs => {
+                            if logprobs__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("logprobs"));
+                            }
+                            logprobs__ = 
+                                map_.next_value::<::std::option::Option<::pbjson::private::NumberDeserialize<_>>>()?.map(|x| x.0)
+                            ;
+                        }
+                        GeneratedField::PromptLogprobs => {
+                            if prompt_logprobs__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("promptLogprobs"));
+                            }
+                            prompt_logprobs__ = 
+                                map_.next_value::<::std::option::Option<::pbjson::private::NumberDeserialize<_>>>()?.map(|x| x.0)
+                            ;
+                        }
+                        GeneratedField::LogitBias => {
+                            if logit_bias__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("logitBias"));
+                            }
+                            logit_bias__ = Some(
+                                map_.next_value::<std::collections::BTreeMap<::pbjson::private::NumberDeserialize<u32>, ::pbjson::private::NumberDeserialize<f32>>>()?
+                                    .into_iter().map(|(k,v)| (k.0, v.0)).collect()
+                            );
+                        }
+                        GeneratedField::AllowedTokenIds => {
+                            if allowed_token_ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("allowedTokenIds"));
+                            }
+                            allowed_token_ids__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::NumberDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                        GeneratedField::BadWords => {
+                            if bad_words__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("badWords"));
+                            }
+                            bad_words__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::SkipSpecialTokens => {
+                            if skip_special_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("skipSpecialTokens"));
+                            }
+                            skip_special_tokens__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::IncludeStopStrInOutput => {
+                            if include_stop_str_in_output__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("includeStopStrInOutput"));
+                            }
+                            include_stop_str_in_output__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::TruncatePromptTokens => {
+                            if truncate_prompt_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("truncatePromptTokens"));
+                            }
+                            truncate_prompt_tokens__ = 
+                                map_.next_value::<::std::option::Option<::pbjson::private::NumberDeserialize<_>>>()?.map(|x| x.0)
+                            ;
+                        }
+                        GeneratedField::Echo => {
+                            if echo__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("echo"));
+                            }
+                            echo__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ReturnTokenIds => {
+                            if return_token_ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("returnTokenIds"));
+                            }
+                            return_token_ids__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::AddSpecialTokens => {
+                            if add_special_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("addSpecialTokens"));
+                            }
+                            add_special_tokens__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(SamplingParams {
+                    n: n__.unwrap_or_default(),
+                    temperature: temperature__.unwrap_or_default(),
+                    top_p: top_p__.unwrap_or_default(),
+                    top_k: top_k__.unwrap_or_default(),
+                    min_p: min_p__.unwrap_or_default(),
+                    seed: seed__,
+                    stop: stop__.unwrap_or_default(),
+                    stop_token_ids: stop_token_ids__.unwrap_or_default(),
+                    ignore_eos: ignore_eos__.unwrap_or_default(),
+                    max_tokens: max_tokens__,
+                    min_tokens: min_tokens__.unwrap_or_default(),
+                    presence_penalty: presence_penalty__.unwrap_or_default(),
+                    frequency_penalty: frequency_penalty__.unwrap_or_default(),
+                    repetition_penalty: repetition_penalty__.unwrap_or_default(),
+                    logprobs: logprobs__,
+                    prompt_logprobs: prompt_logprobs__,
+                    logit_bias: logit_bias__.unwrap_or_default(),
+                    allowed_token_ids: allowed_token_ids__.unwrap_or_default(),
+                    bad_words: bad_words__.unwrap_or_default(),
+                    skip_special_tokens: skip_special_tokens__.unwrap_or_default(),
+                    include_stop_str_in_output: include_stop_str_in_output__.unwrap_or_default(),
+                    truncate_prompt_tokens: truncate_prompt_tokens__,
+                    echo: echo__.unwrap_or_default(),
+                    return_token_ids: return_token_ids__.unwrap_or_default(),
+                    add_special_tokens: add_special_tokens__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.SamplingParams", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Started {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.attempt != 0 {
+            len += 1;
+        }
+        if !self.worker.is_empty() {
+            len += 1;
+        }
+        if self.seed != 0 {
+            len += 1;
+        }
+        if self.num_prompt_tokens != 0 {
+            len += 1;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            len += 1;
+        }
+        if !self.model_digest.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Started", len)?;
+        if self.attempt != 0 {
+            struct_ser.serialize_field("attempt", &self.attempt)?;
+        }
+        if !self.worker.is_empty() {
+            struct_ser.serialize_field("worker", &self.worker)?;
+        }
+        if self.seed != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("seed", ToString::to_string(&self.seed).as_str())?;
+        }
+        if self.num_prompt_tokens != 0 {
+            struct_ser.serialize_field("num_prompt_tokens", &self.num_prompt_tokens)?;
+        }
+        if !self.engine_fingerprint.is_empty() {
+            struct_ser.serialize_field("engine_fingerprint", &self.engine_fingerprint)?;
+        }
+        if !self.model_digest.is_empty() {
+            struct_ser.serialize_field("model_digest", &self.model_digest)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Started {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "attempt",
+            "worker",
+            "seed",
+            "num_prompt_tokens",
+            "numPromptTokens",
+            "engine_fingerprint",
+            "engineFingerprint",
+            "model_digest",
+            "modelDigest",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Attempt,
+            Worker,
+            Seed,
+            NumPromptTokens,
+            EngineFingerprint,
+            ModelDigest,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "attempt" => Ok(GeneratedField::Attempt),
+                            "worker" => Ok(GeneratedField::Worker),
+                            "seed" => Ok(GeneratedField::Seed),
+                            "numPromptTokens" | "num_prompt_tokens" => Ok(GeneratedField::NumPromptTokens),
+                            "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
+                            "modelDigest" | "model_digest" => Ok(GeneratedField::ModelDigest),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Started;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Started")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Started, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut attempt__ = None;
+                let mut worker__ = None;
+                let mut seed__ = None;
+                let mut num_prompt_tokens__ = None;
+                let mut engine_fingerprint__ = None;
+                let mut model_digest__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Attempt => {
+                            if attempt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attempt"));
+                            }
+                            attempt__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Worker => {
+                            if worker__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("worker"));
+                            }
+                            worker__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Seed => {
+                            if seed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("seed"));
+                            }
+                            seed__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumPromptTokens => {
+                            if num_prompt_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numPromptTokens"));
+                            }
+                            num_prompt_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EngineFingerprint => {
+                            if engine_fingerprint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("engineFingerprint"));
+                            }
+                            engine_fingerprint__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ModelDigest => {
+                            if model_digest__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("modelDigest"));
+                            }
+                            model_digest__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Started {
+                    attempt: attempt__.unwrap_or_default(),
+                    worker: worker__.unwrap_or_default(),
+                    seed: seed__.unwrap_or_default(),
+                    num_prompt_tokens: num_prompt_tokens__.unwrap_or_default(),
+                    engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
+                    model_digest: model_digest__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Started", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Timings {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.queued_nanos != 0 {
+            len += 1;
+        }
+        if self.prefill_nanos != 0 {
+            len += 1;
+        }
+        if self.decode_nanos != 0 {
+            len += 1;
+        }
+        if self.time_to_first_token_nanos != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Timings", len)?;
+        if self.queued_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("queued_nanos", ToString::to_string(&self.queued_nanos).as_str())?;
+        }
+        if self.prefill_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("prefill_nanos", ToString::to_string(&self.prefill_nanos).as_str())?;
+        }
+        if self.decode_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("decode_nanos", ToString::to_string(&self.decode_nanos).as_str())?;
+        }
+        if self.time_to_first_token_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("time_to_first_token_nanos", ToString::to_string(&self.time_to_first_token_nanos).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Timings {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "queued_nanos",
+            "queuedNanos",
+            "prefill_nanos",
+            "prefillNanos",
+            "decode_nanos",
+            "decodeNanos",
+            "time_to_first_token_nanos",
+            "timeToFirstTokenNanos",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            QueuedNanos,
+            PrefillNanos,
+            DecodeNanos,
+            TimeToFirstTokenNanos,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "queuedNanos" | "queued_nanos" => Ok(GeneratedField::QueuedNanos),
+                            "prefillNanos" | "prefill_nanos" => Ok(GeneratedField::PrefillNanos),
+                            "decodeNanos" | "decode_nanos" => Ok(GeneratedField::DecodeNanos),
+                            "timeToFirstTokenNanos" | "time_to_first_token_nanos" => Ok(GeneratedField::TimeToFirstTokenNanos),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Timings;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Timings")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Timings, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut queued_nanos__ = None;
+                let mut prefill_nanos__ = None;
+                let mut decode_nanos__ = None;
+                let mut time_to_first_token_nanos__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::QueuedNanos => {
+                            if queued_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("queuedNanos"));
+                            }
+                            queued_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PrefillNanos => {
+                            if prefill_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("prefillNanos"));
+                            }
+                            prefill_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::DecodeNanos => {
+                            if decode_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("decodeNanos"));
+                            }
+                            decode_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TimeToFirstTokenNanos => {
+                            if time_to_first_token_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("timeToFirstTokenNanos"));
+                            }
+                            time_to_first_token_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Timings {
+                    queued_nanos: queued_nanos__.unwrap_or_default(),
+                    prefill_nanos: prefill_nanos__.unwrap_or_default(),
+                    decode_nanos: decode_nanos__.unwrap_or_default(),
+                    time_to_first_token_nanos: time_to_first_token_nanos__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Timings", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for TokenFrame {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.worker.is_empty() {
+            len += 1;
+        }
+        if self.step != 0 {
+            len += 1;
+        }
+        if self.published_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.entries.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.TokenFrame", len)?;
+        if !self.worker.is_empty() {
+            struct_ser.serialize_field("worker", &self.worker)?;
+        }
+        if self.step != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("step", ToString::to_string(&self.step).as_str())?;
+        }
+        if self.published_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("published_at_unix_nanos", ToString::to_string(&self.published_at_unix_nanos).as_str())?;
+        }
+        if !self.entries.is_empty() {
+            struct_ser.serialize_field("entries", &self.entries)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for TokenFrame {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "worker",
+            "step",
+            "published_at_unix_nanos",
+            "publishedAtUnixNanos",
+            "entries",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Worker,
+            Step,
+            PublishedAtUnixNanos,
+            Entries,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "worker" => Ok(GeneratedField::Worker),
+                            "step" => Ok(GeneratedField::Step),
+                            "publishedAtUnixNanos" | "published_at_unix_nanos" => Ok(GeneratedField::PublishedAtUnixNanos),
+                            "entries" => Ok(GeneratedField::Entries),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = TokenFrame;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.TokenFrame")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<TokenFrame, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut worker__ = None;
+                let mut step__ = None;
+                let mut published_at_unix_nanos__ = None;
+                let mut entries__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Worker => {
+                            if worker__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("worker"));
+                            }
+                            worker__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Step => {
+                            if step__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("step"));
+                            }
+                            step__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PublishedAtUnixNanos => {
+                            if published_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("publishedAtUnixNanos"));
+                            }
+                            published_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Entries => {
+                            if entries__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("entries"));
+                            }
+                            entries__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(TokenFrame {
+                    worker: worker__.unwrap_or_default(),
+                    step: step__.unwrap_or_default(),
+                    published_at_unix_nanos: published_at_unix_nanos__.unwrap_or_default(),
+                    entries: entries__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.TokenFrame", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for TokenIds {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.ids.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.TokenIds", len)?;
+        if !self.ids.is_empty() {
+            struct_ser.serialize_field("ids", &self.ids)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for TokenIds {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "ids",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Ids,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "ids" => Ok(GeneratedField::Ids),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = TokenIds;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.TokenIds")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<TokenIds, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut ids__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Ids => {
+                            if ids__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ids"));
+                            }
+                            ids__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::NumberDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                    }
+                }
+                Ok(TokenIds {
+                    ids: ids__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.TokenIds", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for TokenLogprob {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.token_id != 0 {
+            len += 1;
+        }
+        if self.logprob != 0. {
+            len += 1;
+        }
+        if self.rank != 0 {
+            len += 1;
+        }
+        if !self.token.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.TokenLogprob", len)?;
+        if self.token_id != 0 {
+            struct_ser.serialize_field("token_id", &self.token_id)?;
+        }
+        if self.logprob != 0. {
+            struct_ser.serialize_field("logprob", &self.logprob)?;
+        }
+        if self.rank != 0 {
+            struct_ser.serialize_field("rank", &self.rank)?;
+        }
+        if !self.token.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("token", pbjson::private::base64::encode(&self.token).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for TokenLogprob {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "token_id",
+            "tokenId",
+            "logprob",
+            "rank",
+            "token",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            TokenId,
+            Logprob,
+            Rank,
+            Token,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "tokenId" | "token_id" => Ok(GeneratedField::TokenId),
+                            "logprob" => Ok(GeneratedField::Logprob),
+                            "rank" => Ok(GeneratedField::Rank),
+                            "token" => Ok(GeneratedField::Token),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = TokenLogprob;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.TokenLogprob")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<TokenLogprob, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut token_id__ = None;
+                let mut logprob__ = None;
+                let mut rank__ = None;
+                let mut token__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::TokenId => {
+                            if token_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tokenId"));
+                            }
+                            token_id__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Logprob => {
+                            if logprob__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("logprob"));
+                            }
+                            logprob__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Rank => {
+                            if rank__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rank"));
+                            }
+                            rank__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Token => {
+                            if token__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("token"));
+                            }
+                            token__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(TokenLogprob {
+                    token_id: token_id__.unwrap_or_default(),
+                    logprob: logprob__.unwrap_or_default(),
+                    rank: rank__.unwrap_or_default(),
+                    token: token__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.TokenLogprob", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for TokenLogprobs {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.chosen.is_some() {
+            len += 1;
+        }
+        if !self.top.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.TokenLogprobs", len)?;
+        if let Some(v) = self.chosen.as_ref() {
+            struct_ser.serialize_field("chosen", v)?;
+        }
+        if !self.top.is_empty() {
+            struct_ser.serialize_field("top", &self.top)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for TokenLogprobs {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "chosen",
+            "top",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Chosen,
+            Top,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "chosen" => Ok(GeneratedField::Chosen),
+                            "top" => Ok(GeneratedField::Top),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = TokenLogprobs;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.TokenLogprobs")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<TokenLogprobs, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut chosen__ = None;
+                let mut top__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Chosen => {
+                            if chosen__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("chosen"));
+                            }
+                            chosen__ = map_.next_value()?;
+                        }
+                        GeneratedField::Top => {
+                            if top__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("top"));
+                            }
+                            top__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(TokenLogprobs {
+                    chosen: chosen__,
+                    top: top__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.TokenLogprobs", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Usage {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.num_prompt_tokens != 0 {
+            len += 1;
+        }
+        if self.num_completion_tokens != 0 {
+            len += 1;
+        }
+        if self.num_cached_prompt_tokens != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Usage", len)?;
+        if self.num_prompt_tokens != 0 {
+            struct_ser.serialize_field("num_prompt_tokens", &self.num_prompt_tokens)?;
+        }
+        if self.num_completion_tokens != 0 {
+            struct_ser.serialize_field("num_completion_tokens", &self.num_completion_tokens)?;
+        }
+        if self.num_cached_prompt_tokens != 0 {
+            struct_ser.serialize_field("num_cached_prompt_tokens", &self.num_cached_prompt_tokens)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Usage {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "num_prompt_tokens",
+            "numPromptTokens",
+            "num_completion_tokens",
+            "numCompletionTokens",
+            "num_cached_prompt_tokens",
+            "numCachedPromptTokens",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            NumPromptTokens,
+            NumCompletionTokens,
+            NumCachedPromptTokens,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "numPromptTokens" | "num_prompt_tokens" => Ok(GeneratedField::NumPromptTokens),
+                            "numCompletionTokens" | "num_completion_tokens" => Ok(GeneratedField::NumCompletionTokens),
+                            "numCachedPromptTokens" | "num_cached_prompt_tokens" => Ok(GeneratedField::NumCachedPromptTokens),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Usage;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Usage")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Usage, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut num_prompt_tokens__ = None;
+                let mut num_completion_tokens__ = None;
+                let mut num_cached_prompt_tokens__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::NumPromptTokens => {
+                            if num_prompt_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numPromptTokens"));
+                            }
+                            num_prompt_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumCompletionTokens => {
+                            if num_completion_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numCompletionTokens"));
+                            }
+                            num_completion_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumCachedPromptTokens => {
+                            if num_cached_prompt_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numCachedPromptTokens"));
+                            }
+                            num_cached_prompt_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Usage {
+                    num_prompt_tokens: num_prompt_tokens__.unwrap_or_default(),
+                    num_completion_tokens: num_completion_tokens__.unwrap_or_default(),
+                    num_cached_prompt_tokens: num_cached_prompt_tokens__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Usage", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for WorkClass {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "WORK_CLASS_UNSPECIFIED",
+            Self::Interactive => "WORK_CLASS_INTERACTIVE",
+            Self::Batch => "WORK_CLASS_BATCH",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for WorkClass {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "WORK_CLASS_UNSPECIFIED",
+            "WORK_CLASS_INTERACTIVE",
+            "WORK_CLASS_BATCH",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = WorkClass;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "WORK_CLASS_UNSPECIFIED" => Ok(WorkClass::Unspecified),
+                    "WORK_CLASS_INTERACTIVE" => Ok(WorkClass::Interactive),
+                    "WORK_CLASS_BATCH" => Ok(WorkClass::Batch),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
