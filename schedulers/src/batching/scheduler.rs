@@ -1,0 +1,435 @@
+//! Which tokens of which sequences the next step computes.
+
+use std::collections::HashMap;
+
+use crate::batching::admission::Rejection;
+use crate::batching::block_table::BlockId;
+use crate::batching::config::{Policy, SchedulerConfig};
+use crate::batching::error::BatchingError;
+use crate::batching::kv_cache_manager::KvCacheManager;
+use crate::batching::kv_event::KvEvent;
+use crate::batching::sequence::{NewSequence, Sequence, SequenceId};
+use crate::batching::state::{FinishReason, SequenceState};
+use crate::batching::stats::SchedulerStats;
+use crate::batching::step_plan::{ScheduledSequence, SequenceProgress, StepPlan, StepResult};
+use crate::batching::waiting_queue::{ServiceOrder, WaitingQueue};
+
+/// Sequences that wait, run and are preempted over one KV cache.
+///
+/// The caller's loop is `plan = schedule(); compute(plan); complete(plan, results)`. Sequences may be added and finished
+/// at any moment, also between the two.
+#[derive(Debug)]
+pub struct Scheduler {
+    config: SchedulerConfig,
+    sequences: HashMap<SequenceId, Sequence>,
+    waiting: WaitingQueue,
+    num_held: usize,
+    num_held_tokens: usize,
+    running: Vec<SequenceId>,
+    kv_cache: KvCacheManager,
+    next_arrival: u64,
+    totals: SchedulerStats,
+}
+
+/// A step while it is being planned.
+struct Draft {
+    plan: StepPlan,
+    budget_tokens: usize,
+}
+
+impl Draft {
+    fn push(&mut self, share: ScheduledSequence) {
+        self.budget_tokens -= share.num_tokens;
+        self.plan.sequences.push(share);
+    }
+
+    /// Takes a preempted sequence's share back.
+    fn withdraw(&mut self, id: SequenceId) {
+        if let Some(index) = self.plan.sequences.iter().position(|share| share.id == id) {
+            self.budget_tokens += self.plan.sequences.remove(index).num_tokens;
+        }
+    }
+}
+
+impl Scheduler {
+    /// An idle scheduler; `Err(InvalidConfig)` if no step could ever work.
+    pub fn new(config: SchedulerConfig) -> Result<Self, BatchingError> {
+        config.check()?;
+        Ok(Scheduler {
+            kv_cache: KvCacheManager::new(&config),
+            config,
+            sequences: HashMap::new(),
+            waiting: WaitingQueue::default(),
+            num_held: 0,
+            num_held_tokens: 0,
+            running: Vec::new(),
+            next_arrival: 0,
+            totals: SchedulerStats::default(),
+        })
+    }
+
+    /// Queues a sequence, or says why it cannot be queued.
+    pub fn add(&mut self, new: NewSequence) -> Result<(), Rejection> {
+        if self.sequences.contains_key(&new.id) {
+            return Err(Rejection::DuplicateSequence(new.id));
+        }
+        self.check_admission(1, new.tokens.len())?;
+        let sequence = Sequence::new(new, self.next_arrival);
+        self.next_arrival += 1;
+        if sequence.state().is_ready() {
+            self.waiting.insert(&sequence, self.config.policy);
+        } else {
+            self.num_held += 1;
+            self.num_held_tokens += sequence.tokens().len();
+        }
+        self.sequences.insert(sequence.id(), sequence);
+        Ok(())
+    }
+
+    /// Whether `num_sequences` of `num_tokens` each may queue together.
+    pub fn check_admission(&self, num_sequences: usize, num_tokens: usize) -> Result<(), Rejection> {
+        let config = &self.config;
+        if num_tokens == 0 {
+            return Err(Rejection::EmptyPrompt);
+        }
+        if num_tokens >= config.max_model_len_tokens {
+            let max_prompt_tokens = config.max_model_len_tokens - 1;
+            return Err(Rejection::PromptTooLong { num_tokens, max_prompt_tokens });
+        }
+        if num_tokens >= config.max_sequence_tokens() {
+            let num_needed_blocks = (num_tokens + 1).div_ceil(config.block_size_tokens);
+            return Err(Rejection::NeverFits { num_needed_blocks, num_blocks: config.num_blocks });
+        }
+        let (num_queued, num_queued_tokens) = (self.num_waiting(), self.num_waiting_tokens());
+        let max_num_queued_requests = config.max_num_queued_requests;
+        if num_queued + num_sequences > max_num_queued_requests {
+            return Err(Rejection::TooManyQueuedRequests { num_queued, max_num_queued_requests });
+        }
+        let (num_tokens, max_num_queued_tokens) = (num_tokens * num_sequences, config.max_num_queued_tokens);
+        if num_queued > 0 && num_queued_tokens + num_tokens > max_num_queued_tokens {
+            return Err(Rejection::TooManyQueuedTokens {
+                num_queued_tokens,
+                num_tokens,
+                max_num_queued_tokens,
+            });
+        }
+        Ok(())
+    }
+
+    /// What the sequence waited for is there: it may run.
+    pub fn mark_ready(&mut self, id: SequenceId) -> Result<(), BatchingError> {
+        let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
+        sequence.become_state(SequenceState::Waiting)?;
+        self.num_held -= 1;
+        self.num_held_tokens -= sequence.tokens().len();
+        self.waiting.insert(sequence, self.config.policy);
+        Ok(())
+    }
+
+    /// Ends a sequence from outside and frees its blocks at once; false if it is unknown, as after its own end.
+    pub fn finish(&mut self, id: SequenceId, reason: FinishReason) -> Result<bool, BatchingError> {
+        let Some(mut sequence) = self.sequences.remove(&id) else { return Ok(false) };
+        let state = sequence.state();
+        let outcome = sequence.become_state(SequenceState::Finished(reason));
+        if outcome.is_err() {
+            self.sequences.insert(id, sequence);
+            return outcome.map(|()| false);
+        }
+        match state {
+            SequenceState::Running => self.running.retain(|other| *other != id),
+            SequenceState::Waiting | SequenceState::Preempted => {
+                self.waiting.remove(&sequence, self.config.policy);
+            }
+            SequenceState::WaitingForGrammar | SequenceState::WaitingForRemoteKv => {
+                self.num_held -= 1;
+                self.num_held_tokens -= sequence.tokens().len();
+            }
+            SequenceState::Finished(_) => {}
+        }
+        self.kv_cache.free(id);
+        Ok(true)
+    }
+
+    /// Gives a sequence up; false if it is unknown.
+    pub fn abort(&mut self, id: SequenceId) -> Result<bool, BatchingError> {
+        self.finish(id, FinishReason::Cancelled)
+    }
+
+    /// Plans the next step and counts its tokens as computed. An empty plan means that nothing can run.
+    pub fn schedule(&mut self) -> Result<StepPlan, BatchingError> {
+        let mut draft =
+            Draft { plan: StepPlan::default(), budget_tokens: self.config.max_num_batched_tokens };
+        self.schedule_running(&mut draft)?;
+        if draft.plan.preempted.is_empty() {
+            self.schedule_waiting(&mut draft)?;
+        }
+        for share in &mut draft.plan.sequences {
+            let sequence =
+                self.sequences.get_mut(&share.id).ok_or(BatchingError::UnknownSequence(share.id))?;
+            sequence.advance(share.num_tokens);
+            share.is_sampled = sequence.num_computed_tokens() == sequence.tokens().len();
+            self.totals.num_scheduled_tokens_total += share.num_tokens as u64;
+        }
+        self.totals.num_steps_total += u64::from(!draft.plan.sequences.is_empty());
+        Ok(draft.plan)
+    }
+
+    fn schedule_running(&mut self, draft: &mut Draft) -> Result<(), BatchingError> {
+        let mut index = 0;
+        while draft.budget_tokens > 0 {
+            let Some(&id) = self.running.get(index) else { break };
+            let sequence = self.sequence(id)?;
+            let num_tokens = self.share_of_step(sequence.num_wanted_tokens(), draft, self.running.len());
+            let (first_position, num_preemptions) =
+                (sequence.num_computed_tokens(), sequence.num_preemptions());
+            if num_tokens > 0
+                && let Some(new_blocks) = self.make_room(id, first_position + num_tokens, draft)?
+            {
+                draft.push(ScheduledSequence {
+                    id,
+                    first_position,
+                    num_tokens,
+                    new_blocks,
+                    is_sampled: false,
+                    num_preemptions,
+                });
+            }
+            // Preemption may have removed sequences before this one, or this one.
+            index = self.running.iter().position(|other| *other == id).map_or(index, |at| at + 1);
+        }
+        Ok(())
+    }
+
+    /// Blocks for the sequence's first `num_tokens` tokens, taken from victims if need be; `None` if it was the last
+    /// victim itself.
+    fn make_room(
+        &mut self,
+        id: SequenceId,
+        num_tokens: usize,
+        draft: &mut Draft,
+    ) -> Result<Option<Vec<BlockId>>, BatchingError> {
+        loop {
+            if let Some(new_blocks) = self.kv_cache.allocate(id, &[], num_tokens) {
+                return Ok(Some(new_blocks));
+            }
+            let victim = self.victim()?;
+            self.preempt(victim, draft)?;
+            if victim == id {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Who gives its blocks up: the last of the running under fcfs, the worst (priority, arrival) under priority.
+    fn victim(&self) -> Result<SequenceId, BatchingError> {
+        let last = match self.config.policy {
+            Policy::Fcfs => self.running.last().copied(),
+            Policy::Priority => self.running.iter().copied().max_by_key(|id| {
+                self.sequences.get(id).map(|sequence| ServiceOrder::of(sequence, Policy::Priority))
+            }),
+        };
+        last.ok_or_else(|| BatchingError::InvalidConfig("no running sequence to preempt".to_owned()))
+    }
+
+    fn preempt(&mut self, id: SequenceId, draft: &mut Draft) -> Result<(), BatchingError> {
+        let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
+        sequence.preempt()?;
+        self.kv_cache.free(id);
+        self.running.retain(|other| *other != id);
+        self.waiting.insert(sequence, self.config.policy);
+        draft.withdraw(id);
+        draft.plan.preempted.push(id);
+        self.totals.num_preemptions_total += 1;
+        Ok(())
+    }
+
+    fn schedule_waiting(&mut self, draft: &mut Draft) -> Result<(), BatchingError> {
+        while draft.budget_tokens > 0 && self.running.len() < self.config.max_num_seqs {
+            let Some(id) = self.waiting.head() else { break };
+            let num_sharing = self.running.len() + 1;
+            let block_size_tokens = self.config.block_size_tokens;
+            let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
+            let hits = self.kv_cache.find_longest_prefix(sequence);
+            let num_hit_tokens = hits.len() * block_size_tokens;
+            let (num_all_tokens, num_preemptions) = (sequence.tokens().len(), sequence.num_preemptions());
+            let num_wanted_tokens = sequence.capped(num_all_tokens - num_hit_tokens);
+            let num_tokens = self.share_of_step(num_wanted_tokens, draft, num_sharing);
+            if num_tokens == 0 {
+                break;
+            }
+            let Some(new_blocks) = self.kv_cache.allocate(id, &hits, num_hit_tokens + num_tokens) else {
+                break;
+            };
+            let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
+            self.waiting.remove(sequence, self.config.policy);
+            sequence.admit(num_hit_tokens)?;
+            self.running.push(id);
+            if self.config.enable_prefix_caching {
+                self.totals.prefix_cache_queries_total += num_all_tokens as u64;
+                self.totals.prefix_cache_hits_total += num_hit_tokens as u64;
+            }
+            draft.push(ScheduledSequence {
+                id,
+                first_position: num_hit_tokens,
+                num_tokens,
+                new_blocks: hits.into_iter().chain(new_blocks).collect(),
+                is_sampled: false,
+                num_preemptions,
+            });
+        }
+        Ok(())
+    }
+
+    /// `num_wanted_tokens` within the budget and, if others share the step, within the threshold for long prefills; 0 if
+    /// it may not be split and does not fit.
+    fn share_of_step(&self, num_wanted_tokens: usize, draft: &Draft, num_sharing: usize) -> usize {
+        if !self.config.enable_chunked_prefill {
+            return if num_wanted_tokens <= draft.budget_tokens { num_wanted_tokens } else { 0 };
+        }
+        let threshold = match self.config.long_prefill_token_threshold {
+            Some(threshold) if num_sharing > 1 => threshold,
+            _ => usize::MAX,
+        };
+        num_wanted_tokens.min(draft.budget_tokens).min(threshold)
+    }
+
+    /// Applies what a step brought, one result per planned sequence in the plan's order. Sequences that ended or were
+    /// preempted since it was planned are passed over; a sequence that ends here is forgotten.
+    pub fn complete(
+        &mut self,
+        plan: &StepPlan,
+        results: Vec<StepResult>,
+    ) -> Result<Vec<SequenceProgress>, BatchingError> {
+        if results.len() != plan.sequences.len() {
+            return Err(BatchingError::ResultsMismatch {
+                planned: plan.sequences.len(),
+                completed: results.len(),
+            });
+        }
+        let mut progress = Vec::with_capacity(results.len());
+        for (share, result) in plan.sequences.iter().zip(results) {
+            let is_current = self.sequences.get(&share.id).is_some_and(|sequence| {
+                sequence.state() == SequenceState::Running
+                    && sequence.num_preemptions() == share.num_preemptions
+            });
+            if is_current {
+                progress.push(self.complete_one(share, result)?);
+            }
+        }
+        Ok(progress)
+    }
+
+    fn complete_one(
+        &mut self,
+        share: &ScheduledSequence,
+        result: StepResult,
+    ) -> Result<SequenceProgress, BatchingError> {
+        let id = share.id;
+        let max_sequence_tokens = self.config.max_sequence_tokens();
+        let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
+        let sampled = match result {
+            StepResult::Failed => {
+                self.finish(id, FinishReason::Error)?;
+                return Ok(SequenceProgress {
+                    id,
+                    num_appended_tokens: 0,
+                    finish: Some(FinishReason::Error),
+                });
+            }
+            StepResult::Computed => Vec::new(),
+            StepResult::Sampled(tokens) => tokens,
+        };
+        if share.is_sampled == sampled.is_empty() {
+            return Err(BatchingError::SampledMismatch {
+                id,
+                num_computed_tokens: share.first_position + share.num_tokens,
+                num_tokens: sequence.tokens().len(),
+                was_sampled: !sampled.is_empty(),
+            });
+        }
+        self.kv_cache.commit(sequence, share.first_position + share.num_tokens);
+        let mut num_appended_tokens = 0;
+        let mut finish = None;
+        for token in sampled {
+            finish = sequence.append(token, max_sequence_tokens);
+            num_appended_tokens += 1;
+            if finish.is_some() {
+                break;
+            }
+        }
+        if let Some(reason) = finish {
+            self.finish(id, reason)?;
+        }
+        Ok(SequenceProgress { id, num_appended_tokens, finish })
+    }
+
+    /// The sequence, while it is queued or runs.
+    pub fn sequence(&self, id: SequenceId) -> Result<&Sequence, BatchingError> {
+        self.sequences.get(&id).ok_or(BatchingError::UnknownSequence(id))
+    }
+
+    /// Blocks of the sequence in the order of its positions, as a runner takes them.
+    pub fn block_table(&self, id: SequenceId) -> &[u32] {
+        self.kv_cache.block_table(id)
+    }
+
+    /// Whether a step could compute something, now or after other sequences end.
+    pub fn has_work(&self) -> bool {
+        !self.running.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Forgets all cached content; false while a sequence holds blocks.
+    pub fn clear_prefix_cache(&mut self) -> bool {
+        self.kv_cache.clear_prefix_cache()
+    }
+
+    /// Changes of the prefix cache since the last call; empty unless they are recorded.
+    pub fn take_kv_events(&mut self) -> Vec<KvEvent> {
+        self.kv_cache.take_events()
+    }
+
+    /// Numbers for metrics.
+    pub fn stats(&self) -> SchedulerStats {
+        SchedulerStats {
+            num_running: self.running.len(),
+            num_waiting: self.num_waiting(),
+            num_waiting_tokens: self.num_waiting_tokens(),
+            num_blocks: self.kv_cache.pool().num_blocks(),
+            num_free_blocks: self.kv_cache.pool().num_free_blocks(),
+            ..self.totals
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &SchedulerConfig {
+        &self.config
+    }
+
+    /// The KV cache.
+    pub fn kv_cache(&self) -> &KvCacheManager {
+        &self.kv_cache
+    }
+
+    /// Running sequences in their order.
+    pub fn running(&self) -> &[SequenceId] {
+        &self.running
+    }
+
+    /// The queue of sequences that are ready to run.
+    pub fn waiting(&self) -> &WaitingQueue {
+        &self.waiting
+    }
+
+    /// All sequences that are queued or run, in no order.
+    pub fn sequences(&self) -> impl Iterator<Item = &Sequence> {
+        self.sequences.values()
+    }
+
+    fn num_waiting(&self) -> usize {
+        self.waiting.len() + self.num_held
+    }
+
+    fn num_waiting_tokens(&self) -> usize {
+        self.waiting.num_tokens() + self.num_held_tokens
+    }
+}

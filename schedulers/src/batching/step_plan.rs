@@ -1,0 +1,60 @@
+//! One step as data: what to compute, and what came of it.
+
+use crate::batching::block_table::BlockId;
+use crate::batching::sequence::SequenceId;
+use crate::batching::state::FinishReason;
+
+/// A sequence's share of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledSequence {
+    /// The sequence.
+    pub id: SequenceId,
+    /// Position of its first token in this step.
+    pub first_position: usize,
+    /// Tokens to compute, at least 1.
+    pub num_tokens: usize,
+    /// Blocks that joined its table for this step, prefix hits first.
+    pub new_blocks: Vec<BlockId>,
+    /// Whether the step reaches its last token, so that the next one is to be sampled.
+    pub is_sampled: bool,
+    /// How often it was preempted before the step; results of an earlier life are dropped.
+    pub num_preemptions: u32,
+}
+
+/// What to compute in one step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepPlan {
+    /// The batch: running sequences in their order, then newly admitted ones.
+    pub sequences: Vec<ScheduledSequence>,
+    /// Sequences that lost their blocks for it.
+    pub preempted: Vec<SequenceId>,
+}
+
+impl StepPlan {
+    /// Tokens of the step.
+    pub fn num_tokens(&self) -> usize {
+        self.sequences.iter().map(|sequence| sequence.num_tokens).sum()
+    }
+}
+
+/// What a step brought one of its sequences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepResult {
+    /// Keys and values; an inner chunk of a prefill.
+    Computed,
+    /// Keys and values, and the next tokens.
+    Sampled(Vec<u32>),
+    /// Nothing; the sequence ends and nothing of this step is kept.
+    Failed,
+}
+
+/// What a sequence became by a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceProgress {
+    /// The sequence.
+    pub id: SequenceId,
+    /// How many of the sampled tokens were appended; those after the end are dropped.
+    pub num_appended_tokens: usize,
+    /// Why it ended, if it did; it is forgotten and its blocks are free.
+    pub finish: Option<FinishReason>,
+}
