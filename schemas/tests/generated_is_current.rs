@@ -1,5 +1,7 @@
 //! The committed message types are what the protocol files generate.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 include!("../proto/generate.rs");

@@ -2,6 +2,8 @@
 //!
 //! A new event gets a new example; an existing file is never rewritten.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
