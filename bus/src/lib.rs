@@ -5,6 +5,8 @@
 
 mod error;
 mod event_log;
+mod fact_writer;
+mod service;
 pub mod subjects;
 pub mod topology;
 
@@ -13,3 +15,5 @@ pub use event_log::{
     Append, AppendOutcome, Consumer, ConsumerHandle, Delivery, DeliveryHandle, EventLog, Expect, LiveMessage, LiveMessages, QueryMessage,
     QueryMessages, ReadFrom, Record, Records, StreamName,
 };
+pub use fact_writer::{FactWriter, InferenceAddress, Stamp, StampSource};
+pub use service::{Handled, serve_deliveries};

@@ -1,0 +1,136 @@
+//! Writes facts into their envelopes and onto their subjects.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use schemas::v1::envelope::Fact;
+use schemas::v1::{End, Ended, Envelope, FrameEntry, TokenFrame};
+use schemas::{EventId, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy};
+
+use crate::{Append, AppendOutcome, BusError, EventLog, Expect, StreamName, subjects};
+
+/// Id and time of a new fact.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// A fresh UUIDv7.
+    pub event_id: EventId,
+    /// Nanoseconds since the Unix epoch.
+    pub unix_nanos: u64,
+}
+
+/// Where stamps come from: the system's clock and randomness in production, a counter in tests.
+pub type StampSource = Arc<dyn Fn() -> Stamp + Send + Sync>;
+
+/// Which inference a fact is about, and who waits for it.
+#[derive(Debug, Clone)]
+pub struct InferenceAddress {
+    /// The inference.
+    pub inference: InferenceId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The api node that holds its client.
+    pub ingress: IngressId,
+}
+
+/// Appends facts in the name of one service.
+#[derive(Clone)]
+pub struct FactWriter {
+    log: Arc<dyn EventLog>,
+    stamps: StampSource,
+    writer: Arc<str>,
+    speaker: WorkerId,
+}
+
+impl FactWriter {
+    /// A writer for the service `role` in the instance `speaker`; both are recorded with every fact.
+    pub fn new(log: Arc<dyn EventLog>, stamps: StampSource, role: &str, speaker: WorkerId) -> Self {
+        let writer = format!("{role}/{speaker}").into();
+        Self { log, stamps, writer, speaker }
+    }
+
+    /// The log it writes to.
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
+    /// A fresh stamp.
+    pub fn stamp(&self) -> Stamp {
+        (self.stamps)()
+    }
+
+    /// Appends a fact on `subject` under the one-winner guard.
+    pub async fn append(
+        &self,
+        inference: InferenceId,
+        tenant: &TenantId,
+        subject: String,
+        fact: Fact,
+    ) -> Result<AppendOutcome, BusError> {
+        let stamp = self.stamp();
+        let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
+        let envelope = Envelope::new(&by, inference, tenant, fact);
+        self.log
+            .append(Append {
+                stream: StreamName::Inference,
+                subject,
+                payload: Bytes::from(envelope.encode_to_vec()),
+                expect: Expect::FirstOnSubject,
+            })
+            .await
+    }
+
+    /// Appends the terminal fact and, when that is durable, tells the api node that waits. When another terminal fact
+    /// won, that one is told instead.
+    pub async fn end(&self, address: &InferenceAddress, ended: Ended) -> Result<(), BusError> {
+        let subject = subjects::fact(FactKind::Ended, &address.tenant, address.inference);
+        let own = ended.clone();
+        let fact = Fact::Ended(ended);
+        let outcome = self.append(address.inference, &address.tenant, subject.clone(), fact).await?;
+        let told = match outcome {
+            AppendOutcome::Stored { .. } => own,
+            AppendOutcome::AlreadyThere => self.standing_end(subject).await?.unwrap_or(own),
+        };
+        self.publish_frame(&address.ingress, 0, vec![end_entry(address.inference, told)]).await
+    }
+
+    async fn standing_end(&self, subject: String) -> Result<Option<Ended>, BusError> {
+        let record = self.log.last(StreamName::Inference, subject).await?;
+        let fact = record.and_then(|record| schemas::decode_envelope(&record.payload).ok()?.fact);
+        Ok(match fact {
+            Some(Fact::Ended(ended)) => Some(ended),
+            _ => None,
+        })
+    }
+
+    /// Publishes one frame of token entries to an api node.
+    pub async fn publish_frame(
+        &self,
+        ingress: &IngressId,
+        step: u64,
+        entries: Vec<FrameEntry>,
+    ) -> Result<(), BusError> {
+        let frame = TokenFrame {
+            worker: self.speaker.to_string(),
+            step,
+            published_at_unix_nanos: self.stamp().unix_nanos,
+            entries,
+        };
+        let subject = subjects::tokens(ingress, &self.speaker);
+        self.log.publish(StreamName::Tokens, subject, Bytes::from(frame.encode_to_vec())).await
+    }
+}
+
+fn end_entry(inference: InferenceId, ended: Ended) -> FrameEntry {
+    FrameEntry {
+        inference_id: inference.to_string(),
+        attempt: ended.attempt,
+        end: Some(End {
+            outcome: ended.outcome,
+            usage: ended.usage,
+            failure: ended.failure,
+            timings: ended.timings,
+        }),
+        ..FrameEntry::default()
+    }
+}
