@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         priority: -3,
         content_sequence: 41,
         requested_at_unix_nanos: 1_790_000_000_000_000_000,
+        redacted_sequence: 0,
     };
     let prompt = v1::Prompt {
         content: Some(v1::prompt::Content::Chat(v1::ChatPrompt {
@@ -103,6 +104,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             timings: Some(timings),
             failure: None,
             engine_fingerprint: "jetmill-0.1.0-cpu".into(),
+            verdicts: Vec::new(),
+            policy_version: 0,
         }),
     ];
     let by = WrittenBy {

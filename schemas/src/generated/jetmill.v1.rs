@@ -261,11 +261,14 @@ pub struct RequestSummary {
     pub ingress: ::prost::alloc::string::String,
     #[prost(int32, tag = "4")]
     pub priority: i32,
-    /// Stream sequence of the fact that holds the content: requested, or admitted when it was redacted.
+    /// Stream sequence of the requested fact, which holds the content.
     #[prost(uint64, tag = "5")]
     pub content_sequence: u64,
     #[prost(uint64, tag = "6")]
     pub requested_at_unix_nanos: u64,
+    /// Stream sequence of the admitted fact when a check changed the content; filled in by the router.
+    #[prost(uint64, tag = "7")]
+    pub redacted_sequence: u64,
 }
 impl ::prost::Name for RequestSummary {
     const NAME: &'static str = "RequestSummary";
@@ -428,6 +431,11 @@ pub struct Ended {
     pub failure: ::core::option::Option<Failure>,
     #[prost(string, tag = "8")]
     pub engine_fingerprint: ::prost::alloc::string::String,
+    /// When a guardrail rejected: what each check said, and by which policy.
+    #[prost(message, repeated, tag = "9")]
+    pub verdicts: ::prost::alloc::vec::Vec<CheckVerdict>,
+    #[prost(uint64, tag = "10")]
+    pub policy_version: u64,
 }
 impl ::prost::Name for Ended {
     const NAME: &'static str = "Ended";

@@ -1734,6 +1734,12 @@ impl serde::Serialize for Ended {
         if !self.engine_fingerprint.is_empty() {
             len += 1;
         }
+        if !self.verdicts.is_empty() {
+            len += 1;
+        }
+        if self.policy_version != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Ended", len)?;
         if self.outcome != 0 {
             let v = Outcome::try_from(self.outcome)
@@ -1761,6 +1767,14 @@ impl serde::Serialize for Ended {
         if !self.engine_fingerprint.is_empty() {
             struct_ser.serialize_field("engine_fingerprint", &self.engine_fingerprint)?;
         }
+        if !self.verdicts.is_empty() {
+            struct_ser.serialize_field("verdicts", &self.verdicts)?;
+        }
+        if self.policy_version != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("policy_version", ToString::to_string(&self.policy_version).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -1780,6 +1794,9 @@ impl<'de> serde::Deserialize<'de> for Ended {
             "failure",
             "engine_fingerprint",
             "engineFingerprint",
+            "verdicts",
+            "policy_version",
+            "policyVersion",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1792,6 +1809,8 @@ impl<'de> serde::Deserialize<'de> for Ended {
             Timings,
             Failure,
             EngineFingerprint,
+            Verdicts,
+            PolicyVersion,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1821,6 +1840,8 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             "timings" => Ok(GeneratedField::Timings),
                             "failure" => Ok(GeneratedField::Failure),
                             "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
+                            "verdicts" => Ok(GeneratedField::Verdicts),
+                            "policyVersion" | "policy_version" => Ok(GeneratedField::PolicyVersion),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1848,6 +1869,8 @@ impl<'de> serde::Deserialize<'de> for Ended {
                 let mut timings__ = None;
                 let mut failure__ = None;
                 let mut engine_fingerprint__ = None;
+                let mut verdicts__ = None;
+                let mut policy_version__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Outcome => {
@@ -1900,6 +1923,20 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             }
                             engine_fingerprint__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Verdicts => {
+                            if verdicts__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("verdicts"));
+                            }
+                            verdicts__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::PolicyVersion => {
+                            if policy_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("policyVersion"));
+                            }
+                            policy_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Ended {
@@ -1911,6 +1948,8 @@ impl<'de> serde::Deserialize<'de> for Ended {
                     timings: timings__,
                     failure: failure__,
                     engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
+                    verdicts: verdicts__.unwrap_or_default(),
+                    policy_version: policy_version__.unwrap_or_default(),
                 })
             }
         }
@@ -3229,6 +3268,9 @@ impl serde::Serialize for RequestSummary {
         if self.requested_at_unix_nanos != 0 {
             len += 1;
         }
+        if self.redacted_sequence != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.RequestSummary", len)?;
         if !self.model.is_empty() {
             struct_ser.serialize_field("model", &self.model)?;
@@ -3254,6 +3296,11 @@ impl serde::Serialize for RequestSummary {
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("requested_at_unix_nanos", ToString::to_string(&self.requested_at_unix_nanos).as_str())?;
         }
+        if self.redacted_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("redacted_sequence", ToString::to_string(&self.redacted_sequence).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -3272,6 +3319,8 @@ impl<'de> serde::Deserialize<'de> for RequestSummary {
             "contentSequence",
             "requested_at_unix_nanos",
             "requestedAtUnixNanos",
+            "redacted_sequence",
+            "redactedSequence",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3282,6 +3331,7 @@ impl<'de> serde::Deserialize<'de> for RequestSummary {
             Priority,
             ContentSequence,
             RequestedAtUnixNanos,
+            RedactedSequence,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3309,6 +3359,7 @@ impl<'de> serde::Deserialize<'de> for RequestSummary {
                             "priority" => Ok(GeneratedField::Priority),
                             "contentSequence" | "content_sequence" => Ok(GeneratedField::ContentSequence),
                             "requestedAtUnixNanos" | "requested_at_unix_nanos" => Ok(GeneratedField::RequestedAtUnixNanos),
+                            "redactedSequence" | "redacted_sequence" => Ok(GeneratedField::RedactedSequence),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3334,6 +3385,7 @@ impl<'de> serde::Deserialize<'de> for RequestSummary {
                 let mut priority__ = None;
                 let mut content_sequence__ = None;
                 let mut requested_at_unix_nanos__ = None;
+                let mut redacted_sequence__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -3378,6 +3430,14 @@ impl<'de> serde::Deserialize<'de> for RequestSummary {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::RedactedSequence => {
+                            if redacted_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("redactedSequence"));
+                            }
+                            redacted_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(RequestSummary {
@@ -3387,6 +3447,7 @@ impl<'de> serde::Deserialize<'de> for RequestSummary {
                     priority: priority__.unwrap_or_default(),
                     content_sequence: content_sequence__.unwrap_or_default(),
                     requested_at_unix_nanos: requested_at_unix_nanos__.unwrap_or_default(),
+                    redacted_sequence: redacted_sequence__.unwrap_or_default(),
                 })
             }
         }
