@@ -1,0 +1,22 @@
+"""Builds the jetmill binary with cargo and says where it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from manifest import REPOSITORY, SetupError
+
+
+def build(*cargo_arguments: str, package: str = "jetmill") -> Path:
+    """Runs cargo, whose progress goes to the terminal, and returns the executable that it reports."""
+    command = ["cargo", "build", "--locked", "--message-format=json-render-diagnostics", *cargo_arguments]
+    result = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        raise SetupError(f"`{' '.join(command)}` failed; its messages are above")
+    for line in result.stdout.splitlines():
+        message = json.loads(line) if line.startswith("{") else {}
+        if message.get("executable") and message["target"]["name"] == package:
+            return Path(message["executable"])
+    raise SetupError(f"cargo built no executable called {package}")
