@@ -1,0 +1,60 @@
+//! Which deployments there are: a fold of the CONTROL stream.
+
+use std::collections::BTreeMap;
+
+use schemas::PoolName;
+use schemas::v1::{ControlEnvelope, DeploymentAnnounced, control_envelope::Fact};
+
+/// A deployment that said it is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its id.
+    pub id: String,
+    /// The pool whose workers answer.
+    pub pool: PoolName,
+    /// The model's name.
+    pub model: String,
+    /// Other names under which it is asked for.
+    pub aliases: Vec<String>,
+}
+
+/// All known deployments, in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deployments {
+    by_id: BTreeMap<String, Deployment>,
+}
+
+impl Deployments {
+    /// Takes in one fact; facts about other things, and announcements of malformed pools, change nothing.
+    pub fn apply(&mut self, envelope: ControlEnvelope) {
+        match envelope.fact {
+            Some(Fact::DeploymentAnnounced(announced)) => {
+                if let Some(deployment) = Deployment::from_fact(announced) {
+                    self.by_id.insert(deployment.id.clone(), deployment);
+                }
+            }
+            Some(Fact::DeploymentWithdrawn(withdrawn)) => {
+                self.by_id.remove(&withdrawn.deployment);
+            }
+            None => {}
+        }
+    }
+
+    /// Every deployment that answers for `model`, by name or alias.
+    pub fn serving(&self, model: &str) -> impl Iterator<Item = &Deployment> {
+        self.by_id.values().filter(move |deployment| {
+            deployment.model == model || deployment.aliases.iter().any(|alias| alias == model)
+        })
+    }
+}
+
+impl Deployment {
+    fn from_fact(announced: DeploymentAnnounced) -> Option<Self> {
+        Some(Self {
+            pool: announced.pool.parse().ok()?,
+            id: announced.deployment,
+            model: announced.model,
+            aliases: announced.aliases,
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! admitted, attempt_failed → assigned, or the end.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bus::{
+    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, StreamName,
+    serve_deliveries, subjects, topology,
+};
+use futures_util::StreamExt as _;
+use schemas::v1::envelope::Fact;
+use schemas::v1::{Assigned, Ended, Failure, Outcome, RequestSummary};
+use schemas::{InferenceId, TenantId};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Deployments, Refusal, Route, RoutingPolicy, route};
+
+const MAX_NUM_IN_FLIGHT: usize = 1024;
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// Routes every admitted inference and every lost attempt until `shutdown`. Stateless: any number of replicas share the
+/// work, and what each knows of the deployments is a fold of the log.
+pub async fn serve(
+    facts: FactWriter,
+    policy: RoutingPolicy,
+    shutdown: CancellationToken,
+) -> Result<(), BusError> {
+    let consumer = facts.log().consumer(&topology::router_consumer()).await?;
+    let deployments = Arc::new(RwLock::new(Deployments::default()));
+    let follower =
+        tokio::spawn(follow_deployments(Arc::clone(facts.log()), Arc::clone(&deployments), shutdown.clone()));
+    info!("the router is ready");
+    let router = Router { facts, policy, deployments };
+    serve_deliveries(consumer, MAX_NUM_IN_FLIGHT, shutdown, move |delivery| {
+        let router = router.clone();
+        async move { router.route_one(&delivery).await }
+    })
+    .await;
+    follower.abort();
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Router {
+    facts: FactWriter,
+    policy: RoutingPolicy,
+    deployments: Arc<RwLock<Deployments>>,
+}
+
+impl Router {
+    async fn route_one(&self, delivery: &Delivery) -> Result<Handled, BusError> {
+        let Some(pending) = PendingAttempt::read(&delivery.record.payload, delivery.record.sequence) else {
+            return Ok(Handled::Undeliverable("neither an admitted fact nor a lost attempt"));
+        };
+        match self.decide(&pending).await? {
+            Ok(route) => self.assign(pending, route).await?,
+            Err(Refusal(failure)) => self.give_up(pending, failure).await?,
+        }
+        Ok(Handled::Done)
+    }
+
+    /// A model that nobody serves is looked up in the log once more: its announcement may be newer than what was heard.
+    async fn decide(&self, pending: &PendingAttempt) -> Result<Result<Route, Refusal>, BusError> {
+        let decide = |deployments: &Deployments| {
+            route(
+                deployments,
+                &self.policy,
+                &pending.summary.model,
+                pending.attempt,
+                pending.last_failure.as_ref(),
+            )
+        };
+        let heard = decide(&self.deployments.read().unwrap_or_else(PoisonError::into_inner));
+        if heard.is_ok() {
+            return Ok(heard);
+        }
+        let mut fresh = Deployments::default();
+        let mut records = deployment_records(self.facts.log().as_ref(), false).await?;
+        while let Some(record) = records.next().await {
+            apply(&mut fresh, &record?.payload);
+        }
+        Ok(decide(&fresh))
+    }
+
+    async fn assign(&self, pending: PendingAttempt, route: Route) -> Result<(), BusError> {
+        let class = pending.summary.class();
+        let subject = subjects::assigned(&route.pool, class, pending.inference, pending.attempt);
+        let assigned = Assigned {
+            attempt: pending.attempt,
+            deployment: route.deployment,
+            pool: route.pool.to_string(),
+            summary: Some(pending.summary),
+            reasons: route.reasons,
+        };
+        self.facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
+        Ok(())
+    }
+
+    async fn give_up(&self, pending: PendingAttempt, failure: Failure) -> Result<(), BusError> {
+        let Ok(ingress) = pending.summary.ingress.parse() else { return Ok(()) };
+        let address = InferenceAddress { inference: pending.inference, tenant: pending.tenant, ingress };
+        let ended = Ended {
+            outcome: Outcome::Failed.into(),
+            attempt: pending.attempt.saturating_sub(1),
+            failure: Some(failure),
+            ..Ended::default()
+        };
+        self.facts.end(&address, ended).await
+    }
+}
+
+struct PendingAttempt {
+    inference: InferenceId,
+    tenant: TenantId,
+    summary: RequestSummary,
+    attempt: u32,
+    last_failure: Option<Failure>,
+}
+
+impl PendingAttempt {
+    fn read(payload: &[u8], sequence: u64) -> Option<Self> {
+        let envelope = schemas::decode_envelope(payload).ok()?;
+        let (inference, tenant) = (envelope.inference().ok()?, envelope.tenant().ok()?);
+        let (summary, attempt, last_failure) = match envelope.fact? {
+            Fact::Admitted(admitted) => {
+                let mut summary = admitted.summary?;
+                if admitted.redacted_prompt.is_some() {
+                    summary.redacted_sequence = sequence;
+                }
+                (summary, 1, None)
+            }
+            Fact::AttemptFailed(failed) => (failed.summary?, failed.attempt + 1, failed.failure),
+            _ => return None,
+        };
+        Some(Self { inference, tenant, summary, attempt, last_failure })
+    }
+}
+
+async fn follow_deployments(
+    log: Arc<dyn EventLog>,
+    deployments: Arc<RwLock<Deployments>>,
+    shutdown: CancellationToken,
+) {
+    while !shutdown.is_cancelled() {
+        match deployment_records(log.as_ref(), true).await {
+            Ok(mut records) => {
+                while let Some(Ok(record)) = records.next().await {
+                    apply(&mut deployments.write().unwrap_or_else(PoisonError::into_inner), &record.payload);
+                }
+            }
+            Err(error) => warn!(%error, "cannot follow the deployments, trying again"),
+        }
+        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+    }
+}
+
+async fn deployment_records(log: &dyn EventLog, follow: bool) -> Result<bus::Records, BusError> {
+    log.read(StreamName::Control, vec![subjects::all_deployments()], ReadFrom::LastPerSubject, follow).await
+}
+
+fn apply(deployments: &mut Deployments, payload: &[u8]) {
+    match schemas::decode_control(payload) {
+        Ok(envelope) => deployments.apply(envelope),
+        Err(error) => warn!(%error, "a control fact cannot be read and is passed over"),
+    }
+}
