@@ -22,6 +22,31 @@ pub enum StreamName {
     DeadLetters,
 }
 
+impl StreamName {
+    /// All streams.
+    pub const ALL: [Self; 4] = [Self::Inference, Self::Tokens, Self::Control, Self::DeadLetters];
+
+    /// The name that the broker knows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inference => "INFERENCE",
+            Self::Tokens => "TOKENS",
+            Self::Control => "CONTROL",
+            Self::DeadLetters => "DEAD_LETTERS",
+        }
+    }
+
+    /// The pattern of the subjects that it owns.
+    pub const fn subjects(self) -> &'static str {
+        match self {
+            Self::Inference => "inference.>",
+            Self::Tokens => "tokens.>",
+            Self::Control => "control.>",
+            Self::DeadLetters => "dead_letters.>",
+        }
+    }
+}
+
 /// Guard of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
@@ -208,7 +233,13 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Reads records on the given subject patterns (none: all) in stream order. With `follow` it goes on with what
     /// comes; without, it ends at the last record that stood when it began.
-    async fn read(&self, stream: StreamName, patterns: Vec<String>, from: ReadFrom, follow: bool) -> Result<Records, BusError>;
+    async fn read(
+        &self,
+        stream: StreamName,
+        patterns: Vec<String>,
+        from: ReadFrom,
+        follow: bool,
+    ) -> Result<Records, BusError>;
 
     /// The record at a sequence, read from the leader; `None` when it is not (or no longer) there.
     async fn get(&self, stream: StreamName, sequence: u64) -> Result<Option<Record>, BusError>;

@@ -68,7 +68,8 @@ impl FactWriter {
         fact: Fact,
     ) -> Result<AppendOutcome, BusError> {
         let stamp = self.stamp();
-        let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
+        let by =
+            WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
         let envelope = Envelope::new(&by, inference, tenant, fact);
         self.log
             .append(Append {

@@ -3,17 +3,24 @@
 //! Only this crate knows NATS. It must not know what a fact means: it moves bytes on subjects. Start reading at
 //! [`EventLog`] (the contract), then [`subjects`] and [`topology`] (which streams and consumers exist).
 
+mod dead_letter;
 mod error;
 mod event_log;
 mod fact_writer;
+mod limits;
+mod memory;
 mod service;
+mod subject_pattern;
 pub mod subjects;
 pub mod topology;
 
+pub use dead_letter::DeadLetter;
 pub use error::BusError;
 pub use event_log::{
-    Append, AppendOutcome, Consumer, ConsumerHandle, Delivery, DeliveryHandle, EventLog, Expect, LiveMessage, LiveMessages, QueryMessage,
-    QueryMessages, ReadFrom, Record, Records, StreamName,
+    Append, AppendOutcome, Consumer, ConsumerHandle, Delivery, DeliveryHandle, EventLog, Expect, LiveMessage,
+    LiveMessages, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName,
 };
 pub use fact_writer::{FactWriter, InferenceAddress, Stamp, StampSource};
+pub use limits::{CLAIM_CHECK_BYTES, DEFAULT_MAX_RECORD_BYTES};
+pub use memory::{Faults, MemoryLog};
 pub use service::{Handled, serve_deliveries};

@@ -1,7 +1,7 @@
 //! The subjects: one literal subject per inference and fact.
 
-use schemas::{DeploymentId, FactKind, InferenceId, IngressId, PoolName, TenantId, WorkerId};
 use schemas::v1::WorkClass;
+use schemas::{DeploymentId, FactKind, InferenceId, IngressId, PoolName, TenantId, WorkerId};
 
 /// `inference.<fact>.<tenant>.<id>` for the facts that happen once.
 pub fn fact(kind: FactKind, tenant: &TenantId, id: InferenceId) -> String {

@@ -8,6 +8,121 @@ use schemas::{FactKind, PoolName};
 use crate::StreamName;
 use crate::subjects;
 
+/// What every stream may keep, by the operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamPolicy {
+    /// How long the log keeps facts; older history lives in SQL and archives.
+    pub inference_max_age: Duration,
+    /// Size of the log; when it is reached appends are refused as full.
+    pub inference_max_bytes: u64,
+    /// How long tokens can be read again.
+    pub tokens_max_age: Duration,
+    /// Size of the token stream; the oldest go first.
+    pub tokens_max_bytes: u64,
+    /// Size of the configuration events, which never age.
+    pub control_max_bytes: u64,
+    /// How long dead letters are kept.
+    pub dead_letters_max_age: Duration,
+    /// Size of the dead letters; the oldest go first.
+    pub dead_letters_max_bytes: u64,
+    /// Size of all claim-checked payloads; they age with the log.
+    pub objects_max_bytes: u64,
+    /// Copies of every stream in a cluster: 1, 3 or 5.
+    pub num_replicas: usize,
+}
+
+const GIB: u64 = 1 << 30;
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for StreamPolicy {
+    fn default() -> Self {
+        Self {
+            inference_max_age: DAY * 7,
+            inference_max_bytes: 8 * GIB,
+            tokens_max_age: Duration::from_secs(1_800),
+            tokens_max_bytes: GIB,
+            control_max_bytes: GIB / 4,
+            dead_letters_max_age: DAY * 30,
+            dead_letters_max_bytes: GIB / 4,
+            objects_max_bytes: 8 * GIB,
+            num_replicas: 1,
+        }
+    }
+}
+
+impl StreamPolicy {
+    /// The same shares within `total_bytes`, for a small disk: 7/16 log, 7/16 objects, 1/16 tokens, 1/32 each of the rest.
+    pub fn within(total_bytes: u64) -> Self {
+        Self {
+            inference_max_bytes: total_bytes / 16 * 7,
+            objects_max_bytes: total_bytes / 16 * 7,
+            tokens_max_bytes: total_bytes / 16,
+            control_max_bytes: total_bytes / 32,
+            dead_letters_max_bytes: total_bytes / 32,
+            ..Self::default()
+        }
+    }
+}
+
+/// What happens to a message when its stream is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The new one is refused.
+    Refuse,
+    /// The oldest makes room.
+    DropOldest,
+}
+
+/// A stream as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// Which.
+    pub name: StreamName,
+    /// What it captures.
+    pub subjects: Vec<String>,
+    /// Zero: for ever.
+    pub max_age: Duration,
+    /// Its size.
+    pub max_bytes: u64,
+    /// At its size.
+    pub when_full: WhenFull,
+    /// Whether single records can be deleted; the log's cannot.
+    pub can_delete: bool,
+    /// How long a message id is remembered to drop a repetition.
+    pub duplicate_window: Duration,
+    /// Copies in a cluster.
+    pub num_replicas: usize,
+}
+
+/// The streams, all of them.
+pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
+    let stream = |name: StreamName, max_age: Duration, max_bytes: u64, when_full: WhenFull| StreamSpec {
+        name,
+        subjects: vec![name.subjects().to_owned()],
+        max_age,
+        max_bytes,
+        when_full,
+        can_delete: when_full == WhenFull::DropOldest,
+        duplicate_window: Duration::from_secs(120),
+        num_replicas: policy.num_replicas,
+    };
+    vec![
+        stream(StreamName::Inference, policy.inference_max_age, policy.inference_max_bytes, WhenFull::Refuse),
+        StreamSpec {
+            // Frames are many and their senders repeat them within seconds; a short memory keeps the server small.
+            duplicate_window: Duration::from_secs(30),
+            ..stream(StreamName::Tokens, policy.tokens_max_age, policy.tokens_max_bytes, WhenFull::DropOldest)
+        },
+        stream(StreamName::Control, Duration::ZERO, policy.control_max_bytes, WhenFull::Refuse),
+        stream(
+            StreamName::DeadLetters,
+            policy.dead_letters_max_age,
+            policy.dead_letters_max_bytes,
+            WhenFull::DropOldest,
+        ),
+    ]
+}
+
 /// A durable pull consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSpec {
@@ -32,7 +147,10 @@ pub fn guardrail_consumer() -> ConsumerSpec {
 
 /// The router's consumer of admitted facts and lost attempts.
 pub fn router_consumer() -> ConsumerSpec {
-    service_consumer("router", vec![subjects::all_of(FactKind::Admitted), subjects::all_of(FactKind::AttemptFailed)])
+    service_consumer(
+        "router",
+        vec![subjects::all_of(FactKind::Admitted), subjects::all_of(FactKind::AttemptFailed)],
+    )
 }
 
 /// A pool's consumer of assignments in one class.

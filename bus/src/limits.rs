@@ -1,0 +1,37 @@
+//! Sizes and shapes that are checked before anything goes to the broker.
+
+use crate::{Append, BusError, subject_pattern};
+
+/// Above this size a payload goes through the object store and a stub takes its place.
+pub const CLAIM_CHECK_BYTES: usize = 256 * 1024;
+
+/// Largest payload of one record, unless the options say otherwise.
+pub const DEFAULT_MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest subject; the server's control line ends at 4 KB.
+const MAX_SUBJECT_BYTES: usize = 1_024;
+
+/// `Err(Refused)` for a subject that is no literal of its stream, `Err(TooLarge)` above `max_num_bytes`.
+pub(crate) fn check_append(append: &Append, max_num_bytes: usize) -> Result<(), BusError> {
+    let Append { stream, subject, payload, .. } = append;
+    if subject.len() > MAX_SUBJECT_BYTES || !subject_pattern::is_literal(subject) {
+        return Err(BusError::Refused(format!(
+            "'{subject}' is no literal subject of at most {MAX_SUBJECT_BYTES} bytes"
+        )));
+    }
+    if !subject_pattern::is_match(stream.subjects(), subject) {
+        return Err(BusError::Refused(format!("'{subject}' is no subject of stream {}", stream.as_str())));
+    }
+    if payload.len() > max_num_bytes {
+        return Err(BusError::TooLarge { subject: subject.clone(), num_bytes: payload.len(), max_num_bytes });
+    }
+    Ok(())
+}
+
+/// `Err(Refused)` for what nobody can subscribe to.
+pub(crate) fn check_pattern(pattern: &str) -> Result<(), BusError> {
+    if pattern.len() > MAX_SUBJECT_BYTES || !subject_pattern::is_pattern(pattern) {
+        return Err(BusError::Refused(format!("'{pattern}' is no subject pattern")));
+    }
+    Ok(())
+}
