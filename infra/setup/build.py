@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 from manifest import REPOSITORY, SetupError
@@ -20,3 +21,17 @@ def build(*cargo_arguments: str, package: str = "jetmill") -> Path:
         if message.get("executable") and message["target"]["name"] == package:
             return Path(message["executable"])
     raise SetupError(f"cargo built no executable called {package}")
+
+
+def main() -> int:
+    """Prints the path of the debug binary. The whole workspace is built, as the tests do, so that features are the same."""
+    try:
+        print(build("--workspace", "--bins"))
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

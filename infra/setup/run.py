@@ -19,6 +19,7 @@ from manifest import CACHE, SetupError, model, models
 from server import Server, require_free
 
 READY_SECONDS = 180
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 QUESTION = "Why is the sky blue? Answer in two sentences."
 
 
@@ -130,7 +131,8 @@ def serve(arguments: argparse.Namespace) -> int:
     command = [str(binary), "serve", "--model", str(path), "--listen", arguments.listen]
     command += ["--data", str(arguments.data), "--nats-server", str(nats_server)]
     if arguments.master_key:
-        command += ["--master-key", arguments.master_key]
+        # By the environment: a command line is there for everyone on the machine to read.
+        os.environ["JETMILL_MASTER_KEY"] = arguments.master_key
     say(f"starting jetmill with {path.name}")
     server = Server([*command, *arguments.serve_arguments], arguments.listen, CACHE / "logs" / "serve.log")
     try:
@@ -146,6 +148,9 @@ def serve(arguments: argparse.Namespace) -> int:
         say(f"error: jetmill ended with {server.ending()}.\n{server.log_end()}")
         return status or 1
     finally:
+        # A second Ctrl-C must not interrupt the stopping.
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         if server.process.poll() is None:
             say("\nstopping")
         server.stop()
@@ -156,7 +161,7 @@ def interrupted(_signal: int, _frame: object) -> None:
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, interrupted)
     arguments = parse()
     arguments.data = arguments.data.absolute()
