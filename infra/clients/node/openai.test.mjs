@@ -75,7 +75,7 @@ test("completions go on from their prompt, streamed or not", async () => {
 
 test("every answer carries its inference id", async () => {
   const { response } = await chat({ max_tokens: 2 }).withResponse();
-  assert.ok(response.headers.get("x-inference-id"));
+  assert.ok(response.headers.get("x-jetmill-inference-id"));
 });
 
 test("a stream that the client aborts leaves the server answering", async () => {

@@ -13,7 +13,7 @@ import openai
 from running_server import running_server
 
 CHAT = [{"role": "user", "content": "Name three colours of the rainbow."}]
-INFERENCE_ID = "x-inference-id"
+INFERENCE_ID = "x-jetmill-inference-id"
 PATIENCE_SECONDS = 30
 
 
