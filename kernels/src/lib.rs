@@ -1,1 +1,60 @@
 //! Numbers only: the CPU kernels and the naive reference that specifies them.
+//!
+//! Owns matrix products over quantised weights, normalisation, rotary positions, attention over a paged cache, and the pool of
+//! threads they run on. Must not know ids, requests, models, async or the bus.
+//!
+//! Every output row is a pure function of its input row: sums run in a fixed order, so the bits do not depend on what
+//! else is in the batch, on the number of threads or on the instruction set ([`Isa`]). Start reading at
+//! [`reference`], which says what each operation means; then `lanes`, over which each kernel is written once; then
+//! [`matmul`], where the time goes.
+
+#[expect(unsafe_code, reason = "vector loads and stores, rows given to threads")]
+mod activations;
+mod add;
+#[expect(unsafe_code, reason = "owns raw memory")]
+mod arena;
+mod dequantize;
+#[expect(unsafe_code, reason = "lends one slice to several threads")]
+mod disjoint;
+mod error;
+mod exp;
+mod gather;
+mod group;
+mod isa;
+#[expect(unsafe_code, reason = "owns raw memory, vector stores")]
+mod kv_cache;
+#[expect(unsafe_code, reason = "intrinsics")]
+mod lanes;
+#[expect(unsafe_code, reason = "vector loads from panels")]
+mod matmul;
+#[expect(unsafe_code, reason = "panels in raw memory")]
+mod packed_matrix;
+#[expect(unsafe_code, reason = "vector loads and stores")]
+mod paged_attention;
+#[expect(unsafe_code, reason = "lends a closure to threads")]
+mod pool;
+pub mod reference;
+#[expect(unsafe_code, reason = "vector loads")]
+mod rms_norm;
+mod rope;
+mod rope_table;
+#[expect(unsafe_code, reason = "vector loads and stores")]
+mod silu_mul;
+mod weight_type;
+
+pub use activations::Activations;
+pub use add::{add, add_bias};
+pub use dequantize::dequantize;
+pub use error::KernelError;
+pub use gather::gather;
+pub use isa::Isa;
+pub use kv_cache::{CacheShape, KvCache, KvRows};
+pub use matmul::matmul;
+pub use packed_matrix::{MatrixSource, PackedMatrix};
+pub use paged_attention::{AttentionInput, AttentionRow, AttentionRows, paged_attention};
+pub use pool::{Pool, ThreadIndex};
+pub use rms_norm::rms_norm;
+pub use rope::{HeadRows, rope};
+pub use rope_table::{RopeScaling, RopeStyle, RopeTable};
+pub use silu_mul::silu_mul;
+pub use weight_type::WeightType;

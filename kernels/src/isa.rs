@@ -1,0 +1,126 @@
+use crate::KernelError;
+#[cfg(target_arch = "x86_64")]
+use crate::lanes::{Avx2, Avx512};
+use crate::lanes::{Kernel, Portable};
+
+/// The instruction set that the kernels run on. All give the same bits; they differ in speed only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// Plain Rust, on every processor.
+    Portable,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+    /// x86-64 with AVX-512 (F, BW, DQ, VL) and its int8 dot products (VNNI).
+    Avx512Vnni,
+}
+
+impl Isa {
+    /// The fastest instruction set of this processor.
+    pub fn detect() -> Isa {
+        if Isa::Avx512Vnni.is_available() {
+            Isa::Avx512Vnni
+        } else if Isa::Avx2.is_available() {
+            Isa::Avx2
+        } else {
+            Isa::Portable
+        }
+    }
+
+    /// Every instruction set of this processor, slowest first.
+    pub fn available() -> Vec<Isa> {
+        [Isa::Portable, Isa::Avx2, Isa::Avx512Vnni].into_iter().filter(|isa| isa.is_available()).collect()
+    }
+
+    /// The name for logs and fingerprints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512Vnni => "avx512-vnni",
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            Isa::Avx2 => Avx2::detect().is_some(),
+            Isa::Avx512Vnni => Avx512::detect().is_some(),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_available(self) -> bool {
+        self == Isa::Portable
+    }
+}
+
+/// An instruction set that this processor has, with the proof of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum VerifiedIsa {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+impl VerifiedIsa {
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn new(isa: Isa) -> Result<Self, KernelError> {
+        let unavailable = KernelError::IsaUnavailable { isa };
+        match isa {
+            Isa::Portable => Ok(Self::Portable(Portable)),
+            Isa::Avx2 => Avx2::detect().map(Self::Avx2).ok_or(unavailable),
+            Isa::Avx512Vnni => Avx512::detect().map(Self::Avx512).ok_or(unavailable),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn new(isa: Isa) -> Result<Self, KernelError> {
+        match isa {
+            Isa::Portable => Ok(Self::Portable(Portable)),
+            Isa::Avx2 | Isa::Avx512Vnni => Err(KernelError::IsaUnavailable { isa }),
+        }
+    }
+
+    pub(crate) fn isa(self) -> Isa {
+        match self {
+            Self::Portable(_) => Isa::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Isa::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => Isa::Avx512Vnni,
+        }
+    }
+
+    /// Runs the kernel, compiled for this instruction set.
+    #[inline]
+    pub(crate) fn dispatch<K: Kernel>(self, kernel: K) {
+        match self {
+            Self::Portable(lanes) => kernel.run(lanes),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(lanes) => lanes.dispatch(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(lanes) => lanes.dispatch(kernel),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detected_isa_is_the_last_of_the_available() {
+        assert_eq!(Isa::available().last().copied(), Some(Isa::detect()));
+        assert_eq!(Isa::available().first().copied(), Some(Isa::Portable));
+    }
+
+    #[test]
+    fn every_available_isa_can_be_verified() {
+        for isa in Isa::available() {
+            assert_eq!(VerifiedIsa::new(isa).unwrap().isa(), isa);
+        }
+    }
+}

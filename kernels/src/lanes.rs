@@ -1,0 +1,134 @@
+//! Sixteen numbers at a time, with the same meaning on every instruction set.
+//!
+//! A kernel is written once over [`Lanes`] and compiled for each implementation. Every operation is one IEEE 754
+//! operation (or exact integer arithmetic) per lane and no operation adds across lanes in an order of its own, so
+//! all implementations give the same bits. A value that implements `Lanes` is the proof that the processor has
+//! the instructions.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+mod twice;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
+
+/// Lanes of the kernels that reduce, and columns of a weight panel.
+pub(crate) const NUM_LANES: usize = 16;
+
+/// A computation that is compiled once per instruction set.
+pub(crate) trait Kernel {
+    /// Must be `#[inline(always)]`, as must all that it calls, or the instructions of `V` are out of reach.
+    fn run<V: Lanes>(self, v: V);
+}
+
+/// Vector operations. `F` holds `WIDTH` f32 and `I` holds `WIDTH` i32 or four times as many bytes.
+///
+/// Functions that take pointers need `WIDTH` readable (or writable) elements there; no alignment.
+pub(crate) trait Lanes: Copy + Send + Sync {
+    type F: Copy;
+    type I: Copy;
+    /// The same instruction set at the width that the matrix product runs at.
+    type Columns: Lanes;
+    const WIDTH: usize;
+    /// What `dot4_u8` subtracts from each weight by itself.
+    const U8_BIAS: i32;
+
+    fn columns(self) -> Self::Columns;
+
+    fn splat(self, x: f32) -> Self::F;
+    unsafe fn load(self, p: *const f32) -> Self::F;
+    unsafe fn load_f16(self, p: *const u16) -> Self::F;
+    unsafe fn load_bf16(self, p: *const u16) -> Self::F;
+    unsafe fn store(self, p: *mut f32, a: Self::F);
+    /// Rounds to the nearest, ties to even.
+    unsafe fn store_f16(self, p: *mut u16, a: Self::F);
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a·b + c` with one rounding.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }`: the second operand when either is NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { a } else { b }`: the second operand when either is NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+
+    fn splat_i32(self, x: i32) -> Self::I;
+    unsafe fn load_bytes(self, p: *const u8) -> Self::I;
+    /// `WIDTH` signed bytes, each in an i32.
+    unsafe fn load_i8(self, p: *const i8) -> Self::I;
+    fn to_f32(self, a: Self::I) -> Self::F;
+    fn bits(self, a: Self::F) -> Self::I;
+    fn from_bits(self, a: Self::I) -> Self::F;
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    fn and(self, a: Self::I, b: Self::I) -> Self::I;
+    fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The larger of two non-negative numbers.
+    fn max_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    fn shl<const N: u32>(self, a: Self::I) -> Self::I;
+    /// Shift to the right by zeros.
+    fn shr<const N: u32>(self, a: Self::I) -> Self::I;
+    /// Rounds to the nearest integer, ties to even, and writes the low bytes. `|a| ≤ 127`.
+    unsafe fn store_i8(self, p: *mut i8, a: Self::F);
+    /// In each byte `i` of the lanes: `bit` if bit `i` of the mask at `p` is set, else zero.
+    unsafe fn expand_bits(self, p: *const u8, bit: u8) -> Self::I;
+
+    /// `acc + Σ_{i<4} w[i]·a[i]` in each lane: four bytes of weights ≤ 127 and the four signed bytes of `a`.
+    fn dot4_u7(self, acc: Self::I, w: Self::I, a: i32) -> Self::I;
+    /// The same with any unsigned byte, each reduced by `U8_BIAS`.
+    fn dot4_u8(self, acc: Self::I, w: Self::I, a: i32) -> Self::I;
+}
+
+/// The sum of 16 lanes as a balanced tree over the lanes `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.
+#[inline(always)]
+pub(crate) fn sum<V: Lanes>(v: V, a: V::F) -> f32 {
+    let mut lanes = [0.0f32; NUM_LANES];
+    // SAFETY: the array holds the 16 lanes that an implementation has at most.
+    unsafe { v.store(lanes.as_mut_ptr(), a) };
+    let mut half = V::WIDTH / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The largest of 16 lanes.
+#[inline(always)]
+pub(crate) fn max<V: Lanes>(v: V, a: V::F) -> f32 {
+    let mut lanes = [0.0f32; NUM_LANES];
+    // SAFETY: the array holds the 16 lanes that an implementation has at most.
+    unsafe { v.store(lanes.as_mut_ptr(), a) };
+    let mut half = V::WIDTH / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The largest of 16 non-negative integers, as the bits of an f32.
+#[inline(always)]
+pub(crate) fn max_bits<V: Lanes>(v: V, a: V::I) -> f32 {
+    let mut lanes = [0.0f32; NUM_LANES];
+    // SAFETY: the array holds the 16 lanes that an implementation has at most.
+    unsafe { v.store(lanes.as_mut_ptr(), v.from_bits(a)) };
+    let mut half = V::WIDTH / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = f32::from_bits(lanes[i].to_bits().max(lanes[i + half].to_bits()));
+        }
+        half /= 2;
+    }
+    lanes[0]
+}

@@ -1,0 +1,252 @@
+//! How the quants and scales of a panel come into registers; the layout is that of `packed_matrix::panel`.
+
+use crate::WeightType;
+use crate::activations::Block;
+use crate::lanes::{Lanes, NUM_LANES};
+use crate::packed_matrix::panel::{
+    GROUPS_PER_BLOCK, NIBBLE_BYTES, block_record_bytes, record_bytes, tile_bytes,
+};
+
+/// Weights of 32 columns by `V::WIDTH` rows of a panel.
+pub(super) struct Tile<V: Lanes> {
+    /// Vector `j` holds columns `4j..4j + 4` of each row.
+    pub(super) quants: [V::I; 8],
+    /// Of the first and the last 16 columns; the same vector twice unless `Format::HAS_HALVES`.
+    pub(super) scales: [V::F; 2],
+    /// Meaningful if `Format::HAS_OFFSETS`.
+    pub(super) offsets: V::F,
+}
+
+pub(super) trait Format {
+    const WEIGHT_TYPE: WeightType;
+    const HAS_OFFSETS: bool = false;
+    /// Whether the two halves of a tile have scales of their own.
+    const HAS_HALVES: bool = false;
+    /// Whether the quants use all eight bits.
+    const IS_WIDE: bool = false;
+
+    /// Where the integer sums of the first and the last 16 columns start, which takes the zero point away.
+    fn biases(_block: &Block, _u8_bias: i32) -> [i32; 2] {
+        [0; 2]
+    }
+
+    /// # Safety
+    /// `panel` is a panel of this type with `num_groups` groups, and `first_lane + V::WIDTH ≤ 16`.
+    unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V>;
+}
+
+/// Where a panel lies, and which of its lanes are wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Panel {
+    pub(super) start: *const u8,
+    pub(super) num_groups: usize,
+    pub(super) first_lane: usize,
+}
+
+impl Panel {
+    #[inline(always)]
+    unsafe fn tile(self, weight_type: WeightType, index: usize) -> *const u8 {
+        // SAFETY: the group exists.
+        unsafe { self.start.add(index * tile_bytes(weight_type)) }
+    }
+
+    #[inline(always)]
+    unsafe fn record(self, weight_type: WeightType, index: usize) -> *const u8 {
+        let tiles = self.num_groups * tile_bytes(weight_type);
+        // SAFETY: the group exists.
+        unsafe { self.start.add(tiles + index * record_bytes(weight_type)) }
+    }
+
+    #[inline(always)]
+    unsafe fn block_record(self, weight_type: WeightType, index: usize) -> *const u8 {
+        let groups = self.num_groups * (tile_bytes(weight_type) + record_bytes(weight_type));
+        // SAFETY: the group, and so its block, exists.
+        unsafe { self.start.add(groups + index / GROUPS_PER_BLOCK * block_record_bytes(weight_type)) }
+    }
+
+    /// Sixteen rows of f16, of which the wanted ones.
+    #[inline(always)]
+    unsafe fn halves<V: Lanes>(self, v: V, p: *const u8) -> V::F {
+        // SAFETY: the record holds 16 of them.
+        unsafe { v.load_f16(p.cast::<u16>().add(self.first_lane)) }
+    }
+
+    /// Sixteen rows of int8, of which the wanted ones.
+    #[inline(always)]
+    unsafe fn factors<V: Lanes>(self, v: V, p: *const u8) -> V::F {
+        // SAFETY: the record holds 16 of them.
+        v.to_f32(unsafe { v.load_i8(p.cast::<i8>().add(self.first_lane)) })
+    }
+
+    #[inline(always)]
+    unsafe fn nibbles<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+        let low = v.splat_i32(0x0f0f_0f0f);
+        let mut quants = [v.splat_i32(0); 8];
+        for j in 0..4 {
+            // SAFETY: a nibble plane is four vectors.
+            let both = unsafe { v.load_bytes(tile.add(64 * j + 4 * self.first_lane)) };
+            quants[j] = v.and(both, low);
+            quants[j + 4] = v.and(v.shr::<4>(both), low);
+        }
+        quants
+    }
+
+    #[inline(always)]
+    unsafe fn five_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+        // SAFETY: a tile of a 5-bit type is a nibble plane and eight masks of 64 bits.
+        unsafe {
+            let mut quants = self.nibbles(v, tile);
+            for (j, quant) in quants.iter_mut().enumerate() {
+                let mask = tile.add(NIBBLE_BYTES + 8 * j + self.first_lane / 2);
+                *quant = v.or(*quant, v.expand_bits(mask, 16));
+            }
+            quants
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn six_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+        // SAFETY: a tile of a 6-bit type is a nibble plane and two vectors of bit pairs.
+        unsafe {
+            let mut quants = self.nibbles(v, tile);
+            let high = v.splat_i32(0x3030_3030);
+            for half in 0..2 {
+                let pairs = v.load_bytes(tile.add(NIBBLE_BYTES + 64 * half + 4 * self.first_lane));
+                let quants = &mut quants[4 * half..];
+                quants[0] = v.or(quants[0], v.and(v.shl::<4>(pairs), high));
+                quants[1] = v.or(quants[1], v.and(v.shl::<2>(pairs), high));
+                quants[2] = v.or(quants[2], v.and(pairs, high));
+                quants[3] = v.or(quants[3], v.and(v.shr::<2>(pairs), high));
+            }
+            quants
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn eight_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+        let mut quants = [v.splat_i32(0); 8];
+        for (j, quant) in quants.iter_mut().enumerate() {
+            // SAFETY: a tile of bytes is eight vectors.
+            *quant = unsafe { v.load_bytes(tile.add(64 * j + 4 * self.first_lane)) };
+        }
+        quants
+    }
+}
+
+/// A type with one f16 scale a group and a zero point.
+macro_rules! symmetric {
+    ($name:ident, $quants:ident, |$block:ident, $u8_bias:ident| $biases:expr, is_wide: $is_wide:expr) => {
+        #[derive(Clone, Copy)]
+        pub(super) struct $name;
+
+        impl Format for $name {
+            const WEIGHT_TYPE: WeightType = WeightType::$name;
+            const IS_WIDE: bool = $is_wide;
+
+            #[inline(always)]
+            fn biases($block: &Block, $u8_bias: i32) -> [i32; 2] {
+                $biases
+            }
+
+            #[inline(always)]
+            unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
+                // SAFETY: the caller gives a panel of this type that has the group.
+                unsafe {
+                    let scales = panel.halves(v, panel.record(Self::WEIGHT_TYPE, index));
+                    let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
+                    Tile { quants, scales: [scales; 2], offsets: v.splat(0.0) }
+                }
+            }
+        }
+    };
+}
+
+/// A type with an f16 scale and an f16 offset a group.
+macro_rules! affine {
+    ($name:ident, $quants:ident) => {
+        #[derive(Clone, Copy)]
+        pub(super) struct $name;
+
+        impl Format for $name {
+            const WEIGHT_TYPE: WeightType = WeightType::$name;
+            const HAS_OFFSETS: bool = true;
+
+            #[inline(always)]
+            unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
+                // SAFETY: the caller gives a panel of this type that has the group.
+                unsafe {
+                    let record = panel.record(Self::WEIGHT_TYPE, index);
+                    let scales = panel.halves(v, record);
+                    let offsets = panel.halves(v, record.add(2 * NUM_LANES));
+                    let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
+                    Tile { quants, scales: [scales; 2], offsets }
+                }
+            }
+        }
+    };
+}
+
+/// A type with an f16 scale and a negated f16 offset a block and two small factors a group.
+macro_rules! k_affine {
+    ($name:ident, $quants:ident) => {
+        #[derive(Clone, Copy)]
+        pub(super) struct $name;
+
+        impl Format for $name {
+            const WEIGHT_TYPE: WeightType = WeightType::$name;
+            const HAS_OFFSETS: bool = true;
+
+            #[inline(always)]
+            unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
+                // SAFETY: the caller gives a panel of this type that has the group.
+                unsafe {
+                    let block = panel.block_record(Self::WEIGHT_TYPE, index);
+                    let record = panel.record(Self::WEIGHT_TYPE, index);
+                    let scales = v.mul(panel.halves(v, block), panel.factors(v, record));
+                    let offsets = v.mul(
+                        panel.halves(v, block.add(2 * NUM_LANES)),
+                        panel.factors(v, record.add(NUM_LANES)),
+                    );
+                    let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
+                    Tile { quants, scales: [scales; 2], offsets }
+                }
+            }
+        }
+    };
+}
+
+symmetric!(Q4_0, nibbles, |block, _u8_bias| [block.bias_8, 0], is_wide: false);
+symmetric!(Q5_0, five_bits, |block, _u8_bias| [block.bias_16, 0], is_wide: false);
+symmetric!(Q8_0, eight_bits, |block, u8_bias| [if u8_bias == 0 { block.bias_128 } else { 0 }, 0], is_wide: true);
+affine!(Q4_1, nibbles);
+affine!(Q5_1, five_bits);
+k_affine!(Q4K, nibbles);
+k_affine!(Q5K, five_bits);
+
+#[derive(Clone, Copy)]
+pub(super) struct Q6K;
+
+impl Format for Q6K {
+    const WEIGHT_TYPE: WeightType = WeightType::Q6K;
+    const HAS_HALVES: bool = true;
+
+    #[inline(always)]
+    fn biases(block: &Block, _u8_bias: i32) -> [i32; 2] {
+        block.biases_32
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
+        // SAFETY: the caller gives a panel of this type that has the group.
+        unsafe {
+            let block_scales = panel.halves(v, panel.block_record(Self::WEIGHT_TYPE, index));
+            let record = panel.record(Self::WEIGHT_TYPE, index);
+            let scales = [
+                v.mul(block_scales, panel.factors(v, record)),
+                v.mul(block_scales, panel.factors(v, record.add(NUM_LANES))),
+            ];
+            let quants = panel.six_bits(v, panel.tile(Self::WEIGHT_TYPE, index));
+            Tile { quants, scales, offsets: v.splat(0.0) }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The layout of a panel: 16 rows by all columns.
+//!
+//! A panel of `n` groups (of 32 columns) is `n` quant tiles, then `n` scale records, then for the K types `n / 8` block
+//! scales. Tile byte `64·(k / 4) + 4·row + k % 4` is element `k` of a row, so a 64-byte vector holds four
+//! columns of all rows, as int8 dot products want them. Narrow quants are split into planes:
+//! nibbles (vector `j` in the low halves of vector `j`, `j + 4` in the high halves), then single bits (5-bit types) or bit
+//! pairs (6-bit types, vector `j` in bits `2·(j % 4)` of vector `j / 4`).
+//! Floats are `columns × 16 rows`, in their own type.
+
+use crate::group::{GROUP_SIZE, Group, k_factors, q6k_factor, read_group};
+use crate::lanes::NUM_LANES;
+use crate::{MatrixSource, WeightType};
+
+pub(crate) const NIBBLE_BYTES: usize = NUM_LANES * GROUP_SIZE / 2;
+/// Groups that share the block scales of a K type.
+pub(crate) const GROUPS_PER_BLOCK: usize = 8;
+
+/// Bytes of the quants of 16 rows by 32 columns.
+pub(crate) const fn tile_bytes(weight_type: WeightType) -> usize {
+    match weight_type {
+        WeightType::Q4_0 | WeightType::Q4_1 | WeightType::Q4K => NIBBLE_BYTES,
+        WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q5K => NIBBLE_BYTES + NIBBLE_BYTES / 4,
+        WeightType::Q6K => NIBBLE_BYTES + NIBBLE_BYTES / 2,
+        WeightType::Q8_0 => 2 * NIBBLE_BYTES,
+        WeightType::F32 => 4 * NUM_LANES * GROUP_SIZE,
+        WeightType::F16 | WeightType::BF16 => 2 * NUM_LANES * GROUP_SIZE,
+    }
+}
+
+/// Bytes of a scale record: f16 scales, f16 scales and offsets, or two int8 factors.
+pub(crate) const fn record_bytes(weight_type: WeightType) -> usize {
+    match weight_type {
+        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => 2 * NUM_LANES,
+        WeightType::Q4_1 | WeightType::Q5_1 => 4 * NUM_LANES,
+        WeightType::Q4K | WeightType::Q5K | WeightType::Q6K => 2 * NUM_LANES,
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => 0,
+    }
+}
+
+/// Bytes of the block scales of a K type: f16 scales, and for two types negated f16 offsets.
+pub(crate) const fn block_record_bytes(weight_type: WeightType) -> usize {
+    match weight_type {
+        WeightType::Q4K | WeightType::Q5K => 4 * NUM_LANES,
+        WeightType::Q6K => 2 * NUM_LANES,
+        _ => 0,
+    }
+}
+
+/// Bytes of a panel, in whole cache lines.
+pub(crate) const fn num_bytes(weight_type: WeightType, num_cols: usize) -> usize {
+    if weight_type.is_float() {
+        return (num_cols * NUM_LANES * weight_type.block_bytes()).next_multiple_of(64);
+    }
+    let num_groups = num_cols / GROUP_SIZE;
+    let groups = num_groups * (tile_bytes(weight_type) + record_bytes(weight_type));
+    (groups + num_groups / GROUPS_PER_BLOCK * block_record_bytes(weight_type)).next_multiple_of(64)
+}
+
+/// Fills panel `index`, which is all zeros, from up to 16 rows of the source. Rows that do not exist stay zero.
+pub(crate) fn pack(source: &MatrixSource<'_>, index: usize, panel: &mut [u8]) {
+    let row_bytes = source.bytes.len() / source.num_rows.max(1);
+    let first = index * NUM_LANES;
+    let num_rows = NUM_LANES.min(source.num_rows - first);
+    for lane in 0..num_rows {
+        let row = &source.bytes[(first + lane) * row_bytes..][..row_bytes];
+        if source.weight_type.is_float() {
+            pack_float_row(source.weight_type.block_bytes(), row, lane, panel);
+        } else {
+            pack_row(source.weight_type, row, lane, panel);
+        }
+    }
+}
+
+fn pack_float_row(element_bytes: usize, row: &[u8], lane: usize, panel: &mut [u8]) {
+    for (k, element) in row.chunks_exact(element_bytes).enumerate() {
+        panel[(k * NUM_LANES + lane) * element_bytes..][..element_bytes].copy_from_slice(element);
+    }
+}
+
+fn pack_row(weight_type: WeightType, row: &[u8], lane: usize, panel: &mut [u8]) {
+    let num_groups = row.len() / weight_type.block_bytes() * weight_type.block_size() / GROUP_SIZE;
+    let (tiles, records) = panel.split_at_mut(num_groups * tile_bytes(weight_type));
+    let (records, block_records) = records.split_at_mut(num_groups * record_bytes(weight_type));
+    for index in 0..num_groups {
+        let group = read_group(weight_type, row, index);
+        pack_quants(weight_type, &group, lane, &mut tiles[index * tile_bytes(weight_type)..]);
+        let block = &row[index * GROUP_SIZE / weight_type.block_size() * weight_type.block_bytes()..];
+        let record = &mut records[index * record_bytes(weight_type)..];
+        pack_scales(weight_type, block, index, [lane, NUM_LANES + lane], record);
+    }
+    if weight_type.block_size() == GROUPS_PER_BLOCK * GROUP_SIZE {
+        for (block, record) in row
+            .chunks_exact(weight_type.block_bytes())
+            .zip(block_records.chunks_exact_mut(block_record_bytes(weight_type)))
+        {
+            if weight_type == WeightType::Q6K {
+                record[2 * lane..][..2].copy_from_slice(&block[208..210]);
+            } else {
+                record[2 * lane..][..2].copy_from_slice(&block[..2]);
+                let negated = [block[2], block[3] ^ 0x80];
+                record[2 * (NUM_LANES + lane)..][..2].copy_from_slice(&negated);
+            }
+        }
+    }
+}
+
+fn pack_quants(weight_type: WeightType, group: &Group, lane: usize, tile: &mut [u8]) {
+    for (vector, quants) in group.quants.as_chunks::<4>().0.iter().enumerate() {
+        if weight_type == WeightType::Q8_0 {
+            tile[64 * vector + 4 * lane..][..4].copy_from_slice(quants);
+            continue;
+        }
+        let nibbles = &mut tile[64 * (vector % 4) + 4 * lane..][..4];
+        for (byte, quant) in nibbles.iter_mut().zip(quants) {
+            *byte |= (quant & 15) << (vector / 4 * 4);
+        }
+        match weight_type {
+            WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q5K => {
+                for (i, quant) in quants.iter().enumerate() {
+                    let bit = 4 * lane + i;
+                    tile[NIBBLE_BYTES + 8 * vector + bit / 8] |= (quant >> 4) << (bit % 8);
+                }
+            }
+            WeightType::Q6K => {
+                let pairs = &mut tile[NIBBLE_BYTES + 64 * (vector / 4) + 4 * lane..][..4];
+                for (byte, quant) in pairs.iter_mut().zip(quants) {
+                    *byte |= (quant >> 4) << (2 * (vector % 4));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes a row's scales of group `index`; `block` starts with the block that holds the group, `slots` are the row's places.
+fn pack_scales(weight_type: WeightType, block: &[u8], index: usize, slots: [usize; 2], record: &mut [u8]) {
+    match weight_type {
+        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => {
+            record[2 * slots[0]..][..2].copy_from_slice(&block[..2]);
+        }
+        WeightType::Q4_1 | WeightType::Q5_1 => {
+            record[2 * slots[0]..][..2].copy_from_slice(&block[..2]);
+            record[2 * slots[1]..][..2].copy_from_slice(&block[2..4]);
+        }
+        WeightType::Q4K | WeightType::Q5K => {
+            let [scale, offset] = k_factors(&block[4..16], index % GROUPS_PER_BLOCK);
+            record[slots[0]] = scale;
+            record[slots[1]] = offset;
+        }
+        WeightType::Q6K => {
+            for (half, slot) in slots.into_iter().enumerate() {
+                record[slot] = q6k_factor(block, index % GROUPS_PER_BLOCK, half) as u8;
+            }
+        }
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => {}
+    }
+}
