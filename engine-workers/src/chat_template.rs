@@ -1,1 +1,3 @@
-//! chat template.
+//! Conversations to prompts.
+
+pub mod source;
