@@ -1,0 +1,100 @@
+//! The door to the database: connecting, migrating, and what its errors mean.
+
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
+
+use crate::ReadModelError;
+use crate::checkpoint::Checkpoint;
+use crate::migrations::migrate;
+use crate::schema::LIVE;
+
+/// Longest wait for a connection, or for another process that writes to the same SQLite file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// SQLite serves many readers beside one writer; more connections only cost threads.
+const MAX_NUM_SQLITE_CONNECTIONS: u32 = 4;
+
+const MAX_NUM_POSTGRES_CONNECTIONS: u32 = 10;
+
+/// A connected and migrated database; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub(crate) connection: DatabaseConnection,
+    address: String,
+}
+
+impl Database {
+    /// Connects to `sqlite://PATH?mode=rwc`, `sqlite::memory:` or `postgres://USER:PASSWORD@HOST/NAME` and brings its
+    /// tables up to date. Several processes may do so at once.
+    pub async fn connect(url: &str) -> Result<Self, ReadModelError> {
+        let (address, options) = options_for(url)?;
+        let failed = |error: &DbErr| ReadModelError::of_driver(&address, error);
+        let connection = sea_orm::Database::connect(options).await.map_err(|error| failed(&error))?;
+        migrate(&connection).await.map_err(|error| failed(&error))?;
+        Ok(Self { connection, address })
+    }
+
+    /// Where it is, without credentials.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it answers; for readiness.
+    pub async fn ping(&self) -> Result<(), ReadModelError> {
+        self.connection.ping().await.map_err(|error| self.failed(&error))
+    }
+
+    /// How far the tables have come.
+    pub async fn checkpoint(&self) -> Result<Checkpoint, ReadModelError> {
+        Checkpoint::load(&self.connection, &LIVE).await.map_err(|error| self.failed(&error))
+    }
+
+    /// Closes its connections; clones are closed with it.
+    pub async fn close(&self) -> Result<(), ReadModelError> {
+        self.connection.close_by_ref().await.map_err(|error| self.failed(&error))
+    }
+
+    pub(crate) fn failed(&self, error: &DbErr) -> ReadModelError {
+        ReadModelError::of_driver(&self.address, error)
+    }
+}
+
+fn options_for(url: &str) -> Result<(String, ConnectOptions), ReadModelError> {
+    let scheme: String = url.chars().take_while(char::is_ascii_alphanumeric).take(16).collect();
+    let mut options = ConnectOptions::new(url);
+    options.sqlx_logging(false).acquire_timeout(PATIENCE).connect_timeout(PATIENCE);
+    let unreadable = || ReadModelError::BadAddress("cannot be read".to_owned());
+    match scheme.as_str() {
+        "sqlite" => {
+            let parsed: SqliteConnectOptions = url.parse().map_err(|_| unreadable())?;
+            let is_in_memory = url.contains(":memory:") || url.contains("mode=memory");
+            // Each connection to a database in memory has one of its own, which ends with it.
+            let num_connections = if is_in_memory { 1 } else { MAX_NUM_SQLITE_CONNECTIONS };
+            options.max_connections(num_connections).min_connections(1);
+            if is_in_memory {
+                options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+            }
+            options.map_sqlx_sqlite_opts(|options| {
+                // The log is the truth: a power failure may cost the last commits, which are folded again.
+                options
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Normal)
+                    .busy_timeout(PATIENCE)
+            });
+            Ok((format!("sqlite:{}", parsed.get_filename().display()), options))
+        }
+        "postgres" | "postgresql" => {
+            let parsed: PgConnectOptions = url.parse().map_err(|_| unreadable())?;
+            options.max_connections(MAX_NUM_POSTGRES_CONNECTIONS);
+            let name = parsed.get_database().unwrap_or_default();
+            Ok((format!("postgres://{}:{}/{name}", parsed.get_host(), parsed.get_port()), options))
+        }
+        other if url[other.len()..].starts_with("://") => {
+            Err(ReadModelError::BadAddress(format!("has the scheme '{other}'")))
+        }
+        _ => Err(ReadModelError::BadAddress("has no scheme".to_owned())),
+    }
+}
