@@ -1,0 +1,278 @@
+//! The forward pass.
+
+use std::ops::Range;
+
+use kernels::{
+    Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, Pool, add, add_bias, matmul,
+    paged_attention, rms_norm, rope, silu_mul,
+};
+
+use super::operation_times::{Operation, OperationTimes, Stopwatch};
+use super::step::StepRows;
+use super::weights::{LayerWeights, Weights};
+use crate::model_file::config::ModelConfig;
+
+/// Rows that go through the feed-forward layer together, so that what lies between its products stays in the cache.
+const MAX_ROWS_PER_TILE: usize = 256;
+
+/// The numbers and the scratch memory of a forward pass; f32, row-major.
+///
+/// With `n = norm(x)`: `x ← x + attention(rope(n·Wq + bq), rope(n·Wk + bk), n·Wv + bv)·Wo`, then
+/// `x ← x + (silu(n·Wgate) ∘ n·Wup)·Wdown`, layer by layer; `logits = norm(x)·Woutputᵀ`. Every operation works row by
+/// row in a fixed order, so the rows of a step do not influence each other except through the cache.
+/// Sources: Touvron et al. 2023 (llama), Yang et al. 2024 (qwen2).
+#[derive(Debug)]
+pub(crate) struct Forward {
+    hidden_size: usize,
+    ffn_size: usize,
+    num_heads: usize,
+    num_kv_heads: usize,
+    head_dim: usize,
+    rms_eps: f32,
+    vocab_size: usize,
+    /// The residual stream `[rows, hidden_size]`.
+    hidden: Vec<f32>,
+    /// `[rows, hidden_size]`.
+    normed: Vec<f32>,
+    /// Query, key and value heads of each row `[rows, (num_heads + 2·num_kv_heads)·head_dim]`.
+    qkv: Vec<f32>,
+    /// `[rows, num_heads·head_dim]`.
+    attention: Vec<f32>,
+    /// What is added to the residual stream `[tile, hidden_size]`.
+    projected: Vec<f32>,
+    /// `[tile, 2·ffn_size]`.
+    gate_up: Vec<f32>,
+    /// `[tile, ffn_size]`.
+    activated: Vec<f32>,
+    quantized: Activations,
+    times: OperationTimes,
+}
+
+/// What a forward pass works on.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) weights: &'a Weights,
+    pub(crate) cache: &'a mut KvCache,
+    pub(crate) step: StepRows<'a>,
+}
+
+/// Bytes of the scratch memory.
+pub(crate) fn scratch_bytes(config: &ModelConfig, max_num_rows: usize) -> usize {
+    let per_row = 2 * config.hidden_size + 2 * config.query_size() + 2 * config.kv_size();
+    let per_tile_row = config.hidden_size + 3 * config.ffn_size;
+    // Quantised rows: a byte an element and a record of 32 bytes for each 32 elements.
+    let quantized = 2 * max_num_rows * config.hidden_size.max(config.query_size()).max(config.ffn_size);
+    4 * (max_num_rows * per_row + max_num_rows.min(MAX_ROWS_PER_TILE) * per_tile_row) + quantized
+}
+
+impl Forward {
+    /// Scratch memory for steps of up to `max_num_rows` rows. The system backs it when it is first used.
+    pub(crate) fn new(config: &ModelConfig, max_num_rows: usize) -> Self {
+        let tile = max_num_rows.min(MAX_ROWS_PER_TILE);
+        let (hidden_size, ffn_size, query_size) =
+            (config.hidden_size, config.ffn_size, config.query_size());
+        Self {
+            hidden_size,
+            ffn_size,
+            num_heads: config.num_heads,
+            num_kv_heads: config.num_kv_heads,
+            head_dim: config.head_dim,
+            rms_eps: config.rms_eps,
+            vocab_size: config.vocab_size,
+            hidden: vec![0.0; max_num_rows * hidden_size],
+            normed: vec![0.0; max_num_rows * hidden_size],
+            qkv: vec![0.0; max_num_rows * (query_size + 2 * config.kv_size())],
+            attention: vec![0.0; max_num_rows * query_size],
+            projected: vec![0.0; tile * hidden_size],
+            gate_up: vec![0.0; tile * 2 * ffn_size],
+            activated: vec![0.0; tile * ffn_size],
+            quantized: Activations::new(),
+            times: OperationTimes::default(),
+        }
+    }
+
+    pub(crate) fn times(&self) -> &OperationTimes {
+        &self.times
+    }
+
+    /// Writes the keys and values of all rows into the cache and replaces `logits` by `[logit_rows, vocab_size]`.
+    pub(crate) fn run(&mut self, mut pass: Pass<'_>, logits: &mut Vec<f32>) -> Result<(), KernelError> {
+        let mut watch = Stopwatch::start(std::mem::take(&mut self.times));
+        let outcome =
+            self.layers(&mut pass, &mut watch).and_then(|()| self.head(&pass, &mut watch, logits));
+        self.times = watch.stop();
+        outcome
+    }
+
+    /// Runs all layers. Afterwards the first rows of `hidden` are those of `logit_rows`; of the other rows the last
+    /// layer computes keys and values only.
+    fn layers(&mut self, pass: &mut Pass<'_>, watch: &mut Stopwatch) -> Result<(), KernelError> {
+        let num_rows = pass.step.tokens.len();
+        let hidden = &mut self.hidden[..num_rows * self.hidden_size];
+        pass.weights.embedding.gather(pass.step.tokens, hidden)?;
+        watch.ended(Operation::Embedding);
+        for (index, layer) in pass.weights.layers.iter().enumerate() {
+            let is_last = index + 1 == pass.weights.layers.len();
+            self.store_keys_and_values(pass, index, watch)?;
+            if is_last && pass.step.logit_rows.is_empty() {
+                break;
+            }
+            self.attend(pass, index, watch)?;
+            let num_rows = if is_last { self.keep_rows(pass.step.logit_rows) } else { num_rows };
+            for start in (0..num_rows).step_by(MAX_ROWS_PER_TILE) {
+                let rows = start..num_rows.min(start + MAX_ROWS_PER_TILE);
+                self.finish_rows(pass.pool, layer, rows, watch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From `hidden` to queries in `qkv`, and keys and values in the cache.
+    fn store_keys_and_values(
+        &mut self,
+        pass: &mut Pass<'_>,
+        index: usize,
+        watch: &mut Stopwatch,
+    ) -> Result<(), KernelError> {
+        let (pool, layer, step) = (pass.pool, &pass.weights.layers[index], pass.step);
+        let num_rows = step.tokens.len();
+        let (query_size, kv_size) = (self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim);
+        let row_stride = query_size + 2 * kv_size;
+        let normed = &mut self.normed[..num_rows * self.hidden_size];
+        let qkv = &mut self.qkv[..num_rows * row_stride];
+        rms_norm(pool, &self.hidden[..normed.len()], &layer.attention_norm, self.rms_eps, normed)?;
+        watch.ended(Operation::Norm);
+        matmul(pool, normed, &layer.qkv, qkv, &mut self.quantized)?;
+        if let Some(bias) = &layer.qkv_bias {
+            add_bias(pool, bias, qkv)?;
+        }
+        watch.ended(Operation::Qkv);
+        // Queries and keys lie side by side and turn alike.
+        let num_heads = self.num_heads + self.num_kv_heads;
+        let heads = HeadRows { row_stride, first: 0, num_heads, head_dim: self.head_dim };
+        rope(pool, qkv, heads, step.positions, &pass.weights.rope)?;
+        let kv = KvRows { x: qkv, row_stride, first_key: query_size, first_value: query_size + kv_size };
+        pass.cache.store(pool, index, step.attention, kv)?;
+        watch.ended(Operation::RopeAndStore);
+        Ok(())
+    }
+
+    /// From queries in `qkv` to `attention`.
+    fn attend(
+        &mut self,
+        pass: &Pass<'_>,
+        layer: usize,
+        watch: &mut Stopwatch,
+    ) -> Result<(), KernelError> {
+        let num_rows = pass.step.tokens.len();
+        let row_stride = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim;
+        let heads =
+            HeadRows { row_stride, first: 0, num_heads: self.num_heads, head_dim: self.head_dim };
+        let input = AttentionInput {
+            q: &self.qkv[..num_rows * row_stride],
+            heads,
+            rows: pass.step.attention,
+            layer,
+            scale: 1.0 / (self.head_dim as f32).sqrt(),
+        };
+        let out = &mut self.attention[..num_rows * self.num_heads * self.head_dim];
+        paged_attention(pass.pool, &input, pass.cache, out)?;
+        watch.ended(Operation::Attention);
+        Ok(())
+    }
+
+    /// From `attention` to the `hidden` of the next layer.
+    fn finish_rows(
+        &mut self,
+        pool: &Pool,
+        layer: &LayerWeights,
+        rows: Range<usize>,
+        watch: &mut Stopwatch,
+    ) -> Result<(), KernelError> {
+        let query_size = self.num_heads * self.head_dim;
+        let hidden = &mut self.hidden[rows.start * self.hidden_size..rows.end * self.hidden_size];
+        let attention = &self.attention[rows.start * query_size..rows.end * query_size];
+        let projected = &mut self.projected[..hidden.len()];
+        let normed = &mut self.normed[..hidden.len()];
+        let gate_up = &mut self.gate_up[..rows.len() * 2 * self.ffn_size];
+        let activated = &mut self.activated[..rows.len() * self.ffn_size];
+
+        matmul(pool, attention, &layer.attention_output, projected, &mut self.quantized)?;
+        if let Some(bias) = &layer.attention_output_bias {
+            add_bias(pool, bias, projected)?;
+        }
+        watch.ended(Operation::AttentionOutput);
+        add(pool, projected, hidden)?;
+        watch.ended(Operation::Residual);
+        rms_norm(pool, hidden, &layer.ffn_norm, self.rms_eps, normed)?;
+        watch.ended(Operation::Norm);
+        matmul(pool, normed, &layer.gate_up, gate_up, &mut self.quantized)?;
+        watch.ended(Operation::GateUp);
+        silu_mul(pool, gate_up, self.ffn_size, activated)?;
+        watch.ended(Operation::Activation);
+        matmul(pool, activated, &layer.down, projected, &mut self.quantized)?;
+        watch.ended(Operation::Down);
+        add(pool, projected, hidden)?;
+        watch.ended(Operation::Residual);
+        Ok(())
+    }
+
+    /// Moves the rows to the front of `hidden` and `attention`; returns how many they are. They are ascending, so
+    /// none is overwritten before it is moved.
+    fn keep_rows(&mut self, rows: &[usize]) -> usize {
+        for (buffer, width) in
+            [(&mut self.hidden, self.hidden_size), (&mut self.attention, self.num_heads * self.head_dim)]
+        {
+            for (to, from) in rows.iter().enumerate().filter(|(to, from)| to != *from) {
+                buffer.copy_within(from * width..(from + 1) * width, to * width);
+            }
+        }
+        rows.len()
+    }
+
+    fn head(
+        &mut self,
+        pass: &Pass<'_>,
+        watch: &mut Stopwatch,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), KernelError> {
+        let num_rows = pass.step.logit_rows.len();
+        // Every element is overwritten, so only what grows is filled.
+        logits.resize(num_rows * self.vocab_size, 0.0);
+        let normed = &mut self.normed[..num_rows * self.hidden_size];
+        rms_norm(pass.pool, &self.hidden[..normed.len()], &pass.weights.output_norm, self.rms_eps, normed)?;
+        watch.ended(Operation::Norm);
+        matmul(pass.pool, normed, &pass.weights.output, logits, &mut self.quantized)?;
+        logits.chunks_exact_mut(self.vocab_size).for_each(spread_non_finite);
+        watch.ended(Operation::Head);
+        Ok(())
+    }
+}
+
+/// Makes a row NaN throughout if any of its numbers is not finite.
+fn spread_non_finite(row: &mut [f32]) {
+    const EXPONENT: u32 = 0x7f80_0000;
+    // No early exit, so that the loop becomes vector code.
+    let is_finite = row.iter().fold(true, |all, logit| all & (logit.to_bits() & EXPONENT != EXPONENT));
+    if !is_finite {
+        row.fill(f32::NAN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_number_marks_its_row() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut row = [1.0, f32::MAX, bad, -3.0];
+            spread_non_finite(&mut row);
+            assert!(row.iter().all(|logit| logit.is_nan()));
+        }
+        let mut row = [0.0, f32::MIN_POSITIVE, f32::MIN, -0.0];
+        spread_non_finite(&mut row);
+        assert_eq!(row, [0.0, f32::MIN_POSITIVE, f32::MIN, -0.0]);
+    }
+}
