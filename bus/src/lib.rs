@@ -7,6 +7,7 @@ mod dead_letter;
 mod error;
 mod event_log;
 mod fact_writer;
+mod jetstream;
 mod limits;
 mod memory;
 mod service;
@@ -21,6 +22,7 @@ pub use event_log::{
     LiveMessages, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName,
 };
 pub use fact_writer::{FactWriter, InferenceAddress, Stamp, StampSource};
+pub use jetstream::{Credentials, JetStreamLog, JetStreamOptions, LinkCounts};
 pub use limits::{CLAIM_CHECK_BYTES, DEFAULT_MAX_RECORD_BYTES};
 pub use memory::{Faults, MemoryLog};
 pub use service::{Handled, serve_deliveries};

@@ -1,0 +1,292 @@
+//! [`JetStreamLog`]: the event log on NATS JetStream.
+
+mod api;
+mod claim_check;
+mod consumer;
+mod dead_letters;
+mod delivery_subject;
+mod failure;
+mod link;
+mod options;
+mod pull_inbox;
+mod reader;
+mod reconcile;
+mod replies;
+mod sender;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use async_nats::jetstream::{self, message::StreamMessage, stream};
+use async_nats::{Request, RequestErrorKind};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde_json::json;
+
+use self::api::Api;
+use self::claim_check::ClaimCheck;
+use self::consumer::PullConsumer;
+use self::link::Link;
+pub use self::link::LinkCounts;
+pub use self::options::{Credentials, JetStreamOptions};
+use self::reader::Reader;
+use self::sender::{Outgoing, Sender};
+use crate::limits::{self, CLAIM_CHECK_BYTES};
+use crate::topology::ConsumerSpec;
+use crate::{
+    Append, AppendOutcome, BusError, Consumer, DeadLetter, EventLog, Expect, LiveMessage, LiveMessages,
+    QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName,
+};
+
+/// The event log on NATS JetStream. Clones share one connection.
+#[derive(Clone)]
+pub struct JetStreamLog {
+    core: Arc<Core>,
+}
+
+/// What all handles of one connection share.
+struct Core {
+    api: Arc<Api>,
+    sender: Arc<Sender>,
+    claims: ClaimCheck,
+    max_record_bytes: usize,
+}
+
+impl JetStreamLog {
+    /// Connects and brings the streams to their specification. `Err(Unreachable)` when the broker stays away past the
+    /// patience, `Err(Refused)` for a wrong login or a stream that cannot be changed.
+    pub async fn connect(options: JetStreamOptions) -> Result<Self, BusError> {
+        let link = Arc::new(Link::open(&options).await?);
+        let context = jetstream::new(link.client.clone());
+        let api = Arc::new(Api { link, context, patience: options.patience });
+        reconcile::reconcile_streams(&api, &options.policy).await?;
+        let objects = reconcile::open_objects(&api).await?;
+        let sender = Arc::new(Sender::open(Arc::clone(&api), options.max_num_in_flight).await?);
+        let claims = ClaimCheck::new(Arc::clone(&api), objects);
+        Ok(Self { core: Arc::new(Core { api, sender, claims, max_record_bytes: options.max_record_bytes }) })
+    }
+
+    /// What happened on the connection so far.
+    pub fn link_counts(&self) -> LinkCounts {
+        self.core.api.link.counts()
+    }
+}
+
+impl Core {
+    /// Appends; a claim-checked payload goes first.
+    async fn append(&self, append: Append) -> Result<AppendOutcome, BusError> {
+        limits::check_append(&append, self.max_record_bytes)?;
+        let Append { stream, subject, payload, expect } = append;
+        let id = self.sender.next_id();
+        let outgoing = Outgoing::new(stream, subject, expect, id.clone());
+        if payload.len() <= CLAIM_CHECK_BYTES {
+            return self.sender.append(&outgoing.with_payload(payload)).await;
+        }
+        let stub = self.claims.check_in(outgoing, &id, &payload).await?;
+        let outcome = self.sender.append(&stub).await;
+        // After `Unreachable` the stub may stand, so the object stays.
+        if matches!(outcome, Ok(AppendOutcome::AlreadyThere) | Err(BusError::Full(_) | BusError::Refused(_)))
+        {
+            self.claims.discard(&id).await;
+        }
+        outcome
+    }
+
+    async fn dead_letter(&self, spec: &ConsumerSpec, record: &Record, reason: &str) -> Result<(), BusError> {
+        let letter = DeadLetter {
+            stream: spec.stream.as_str().to_owned(),
+            sequence: record.sequence,
+            subject: record.subject.clone(),
+            consumer: spec.name.clone(),
+            reason: reason.to_owned(),
+            payload: record.payload.clone(),
+        };
+        self.append(Append {
+            stream: StreamName::DeadLetters,
+            subject: DeadLetter::subject_of(spec.stream, &spec.name, record.sequence),
+            payload: letter.encode(),
+            expect: Expect::FirstOnSubject,
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn record(&self, message: StreamMessage) -> Result<Record, BusError> {
+        let payload = self.claims.resolve(Some(&message.headers), message.payload).await?;
+        Ok(Record {
+            sequence: message.sequence,
+            subject: message.subject.to_string(),
+            payload,
+            stored_at_unix_nanos: u64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(0),
+        })
+    }
+
+    async fn stream_handle(&self, stream: StreamName) -> Result<stream::Stream<()>, BusError> {
+        self.api.context.get_stream_no_info(stream.as_str()).await.map_err(failure::lost)
+    }
+}
+
+fn found(outcome: Result<StreamMessage, stream::RawMessageError>) -> Result<Option<StreamMessage>, BusError> {
+    match outcome {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(failure::lost(error)),
+    }
+}
+
+#[async_trait]
+impl EventLog for JetStreamLog {
+    async fn append(&self, append: Append) -> Result<AppendOutcome, BusError> {
+        self.core.append(append).await
+    }
+
+    async fn publish(&self, stream: StreamName, subject: String, payload: Bytes) -> Result<(), BusError> {
+        let append = Append { stream, subject, payload, expect: Expect::Anything };
+        limits::check_append(&append, self.core.max_record_bytes)?;
+        let id = self.core.sender.next_id();
+        let outgoing = Outgoing::new(stream, append.subject, Expect::Anything, id.clone());
+        let outgoing = if append.payload.len() <= CLAIM_CHECK_BYTES {
+            outgoing.with_payload(append.payload)
+        } else {
+            self.core.claims.check_in(outgoing, &id, &append.payload).await?
+        };
+        self.core.sender.publish(outgoing).await
+    }
+
+    async fn listen(&self, pattern: String) -> Result<LiveMessages, BusError> {
+        limits::check_pattern(&pattern)?;
+        let client = &self.core.api.link.client;
+        let messages = client.subscribe(pattern).await.map_err(failure::lost)?;
+        // Only when the server has the subscription is what is published from now on heard.
+        self.core.api.patiently(|| async { client.flush().await.map_err(failure::lost) }).await?;
+        let core = Arc::clone(&self.core);
+        Ok(messages
+            .filter_map(move |message| {
+                let core = Arc::clone(&core);
+                async move {
+                    match core.claims.resolve(message.headers.as_ref(), message.payload).await {
+                        Ok(payload) => Some(LiveMessage { subject: message.subject.to_string(), payload }),
+                        Err(error) => {
+                            tracing::warn!(subject = %message.subject, %error, "a live message cannot be loaded");
+                            None
+                        }
+                    }
+                }
+            })
+            .boxed())
+    }
+
+    async fn consumer(&self, spec: &ConsumerSpec) -> Result<Consumer, BusError> {
+        Ok(Consumer::new(Box::new(PullConsumer::open(Arc::clone(&self.core), spec).await?)))
+    }
+
+    async fn read(
+        &self,
+        stream: StreamName,
+        patterns: Vec<String>,
+        from: ReadFrom,
+        follow: bool,
+    ) -> Result<Records, BusError> {
+        for pattern in &patterns {
+            limits::check_pattern(pattern)?;
+        }
+        let reader = Reader::new(Arc::clone(&self.core), stream, patterns, from);
+        if follow {
+            return Ok(reader.records());
+        }
+        let end = match from {
+            // A subject that is written again meanwhile has its last record past the present end.
+            ReadFrom::LastPerSubject => u64::MAX,
+            _ => self.last_sequence(stream).await?,
+        };
+        Ok(reader.until(end).records())
+    }
+
+    async fn get(&self, stream: StreamName, sequence: u64) -> Result<Option<Record>, BusError> {
+        if sequence == 0 {
+            return Ok(None);
+        }
+        let handle = self.core.stream_handle(stream).await?;
+        let message =
+            self.core.api.patiently(|| async { found(handle.get_raw_message(sequence).await) }).await?;
+        match message {
+            Some(message) => self.core.record(message).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn last(&self, stream: StreamName, subject: String) -> Result<Option<Record>, BusError> {
+        let handle = self.core.stream_handle(stream).await?;
+        let read = || async { found(handle.get_last_raw_message_by_subject(&subject).await) };
+        match self.core.api.patiently(read).await? {
+            Some(message) => self.core.record(message).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
+        let operation = format!("STREAM.INFO.{}", stream.as_str());
+        let info: stream::Info = self
+            .core
+            .api
+            .call(&operation, &json!({}))
+            .await?
+            .map_err(|error| error.about(stream.as_str()))?;
+        Ok(info.state.last_sequence)
+    }
+
+    async fn ask(&self, subject: String, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
+        let request = Request::new().payload(payload).timeout(Some(timeout));
+        match self.core.api.link.client.send_request(subject.clone(), request).await {
+            Ok(answer) => Ok(answer.payload),
+            Err(error) => Err(match error.kind() {
+                RequestErrorKind::NoResponders => BusError::NoResponder(subject),
+                RequestErrorKind::TimedOut => {
+                    BusError::TimedOut { subject, waited_millis: timeout.as_millis() as u64 }
+                }
+                RequestErrorKind::InvalidSubject => {
+                    BusError::Refused(format!("'{subject}' is no literal subject"))
+                }
+                _ => failure::lost(error),
+            }),
+        }
+    }
+
+    async fn answer(&self, subject: String, group: String) -> Result<QueryMessages, BusError> {
+        limits::check_pattern(&subject)?;
+        let client = self.core.api.link.client.clone();
+        let questions = client.queue_subscribe(subject, group).await.map_err(failure::lost)?;
+        self.core.api.patiently(|| async { client.flush().await.map_err(failure::lost) }).await?;
+        Ok(questions
+            .filter_map(move |message| {
+                let client = client.clone();
+                std::future::ready(message.reply.map(|reply| QueryMessage {
+                    subject: message.subject.to_string(),
+                    payload: message.payload,
+                    reply: Box::new(move |answer| {
+                        tokio::spawn(async move {
+                            if let Err(error) = client.publish(reply, answer).await {
+                                tracing::warn!(%error, "an answer could not be sent");
+                            }
+                        });
+                    }),
+                }))
+            })
+            .boxed())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.core.api.link.is_up()
+    }
+
+    async fn close(&self) -> Result<(), BusError> {
+        self.core.sender.drained().await;
+        let client = &self.core.api.link.client;
+        if self.is_connected() {
+            client.flush().await.map_err(failure::lost)?;
+        }
+        client.drain().await.map_err(failure::lost)
+    }
+}
