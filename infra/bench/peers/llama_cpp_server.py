@@ -1,0 +1,68 @@
+"""Serves a GGUF file with llama.cpp's own server, from the package xllamacpp that infra/tools.toml pins.
+
+The package is installed into .jetmill/peers/ at the first use. Ends with SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "setup"))
+
+from manifest import CACHE, peer  # noqa: E402
+
+
+def install() -> None:
+    requirement = peer("xllamacpp")
+    folder = CACHE / "peers" / requirement.replace("==", "-")
+    if not folder.is_dir():
+        unfinished = folder.with_name(folder.name + ".unfinished")
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:",
+             "--upgrade", "--target", str(unfinished), requirement],
+            check=True,
+        )
+        unfinished.rename(folder)
+    sys.path.insert(0, str(folder))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--install-only", action="store_true")
+    parser.add_argument("--model")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--context-tokens", type=int, default=2048, help="for each slot")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    install()
+    if arguments.install_only:
+        return
+
+    import xllamacpp
+
+    options = xllamacpp.CommonParams()
+    options.model.path = arguments.model
+    options.hostnames = ["127.0.0.1"]
+    options.port = arguments.port
+    options.n_parallel = arguments.slots
+    options.n_ctx = arguments.slots * arguments.context_tokens
+    options.cpuparams.n_threads = arguments.threads
+    options.cpuparams_batch.n_threads = arguments.threads
+
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    server = xllamacpp.Server(options)
+    print(f"serving at {server.listening_address}", flush=True)
+    ended.wait()
+    del server
+
+
+if __name__ == "__main__":
+    main()

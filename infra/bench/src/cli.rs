@@ -1,0 +1,52 @@
+//! The command line: arguments in, a report on standard output, progress on standard error.
+
+mod compare;
+mod load;
+mod soak;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+
+/// Measures OpenAI-compatible servers. Figures hold for this machine and this run: compare only within one run.
+#[derive(Debug, clap::Parser)]
+#[command(name = "bench", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Load one server, in a closed or an open loop.
+    Load(load::LoadArguments),
+    /// Many streams for a while: no error, every stream gapless and complete, memory flat. Fails otherwise.
+    Soak(soak::SoakArguments),
+    /// The platform beside the engine called directly and beside other servers, in one run.
+    Compare(compare::CompareArguments),
+}
+
+/// Runs the command; `false` means that it ran and found that something does not hold.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    match arguments.command {
+        Command::Load(arguments) => load::run(arguments).await,
+        Command::Soak(arguments) => soak::run(arguments).await,
+        Command::Compare(arguments) => compare::run(arguments).await,
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+}
+
+fn progress(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stderr(), "{text}").context("cannot write to standard error")
+}
+
+fn write_json(path: Option<&Path>, value: &impl Serialize) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(value)?;
+    std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,158 @@
+//! `bench compare`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use bench::compare::{
+    Comparison, Contender, Figures, FirstToken, first_token, first_token_table, throughput, throughput_table,
+};
+use bench::http_target::HttpTarget;
+use bench::served_process::{ServedProcess, ServerCommand};
+use bench::target::Target;
+use serde::Serialize;
+
+/// What is compared over which work.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArguments {
+    /// The model, a GGUF file: the same for every target.
+    #[arg(long)]
+    model: PathBuf,
+    /// The jetmill binary, built with --release.
+    #[arg(long, default_value = "target/release/jetmill")]
+    jetmill: PathBuf,
+    /// The broker's binary.
+    #[arg(long, default_value = ".jetmill/bin/nats-server")]
+    nats_server: PathBuf,
+    /// The repository's root, for the peers' scripts and cache.
+    #[arg(long, default_value = ".")]
+    repository: PathBuf,
+    /// Leave llama.cpp's server out.
+    #[arg(long)]
+    without_llama_cpp: bool,
+    /// Numbers of streams, one row each.
+    #[arg(long, value_delimiter = ',', default_value = "1,16")]
+    streams: Vec<usize>,
+    /// Length of each prompt.
+    #[arg(long, default_value_t = 256)]
+    prompt_tokens: usize,
+    /// Tokens generated for each.
+    #[arg(long, default_value_t = 128)]
+    output_tokens: u32,
+    /// Requests for each stream in a round.
+    #[arg(long, default_value_t = 2)]
+    requests_per_stream: usize,
+    /// How often the targets take turns; figures are medians over the rounds.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How many single short answers the first-token comparison takes from each target.
+    #[arg(long, default_value_t = 100)]
+    first_tokens: usize,
+    /// Compute threads of each engine.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Determines all prompts.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Also write the figures here, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    throughput: Vec<Figures>,
+    first_token: Vec<FirstToken>,
+}
+
+pub(crate) async fn run(arguments: CompareArguments) -> anyhow::Result<bool> {
+    let mut servers = Vec::new();
+    let mut contenders = Vec::new();
+    super::progress("starting jetmill serve")?;
+    let platform = ServedProcess::start(&arguments.platform_command()).await?;
+    contenders.push(contender("jetmill serve (HTTP, JetStream)", &platform).await?);
+    servers.push(platform);
+    if !arguments.without_llama_cpp {
+        super::progress("starting llama.cpp's server (installed at first use)")?;
+        let command = arguments.llama_cpp_command();
+        install(&command, &arguments.repository)?;
+        let llama_cpp = ServedProcess::start(&command).await?;
+        contenders.push(contender("llama.cpp server", &llama_cpp).await?);
+        servers.push(llama_cpp);
+    }
+    let measured = measure(&arguments, &contenders).await;
+    for server in servers {
+        server.stop().await.context("cannot stop a server")?;
+    }
+    let report = measured?;
+    super::print(&format!(
+        "{}\n{}",
+        throughput_table(&report.throughput),
+        first_token_table(&report.first_token)
+    ))?;
+    super::write_json(arguments.json.as_deref(), &report)?;
+    Ok(report.throughput.iter().all(|figures| figures.num_failed == 0))
+}
+
+async fn measure(arguments: &CompareArguments, contenders: &[Contender]) -> anyhow::Result<Report> {
+    let comparison = Comparison {
+        num_streams: arguments.streams.clone(),
+        num_prompt_tokens: arguments.prompt_tokens,
+        num_output_tokens: arguments.output_tokens,
+        num_requests_per_stream: arguments.requests_per_stream,
+        num_rounds: arguments.rounds,
+        seed: arguments.seed,
+    };
+    super::progress("warming up and measuring first tokens")?;
+    let first_token = first_token(contenders, arguments.first_tokens, !arguments.seed).await;
+    let first_token = first_token.map_err(anyhow::Error::msg)?;
+    super::progress("measuring throughput")?;
+    Ok(Report { throughput: throughput(&comparison, contenders).await, first_token })
+}
+
+async fn contender(name: &str, server: &ServedProcess) -> anyhow::Result<Contender> {
+    let target = HttpTarget::connect(server.url(), None, None)
+        .await
+        .with_context(|| format!("{name} started, and then: {}", server.log_end()))?;
+    Ok(Contender { name: name.to_owned(), target: Target::Http(target) })
+}
+
+/// Installs the peer beforehand, so that a slow download is not taken for a server that doesn't start.
+fn install(command: &ServerCommand, repository: &Path) -> anyhow::Result<()> {
+    let script = repository.join(LLAMA_CPP_SCRIPT);
+    let status = std::process::Command::new(&command.program).arg(script).arg("--install-only").status()?;
+    anyhow::ensure!(
+        status.success(),
+        "llama.cpp's server could not be installed; leave it out with --without-llama-cpp"
+    );
+    Ok(())
+}
+
+const LLAMA_CPP_SCRIPT: &str = "infra/bench/peers/llama_cpp_server.py";
+
+impl CompareArguments {
+    fn platform_command(&self) -> ServerCommand {
+        let arguments =
+            ["serve", "--model", &text(&self.model), "--listen", "{address}", "--data", "{folder}/data"];
+        let mut arguments = arguments.map(str::to_owned).to_vec();
+        arguments.extend(["--nats-server".to_owned(), text(&self.nats_server)]);
+        ServerCommand { program: self.jetmill.clone(), arguments, ready_path: "/health/readiness" }
+    }
+
+    fn llama_cpp_command(&self) -> ServerCommand {
+        let script = text(&self.repository.join(LLAMA_CPP_SCRIPT));
+        let num_slots = self.streams.iter().copied().max().unwrap_or(1);
+        let context_tokens = self.prompt_tokens + self.output_tokens as usize + 64;
+        let arguments =
+            [script, "--model".to_owned(), text(&self.model), "--port".to_owned(), "{port}".to_owned()];
+        let mut arguments = arguments.to_vec();
+        let numbers =
+            [("--slots", num_slots), ("--context-tokens", context_tokens), ("--threads", self.threads)];
+        arguments
+            .extend(numbers.into_iter().flat_map(|(name, number)| [name.to_owned(), number.to_string()]));
+        ServerCommand { program: PathBuf::from("python3"), arguments, ready_path: "/health" }
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

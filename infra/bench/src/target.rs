@@ -1,0 +1,22 @@
+//! What answers requests: a server with a URL, or the engine itself.
+
+use std::time::Instant;
+
+use crate::completion::{CompletionRequest, Outcome};
+use crate::http_target::HttpTarget;
+
+/// One of the things that a comparison sets side by side.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// An OpenAI-compatible server.
+    Http(HttpTarget),
+}
+
+impl Target {
+    /// Answers one request that was due at `due`.
+    pub async fn complete(self, request: CompletionRequest, due: Instant) -> Outcome {
+        match self {
+            Self::Http(target) => target.complete(&request, due).await,
+        }
+    }
+}
