@@ -153,10 +153,14 @@ pub fn router_consumer() -> ConsumerSpec {
     )
 }
 
+/// A worker that is silent for so long has lost what it holds: it is delivered again.
+pub const POOL_ACK_WAIT: Duration = Duration::from_secs(6);
+
 /// A pool's consumer of assignments in one class.
 pub fn pool_consumer(pool: &PoolName, class: WorkClass) -> ConsumerSpec {
     let word = if class == WorkClass::Batch { "batch" } else { "interactive" };
     ConsumerSpec {
+        ack_wait: POOL_ACK_WAIT,
         max_ack_pending: 16_384,
         ..service_consumer(&format!("workers-{pool}-{word}"), vec![subjects::assigned_to(pool, class)])
     }
@@ -167,7 +171,7 @@ fn service_consumer(name: &str, patterns: Vec<String>) -> ConsumerSpec {
         stream: StreamName::Inference,
         name: name.to_owned(),
         patterns,
-        ack_wait: Duration::from_secs(30),
+        ack_wait: Duration::from_secs(10),
         max_deliver: 5,
         max_ack_pending: 8_192,
     }

@@ -1,1 +1,200 @@
-//! worker.
+//! The worker: assigned facts in, tokens and ends out.
+//!
+//! [`Worker::run`] starts five tasks over one shared state: `intake` takes assignments for the slots that are free, `pump`
+//! publishes what the engine says, and three small ones hear cancellations, keep deliveries alive and answer questions.
+//! Every inference ends by one path, [`Worker::end`].
+
+mod active;
+mod assignment;
+mod cancellations;
+mod frames;
+mod intake;
+mod model_text;
+mod pump;
+mod questions;
+mod upkeep;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bus::{Append, BusError, Expect, FactWriter, InferenceAddress, StreamName, subjects};
+use prost::Message as _;
+use schemas::v1::{ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, Ended, control_envelope};
+use schemas::{DeploymentId, InferenceId, PoolName, WorkerId, WrittenBy};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+pub use self::model_text::ModelText;
+
+use self::active::ActiveInferences;
+use self::cancellations::Cancellations;
+use self::questions::Questions;
+use crate::engine::handle::EngineHandle;
+use crate::engine::output_queue::OutputReceiver;
+
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+const MAX_NUM_CANCELLATIONS: usize = 65_536;
+
+/// What the model is called and can do.
+#[derive(Debug, Clone)]
+pub struct ModelCard {
+    /// The name that clients ask for.
+    pub name: String,
+    /// Other names for it.
+    pub aliases: Vec<String>,
+    /// Longest prompt and answer together.
+    pub max_model_len_tokens: usize,
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Build, kernel path, model digest and quantisation.
+    pub engine_fingerprint: String,
+    /// Digest of the model's files.
+    pub model_digest: String,
+}
+
+/// Who this worker is and how much it takes.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Its stable name.
+    pub id: WorkerId,
+    /// The workers that share its work.
+    pub pool: PoolName,
+    /// Inferences that it holds at once; those beyond the engine's running sequences wait in its queue.
+    pub num_slots: usize,
+    /// How long work under way may take after shutdown begins; then it is handed back.
+    pub grace: Duration,
+}
+
+/// One worker over one engine.
+pub struct Worker {
+    facts: FactWriter,
+    engine: EngineHandle,
+    text: Arc<ModelText>,
+    card: ModelCard,
+    options: WorkerOptions,
+    active: Mutex<ActiveInferences>,
+    /// Told whenever an inference leaves `active`.
+    left: Notify,
+    cancellations: Mutex<Cancellations>,
+    slots: Arc<Semaphore>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Worker {
+    /// A worker that has not begun.
+    pub fn new(
+        facts: FactWriter,
+        engine: EngineHandle,
+        text: Arc<ModelText>,
+        card: ModelCard,
+        options: WorkerOptions,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(options.num_slots));
+        Self {
+            facts,
+            engine,
+            text,
+            card,
+            options,
+            active: Mutex::new(ActiveInferences::new()),
+            left: Notify::new(),
+            cancellations: Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS)),
+            slots,
+        }
+    }
+
+    /// Announces the deployment and works until `shutdown`, then finishes or hands back what it holds. `Err` when the
+    /// engine stopped or the broker refuses for good.
+    pub async fn run(self, outputs: OutputReceiver, shutdown: CancellationToken) -> Result<(), BusError> {
+        let worker = Arc::new(self);
+        let questions = Arc::new(Questions {
+            text: Arc::clone(&worker.text),
+            max_model_len_tokens: worker.card.max_model_len_tokens,
+        });
+        let helpers = [
+            tokio::spawn(Arc::clone(&worker).hear_cancellations()),
+            tokio::spawn(Arc::clone(&worker).keep_deliveries_alive()),
+            tokio::spawn(
+                questions.serve_forever(Arc::clone(worker.facts.log()), worker.options.pool.clone()),
+            ),
+        ];
+        let engine_stopped = CancellationToken::new();
+        let pump = tokio::spawn(Arc::clone(&worker).pump(outputs, engine_stopped.clone()));
+        worker.announce().await?;
+        info!(worker = %worker.options.id, model = worker.card.name, "the worker is ready");
+
+        let taken = tokio::select! {
+            taken = Arc::clone(&worker).intake(shutdown.clone()) => taken,
+            () = engine_stopped.cancelled() => Err(BusError::Refused("the engine stopped".to_owned())),
+        };
+        if let Err(error) = worker.withdraw().await {
+            warn!(%error, "the deployment could not be withdrawn");
+        }
+        worker.finish_or_hand_back().await;
+        worker.engine.shutdown().await;
+        if let Err(error) = pump.await {
+            warn!(%error, "the pump ended badly");
+        }
+        helpers.iter().for_each(tokio::task::JoinHandle::abort);
+        taken
+    }
+
+    /// Stops an inference in the engine; one that is not there, or an engine that has stopped, needs no stopping.
+    fn abort(&self, inference: InferenceId) {
+        if let Err(error) = self.engine.abort(inference) {
+            debug!(%inference, %error, "nothing to abort");
+        }
+    }
+
+    async fn announce(&self) -> Result<(), BusError> {
+        let announced = DeploymentAnnounced {
+            deployment: self.options.id.to_string(),
+            pool: self.options.pool.to_string(),
+            model: self.card.name.clone(),
+            aliases: self.card.aliases.clone(),
+            max_model_len_tokens: u32::try_from(self.card.max_model_len_tokens).unwrap_or(u32::MAX),
+            num_slots: u32::try_from(self.options.num_slots).unwrap_or(u32::MAX),
+            engine_fingerprint: self.card.engine_fingerprint.clone(),
+            model_digest: self.card.model_digest.clone(),
+            vocab_size: u32::try_from(self.card.vocab_size).unwrap_or(u32::MAX),
+            has_chat_template: self.text.template.is_some(),
+        };
+        self.append_control(control_envelope::Fact::DeploymentAnnounced(announced)).await
+    }
+
+    async fn withdraw(&self) -> Result<(), BusError> {
+        let withdrawn = DeploymentWithdrawn { deployment: self.options.id.to_string() };
+        self.append_control(control_envelope::Fact::DeploymentWithdrawn(withdrawn)).await
+    }
+
+    async fn append_control(&self, fact: control_envelope::Fact) -> Result<(), BusError> {
+        let stamp = self.facts.stamp();
+        let writer = format!("worker/{}", self.options.id);
+        let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &writer };
+        let append = Append {
+            stream: StreamName::Control,
+            subject: subjects::control_deployment(&DeploymentId::slug(self.options.id.as_str())),
+            payload: ControlEnvelope::new(&by, fact).encode_to_vec().into(),
+            expect: Expect::Anything,
+        };
+        self.facts.log().append(append).await.map(|_| ())
+    }
+
+    /// Appends the terminal fact and tells the api node; while the broker is away it tries on, since the delivery stays
+    /// unacknowledged anyway.
+    async fn end(&self, address: &InferenceAddress, ended: Ended) -> Result<(), BusError> {
+        loop {
+            match self.facts.end(address, ended.clone()).await {
+                Err(error) if error.is_retryable() => {
+                    warn!(inference = %address.inference, %error, "an end could not be written, trying again");
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                }
+                settled => return settled,
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A model made ready to answer: its text side, its runner and its card.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tracing::info;
+
+use crate::chat_template::error::TemplateError;
+use crate::chat_template::{ChatTemplate, SpecialTokenTexts};
+use crate::cpu_runner::CpuRunner;
+use crate::cpu_runner::error::LoadError;
+use crate::cpu_runner::options::CpuRunnerOptions;
+use crate::detokenizer::TokenTable;
+use crate::engine::Engine;
+use crate::engine::config::EngineConfig;
+use crate::engine::error::EngineError;
+use crate::engine::handle::EngineHandle;
+use crate::engine::output_queue::OutputReceiver;
+use crate::model_file::ModelFile;
+use crate::model_file::error::ModelFileError;
+use crate::runner::ModelRunner as _;
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::error::TokenizerError;
+use crate::worker::{ModelCard, ModelText};
+
+/// Why a model cannot be served.
+#[derive(Debug, Error)]
+pub enum ModelLoadError {
+    /// Its file.
+    #[error(transparent)]
+    File(#[from] ModelFileError),
+    /// Its tokenizer.
+    #[error("{path}: {error}", path = path.display())]
+    Tokenizer {
+        /// The model.
+        path: PathBuf,
+        /// What is wrong.
+        error: TokenizerError,
+    },
+    /// Its chat template.
+    #[error("{path}: {error}", path = path.display())]
+    Template {
+        /// The model.
+        path: PathBuf,
+        /// What is wrong.
+        error: TemplateError,
+    },
+    /// Its weights or its cache.
+    #[error("{path}: {error}", path = path.display())]
+    Runner {
+        /// The model.
+        path: PathBuf,
+        /// What is wrong.
+        error: LoadError,
+    },
+    /// The engine over it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What to load and how.
+#[derive(Debug, Clone)]
+pub struct ModelLoadOptions {
+    /// A GGUF file or a Hugging Face directory.
+    pub path: PathBuf,
+    /// The name that clients ask for; absent: the name of the file or directory.
+    pub name: Option<String>,
+    /// Other names for it.
+    pub aliases: Vec<String>,
+    /// Threads and memory.
+    pub runner: CpuRunnerOptions,
+    /// The batch.
+    pub engine: EngineConfig,
+    /// Where digests of unchanged files are remembered.
+    pub digest_cache_dir: Option<PathBuf>,
+    /// Version of this build, the first part of the fingerprint.
+    pub build: &'static str,
+}
+
+/// A running engine over a model.
+pub struct LoadedModel {
+    /// Its card.
+    pub card: ModelCard,
+    /// Its tokenizer and templates.
+    pub text: Arc<ModelText>,
+    /// The engine.
+    pub engine: EngineHandle,
+    /// What the engine says.
+    pub outputs: OutputReceiver,
+}
+
+impl LoadedModel {
+    /// Opens, packs and starts; blocks for as long as the weights take to read.
+    pub fn load(options: ModelLoadOptions) -> Result<Self, ModelLoadError> {
+        let path = options.path.clone();
+        let file = ModelFile::open(&path)?;
+        // Hashing reads the whole file, which the packing of the weights then finds in memory.
+        let digest = file.digest(options.digest_cache_dir.as_deref())?.to_string();
+        let text = Arc::new(model_text(&file, &path)?);
+        let runner = CpuRunner::load(&file, &options.runner)
+            .map_err(|error| ModelLoadError::Runner { path: path.clone(), error })?;
+        let shape = runner.shape();
+        let kernel_path = runner.kernel_path();
+        info!(path = %path.display(), kernel_path, num_weight_bytes = runner.num_weight_bytes(), "the model is packed");
+        let table = token_table(&text.tokenizer, &file);
+        let (engine, outputs) = Engine::start(Box::new(runner), Arc::new(table), options.engine)?;
+        let short_digest = digest.rsplit(':').next().and_then(|hex| hex.get(..12)).unwrap_or("unknown");
+        let card = ModelCard {
+            name: options.name.unwrap_or_else(|| default_name(&path)),
+            aliases: options.aliases,
+            max_model_len_tokens: shape.max_model_len_tokens,
+            vocab_size: shape.vocab_size,
+            engine_fingerprint: format!("jetmill-{}-{kernel_path}-{short_digest}", options.build),
+            model_digest: digest,
+        };
+        Ok(Self { card, text, engine, outputs })
+    }
+}
+
+fn model_text(file: &ModelFile, path: &Path) -> Result<ModelText, ModelLoadError> {
+    let tokenizer = Tokenizer::new(file.tokenizer())
+        .map_err(|error| ModelLoadError::Tokenizer { path: path.to_owned(), error })?;
+    let special = file.special_token_ids();
+    let text_of = |id: Option<u32>| id.map(|id| tokenizer.decode(&[id], false)).unwrap_or_default();
+    let special_texts = || SpecialTokenTexts {
+        bos: text_of(special.bos),
+        eos: text_of(special.eos.first().copied()),
+        unk: text_of(special.unk),
+        pad: text_of(special.pad),
+    };
+    let compile = |source: Option<&str>| {
+        source
+            .map(|source| ChatTemplate::new(source, special_texts()))
+            .transpose()
+            .map_err(|error| ModelLoadError::Template { path: path.to_owned(), error })
+    };
+    let template = compile(file.templates().select(false))?;
+    let tool_template = compile(file.templates().select(true))?;
+    Ok(ModelText { tokenizer, template, tool_template })
+}
+
+fn token_table(tokenizer: &Tokenizer, file: &ModelFile) -> TokenTable {
+    let num_tokens = u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX);
+    let tokens = (0..num_tokens).map(|id| (tokenizer.token_bytes(id), tokenizer.is_special(id)));
+    TokenTable::new(tokens, file.special_token_ids().eos.clone())
+}
+
+fn default_name(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}

@@ -1,0 +1,56 @@
+//! An attempt that was assigned to this worker's pool, with the content that the log holds.
+
+use bus::{BusError, Delivery, EventLog, InferenceAddress, StreamName};
+use schemas::v1::envelope::Fact;
+use schemas::v1::{Prompt, RequestSummary, Requested};
+
+/// What a worker needs to begin.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) address: InferenceAddress,
+    pub(super) attempt: u32,
+    pub(super) summary: RequestSummary,
+    pub(super) requested: Requested,
+    pub(super) prompt: Prompt,
+}
+
+/// Why a delivery can never become an assignment; holds no content.
+pub(super) type Undeliverable = &'static str;
+
+impl Assignment {
+    /// Reads the fact and, by the sequence it names, the content.
+    pub(super) async fn read(
+        log: &dyn EventLog,
+        delivery: &Delivery,
+    ) -> Result<Result<Self, Undeliverable>, BusError> {
+        let Some((address, attempt, summary)) = read_assigned(&delivery.record.payload) else {
+            return Ok(Err("not an assigned fact"));
+        };
+        let Some(Fact::Requested(mut requested)) = read_fact(log, summary.content_sequence).await? else {
+            return Ok(Err("the requested fact is not in the log"));
+        };
+        let mut prompt = requested.prompt.take();
+        if summary.redacted_sequence > 0 {
+            let Some(Fact::Admitted(admitted)) = read_fact(log, summary.redacted_sequence).await? else {
+                return Ok(Err("the admitted fact with the redacted content is not in the log"));
+            };
+            prompt = admitted.redacted_prompt;
+        }
+        let Some(prompt) = prompt else { return Ok(Err("the requested fact has no prompt")) };
+        Ok(Ok(Self { address, attempt, summary, requested, prompt }))
+    }
+}
+
+fn read_assigned(payload: &[u8]) -> Option<(InferenceAddress, u32, RequestSummary)> {
+    let envelope = schemas::decode_envelope(payload).ok()?;
+    let (inference, tenant) = (envelope.inference().ok()?, envelope.tenant().ok()?);
+    let Some(Fact::Assigned(assigned)) = envelope.fact else { return None };
+    let summary = assigned.summary?;
+    let ingress = summary.ingress.parse().ok()?;
+    Some((InferenceAddress { inference, tenant, ingress }, assigned.attempt, summary))
+}
+
+async fn read_fact(log: &dyn EventLog, sequence: u64) -> Result<Option<Fact>, BusError> {
+    let record = log.get(StreamName::Inference, sequence).await?;
+    Ok(record.and_then(|record| schemas::decode_envelope(&record.payload).ok()?.fact))
+}

@@ -1,0 +1,263 @@
+//! From assignments to the engine, for the slots that are free.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{BusError, Consumer, Delivery, subjects, topology};
+use schemas::v1::envelope::Fact;
+use schemas::v1::{Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content};
+use schemas::{FactKind, SamplingParams, failure};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::active::{Active, Answer};
+use super::assignment::Assignment;
+use super::{PAUSE_AFTER_FAILURE, Worker, locked};
+use crate::engine::error::SubmitError;
+use crate::engine::request::EngineRequest;
+use crate::sampler::bad_words;
+
+const FETCH_WAIT: Duration = Duration::from_secs(30);
+/// How long the batch class waits when nothing is there, and between looks while interactive work fills the slots.
+const BATCH_FETCH_WAIT: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// Takes assignments until `shutdown`: interactive ones whenever a slot is free, batch ones only for slots that
+    /// interactive work leaves over.
+    pub(super) async fn intake(self: Arc<Self>, shutdown: CancellationToken) -> Result<(), BusError> {
+        let pool = &self.options.pool;
+        let interactive =
+            self.facts.log().consumer(&topology::pool_consumer(pool, WorkClass::Interactive)).await?;
+        let batch = self.facts.log().consumer(&topology::pool_consumer(pool, WorkClass::Batch)).await?;
+        let take_all = async {
+            tokio::join!(
+                self.take(&interactive, 0, FETCH_WAIT),
+                self.take(&batch, self.reserve(), BATCH_FETCH_WAIT)
+            )
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            _ = take_all => Ok(()),
+        }
+    }
+
+    /// Slots that batch work leaves free, so that an interactive request starts at once.
+    fn reserve(&self) -> usize {
+        self.options.num_slots / 8
+    }
+
+    async fn take(self: &Arc<Self>, consumer: &Consumer, reserve: usize, wait: Duration) {
+        loop {
+            let num_free = self.num_free(reserve).await;
+            match consumer.fetch(num_free, wait).await {
+                Ok(deliveries) => {
+                    for delivery in deliveries {
+                        self.begin(delivery).await;
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "cannot fetch assignments, trying again");
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until more than `reserve` slots are free, and says how many more.
+    async fn num_free(&self, reserve: usize) -> usize {
+        let wanted = u32::try_from(reserve + 1).unwrap_or(u32::MAX);
+        let Ok(permits) = self.slots.acquire_many(wanted).await else { return 0 };
+        let num_free = self.slots.available_permits() + 1;
+        drop(permits);
+        num_free
+    }
+
+    async fn begin(self: &Arc<Self>, delivery: Delivery) {
+        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+        let worker = Arc::clone(self);
+        tokio::spawn(async move {
+            let sequence = delivery.record.sequence;
+            if let Err(error) = worker.accept(Arc::new(delivery), slot).await {
+                warn!(sequence, %error, "an assignment could not be begun and comes again");
+            }
+        });
+    }
+
+    async fn accept(
+        self: &Arc<Self>,
+        delivery: Arc<Delivery>,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<(), BusError> {
+        let assignment = match Assignment::read(self.facts.log().as_ref(), &delivery).await? {
+            Ok(assignment) => assignment,
+            Err(reason) => return delivery.dead_letter(reason).await,
+        };
+        if delivery.num_delivered > 1 && self.is_over(&assignment).await? {
+            return delivery.ack().await;
+        }
+        let worker = Arc::clone(self);
+        let prepared = tokio::task::spawn_blocking(move || {
+            let request = worker.engine_request(&assignment);
+            (assignment, request)
+        });
+        let (assignment, request) = prepared.await.map_err(|error| BusError::Refused(error.to_string()))?;
+        match request {
+            Ok(request) => self.submit(assignment, request, delivery, slot).await,
+            Err(failure) => self.refuse(&assignment, failure, &delivery).await,
+        }
+    }
+
+    /// Whether an earlier delivery came to an end, or this one to a worker that still computes it.
+    async fn is_over(&self, assignment: &Assignment) -> Result<bool, BusError> {
+        let inference = assignment.address.inference;
+        if locked(&self.active).contains_key(&inference) {
+            return Ok(false);
+        }
+        let subject = subjects::fact(FactKind::Ended, &assignment.address.tenant, inference);
+        Ok(self.facts.log().last(bus::StreamName::Inference, subject).await?.is_some())
+    }
+
+    fn engine_request(&self, assignment: &Assignment) -> Result<EngineRequest, Failure> {
+        let mut sampling: SamplingParams =
+            assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
+        let tokens = self.text.tokens_of(&assignment.prompt, &sampling)?;
+        let num_kept =
+            sampling.truncate_prompt_tokens.map_or(tokens.len(), |kept| tokens.len().min(kept as usize));
+        sampling.max_tokens = Some(
+            self.max_answer_tokens(num_kept, &sampling)
+                .map_err(|failure| failure.at(param_of(&assignment.prompt)))?,
+        );
+        let mut request = EngineRequest::new(assignment.address.inference, tokens, sampling);
+        request.bad_words = bad_words::tokenize(&request.sampling.bad_words, |word| {
+            let plain = crate::tokenizer::EncodeOptions { adds_special: false, parses_special: false };
+            self.text.tokenizer.encode(word, plain).unwrap_or_default()
+        });
+        request.priority = assignment.summary.priority;
+        let salt = &assignment.requested.cache_salt;
+        request.cache_salt = (!salt.is_empty()).then(|| salt.clone());
+        Ok(request)
+    }
+
+    /// Prompt and answer must fit into the context; an answer without a bound may fill what is left.
+    fn max_answer_tokens(&self, num_prompt_tokens: usize, sampling: &SamplingParams) -> Result<u32, Failure> {
+        let max_model_len = self.card.max_model_len_tokens;
+        let num_left = max_model_len.saturating_sub(num_prompt_tokens);
+        let num_wanted = sampling.max_tokens.map_or(1, |max_tokens| max_tokens as usize);
+        if num_left < num_wanted {
+            let message = format!(
+                "this model's context is {max_model_len} tokens; the prompt has {num_prompt_tokens} and the answer may \
+                 have {num_wanted}: shorten the prompt, or lower max_tokens",
+            );
+            return Err(failure(FailureKind::InvalidRequest, "context_length_exceeded", message));
+        }
+        Ok(sampling.max_tokens.unwrap_or_else(|| u32::try_from(num_left).unwrap_or(u32::MAX)))
+    }
+
+    /// The inference is active before it is submitted, so that no output and no cancellation can miss it.
+    async fn submit(
+        self: &Arc<Self>,
+        assignment: Assignment,
+        request: EngineRequest,
+        delivery: Arc<Delivery>,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<(), BusError> {
+        let inference = assignment.address.inference;
+        let active = Active {
+            address: assignment.address.clone(),
+            attempt: assignment.attempt,
+            delivery: Arc::clone(&delivery),
+            started: self.append_started(&assignment, &request),
+            slot,
+            summary: assignment.summary.clone(),
+            echo: request.sampling.echo,
+            answer: Answer::default(),
+        };
+        {
+            let mut inferences = locked(&self.active);
+            if let Some(held) = inferences.get_mut(&inference) {
+                // A redelivery of what this worker still computes: the newer delivery is the one to acknowledge.
+                held.delivery = delivery;
+                return Ok(());
+            }
+            inferences.insert(inference, active);
+        }
+        let submitted = self.engine.submit(request).await;
+        if submitted.is_ok() && locked(&self.cancellations).contains(inference) {
+            self.abort(inference);
+        }
+        let Err(error) = submitted else { return Ok(()) };
+        locked(&self.active).remove(&inference);
+        self.left.notify_one();
+        match error {
+            error if error.is_retryable() => delivery.retry_after(PAUSE_AFTER_FAILURE).await,
+            error => self.refuse(&assignment, submit_failure(&error), &delivery).await,
+        }
+    }
+
+    fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<()> {
+        let address = assignment.address.clone();
+        let started = Started {
+            attempt: assignment.attempt,
+            worker: self.options.id.to_string(),
+            seed: request.seed,
+            num_prompt_tokens: u32::try_from(request.prompt_token_ids.len()).unwrap_or(u32::MAX),
+            engine_fingerprint: self.card.engine_fingerprint.clone(),
+            model_digest: self.card.model_digest.clone(),
+        };
+        let facts = self.facts.clone();
+        tokio::spawn(async move {
+            let subject = subjects::attempt_fact(
+                FactKind::Started,
+                &address.tenant,
+                address.inference,
+                started.attempt,
+            );
+            let fact = Fact::Started(started);
+            while let Err(error) =
+                facts.append(address.inference, &address.tenant, subject.clone(), fact.clone()).await
+            {
+                warn!(inference = %address.inference, %error, "a start could not be written");
+                if !error.is_retryable() {
+                    return;
+                }
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        })
+    }
+
+    async fn refuse(
+        &self,
+        assignment: &Assignment,
+        failure: Failure,
+        delivery: &Delivery,
+    ) -> Result<(), BusError> {
+        let ended = Ended {
+            outcome: Outcome::Failed.into(),
+            attempt: assignment.attempt,
+            worker: self.options.id.to_string(),
+            failure: Some(failure),
+            engine_fingerprint: self.card.engine_fingerprint.clone(),
+            ..Ended::default()
+        };
+        self.end(&assignment.address, ended).await?;
+        delivery.ack().await
+    }
+}
+
+fn param_of(prompt: &Prompt) -> &'static str {
+    if matches!(prompt.content, Some(Content::Chat(_))) { "messages" } else { "prompt" }
+}
+
+fn submit_failure(error: &SubmitError) -> Failure {
+    let kind = match error {
+        SubmitError::Invalid(_) | SubmitError::Rejected(_) => FailureKind::InvalidRequest,
+        _ => FailureKind::Internal,
+    };
+    let failure = failure(kind, error.code(), error.to_string());
+    match error {
+        SubmitError::Invalid(invalid) => failure.at(invalid.param),
+        _ => failure,
+    }
+}

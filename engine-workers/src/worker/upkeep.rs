@@ -1,0 +1,81 @@
+//! What goes on beside intake and pump: cancellations, keeping deliveries alive, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Delivery, ReadFrom, StreamName, subjects};
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use schemas::FactKind;
+use tokio::time::MissedTickBehavior;
+use tracing::{info, warn};
+
+use super::{PAUSE_AFTER_FAILURE, Worker, locked};
+
+/// Cancellations this old are read again at start: their inferences may still wait in the log.
+const CANCELLATIONS_SINCE: Duration = Duration::from_secs(600);
+
+impl Worker {
+    /// Follows requests to cancel, and stops those that the engine computes.
+    pub(super) async fn hear_cancellations(self: Arc<Self>) {
+        let since = u64::try_from(CANCELLATIONS_SINCE.as_nanos()).unwrap_or(u64::MAX);
+        let mut from = ReadFrom::UnixNanos(self.facts.stamp().unix_nanos.saturating_sub(since));
+        loop {
+            let patterns = vec![subjects::all_of(FactKind::CancelRequested)];
+            match self.facts.log().read(StreamName::Inference, patterns, from, true).await {
+                Ok(mut records) => {
+                    while let Some(Ok(record)) = records.next().await {
+                        from = ReadFrom::Sequence(record.sequence + 1);
+                        self.cancel(&record.payload);
+                    }
+                }
+                Err(error) => warn!(%error, "cannot hear cancellations, trying again"),
+            }
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        }
+    }
+
+    fn cancel(&self, payload: &[u8]) {
+        let inference = schemas::decode_envelope(payload).and_then(|envelope| envelope.inference());
+        let Ok(inference) = inference else { return };
+        locked(&self.cancellations).insert(inference);
+        if locked(&self.active).contains_key(&inference) {
+            self.abort(inference);
+        }
+    }
+
+    /// Restarts the acknowledgement timeout of every delivery that is being computed.
+    pub(super) async fn keep_deliveries_alive(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(bus::topology::POOL_ACK_WAIT / 3);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let deliveries: Vec<Arc<Delivery>> =
+                locked(&self.active).values().map(|active| Arc::clone(&active.delivery)).collect();
+            let results = join_all(deliveries.iter().map(|delivery| delivery.progress())).await;
+            if let Some(Err(error)) = results.into_iter().find(Result::is_err) {
+                warn!(%error, "progress could not be told");
+            }
+        }
+    }
+
+    /// Waits for the work under way; what is left after the grace goes back to the pool, unacknowledged.
+    pub(super) async fn finish_or_hand_back(&self) {
+        let all_left = async {
+            while !locked(&self.active).is_empty() {
+                self.left.notified().await;
+            }
+        };
+        if tokio::time::timeout(self.options.grace, all_left).await.is_ok() {
+            return;
+        }
+        let handed_back: Vec<_> = locked(&self.active).drain().collect();
+        info!(num_inferences = handed_back.len(), "handing back what is not finished");
+        for (inference, active) in handed_back {
+            self.abort(inference);
+            if let Err(error) = active.delivery.retry_after(Duration::ZERO).await {
+                warn!(%inference, %error, "an inference could not be handed back and comes again by itself");
+            }
+        }
+    }
+}
