@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bus::Record;
 use schemas::v1::Envelope;
 use schemas::{DecodeError, decode_envelope};
 use thiserror::Error;
 
 use crate::entity::unreadable_fact;
 use crate::fold::{fold_in_place, signed};
+use crate::log_reader::Entry;
 use crate::{FactRow, InferenceRow};
 
 /// Longest subject that is noted of an unreadable record.
@@ -17,6 +17,9 @@ const MAX_NUM_SUBJECT_CHARS: usize = 300;
 /// Why a record of the log cannot be folded. None of the texts holds content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unreadable {
+    /// Its claim-checked payload is not in the object store, or is damaged.
+    #[error("its payload is missing from the object store, or damaged")]
+    WithoutPayload,
     /// The bytes are no envelope.
     #[error("the bytes are no envelope")]
     Malformed,
@@ -73,15 +76,26 @@ pub(crate) struct Changes {
 }
 
 impl Batch {
-    /// Takes the next record of the stream.
-    pub(crate) fn push(&mut self, record: Record) {
-        self.num_bytes += record.payload.len();
-        self.records.push(DecodedRecord {
-            sequence: record.sequence,
-            envelope: decode_envelope(&record.payload).map_err(Unreadable::from),
-            subject: record.subject,
-            stored_at_unix_nanos: record.stored_at_unix_nanos,
-        });
+    /// Takes what the stream holds next.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        let record = match entry {
+            Entry::Record(record) => {
+                self.num_bytes += record.payload.len();
+                DecodedRecord {
+                    sequence: record.sequence,
+                    envelope: decode_envelope(&record.payload).map_err(Unreadable::from),
+                    subject: record.subject,
+                    stored_at_unix_nanos: record.stored_at_unix_nanos,
+                }
+            }
+            Entry::WithoutPayload { sequence } => DecodedRecord {
+                sequence,
+                envelope: Err(Unreadable::WithoutPayload),
+                subject: String::new(),
+                stored_at_unix_nanos: 0,
+            },
+        };
+        self.records.push(record);
     }
 
     /// How many records it holds.

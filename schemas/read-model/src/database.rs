@@ -98,3 +98,38 @@ fn options_for(url: &str) -> Result<(String, ConnectOptions), ReadModelError> {
         _ => Err(ReadModelError::BadAddress("has no scheme".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bus::{Append, EventLog, Expect, MemoryLog, StreamName};
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+    use crate::rebuild;
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_loses_nothing() {
+        let database = Database::connect("sqlite::memory:").await.unwrap();
+        let log = MemoryLog::new();
+        for number in 0..200 {
+            let append = Append {
+                stream: StreamName::Inference,
+                subject: format!("inference.requested.acme.{number}"),
+                payload: b"no envelope".as_slice().into(),
+                expect: Expect::FirstOnSubject,
+            };
+            log.append(append).await.unwrap();
+        }
+        let before = database.checkpoint().await.unwrap();
+        let limit = async |pragma: &str| database.connection.execute_unprepared(pragma).await.unwrap();
+        limit("PRAGMA max_page_count = 1").await;
+        let error = rebuild(Arc::new(log.clone()), &database).await.unwrap_err();
+        assert!(matches!(error, ReadModelError::DiskFull(_)), "{error}");
+        assert!(error.is_retryable());
+        assert_eq!(database.checkpoint().await.unwrap(), before);
+        limit("PRAGMA max_page_count = 100000").await;
+        assert_eq!(rebuild(Arc::new(log), &database).await.unwrap().num_facts, 200);
+    }
+}

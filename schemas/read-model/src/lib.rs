@@ -13,6 +13,7 @@ mod database;
 mod entity;
 mod error;
 mod fold;
+mod log_reader;
 mod migrations;
 mod page;
 mod projector;

@@ -7,8 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{BusError, EventLog, ReadFrom, Records, StreamName};
-use futures_util::StreamExt;
+use bus::{BusError, EventLog, StreamName};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::fold::FOLD_VERSION;
+use crate::log_reader::LogReader;
 use crate::schema::LIVE;
 use crate::store::commit;
 use crate::{Database, ReadModelError, rebuild};
@@ -151,11 +151,10 @@ impl Projector {
         if checkpoint.last_sequence > end {
             return Err(ReadModelError::AnotherLog { checkpoint: checkpoint.last_sequence, log: end });
         }
-        let from = ReadFrom::Sequence(checkpoint.last_sequence + 1);
-        let mut records = self.log.read(StreamName::Inference, Vec::new(), from, true).await?;
+        let mut reader = LogReader::open(Arc::clone(&self.log), checkpoint.last_sequence + 1, true).await?;
         self.report(Role::Leading, checkpoint.last_sequence);
         loop {
-            let batch = self.next_batch(&mut records).await?;
+            let batch = self.next_batch(&mut reader).await?;
             let committed = commit(&self.database.connection, &LIVE, checkpoint, &batch).await;
             match committed.map_err(|error| self.database.failed(&error))? {
                 Some(moved) => checkpoint = moved,
@@ -166,17 +165,18 @@ impl Projector {
         }
     }
 
-    /// Waits for a first record, then a little for more.
-    async fn next_batch(&self, records: &mut Records) -> Result<Batch, ReadModelError> {
+    /// Waits for a first entry, then a little for more.
+    async fn next_batch(&self, reader: &mut LogReader) -> Result<Batch, ReadModelError> {
         let ended = || BusError::Unreachable("the reading of the log ended".to_owned());
         let mut batch = Batch::default();
-        batch.push(records.next().await.ok_or_else(ended)??);
+        batch.push(reader.next().await?.ok_or_else(ended)?);
         let deadline = Instant::now() + self.settings.max_wait;
         while batch.len() < self.settings.max_num_facts && batch.num_bytes() < self.settings.max_num_bytes {
-            match timeout_at(deadline, records.next()).await {
-                Ok(Some(Ok(record))) => batch.push(record),
-                // What was read before the failure is folded; the next call meets the end of the reading.
-                Ok(Some(Err(_)) | None) | Err(_) => break,
+            match timeout_at(deadline, reader.next()).await {
+                Ok(Ok(Some(entry))) => batch.push(entry),
+                // What was read before a failure is read again.
+                Ok(Err(error)) => return Err(error.into()),
+                Ok(Ok(None)) | Err(_) => break,
             }
         }
         Ok(batch)

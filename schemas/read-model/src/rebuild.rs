@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{EventLog, ReadFrom, StreamName};
-use futures_util::StreamExt;
+use bus::{EventLog, StreamName};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, Table};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, TransactionTrait};
 use tokio::sync::mpsc;
@@ -14,6 +13,7 @@ use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::entity::{fact, inference, unreadable_fact};
 use crate::fold::signed;
+use crate::log_reader::LogReader;
 use crate::schema::{LIVE, SHADOW};
 use crate::store::{commit, write};
 use crate::{Database, ReadModelError};
@@ -77,11 +77,8 @@ struct Rebuild<'a> {
 impl Rebuild<'_> {
     /// Makes empty shadow tables, which whoever rebuilt before loses.
     async fn start(&self, end: u64) -> Result<Checkpoint, ReadModelError> {
-        let mut from_start = self.log.read(StreamName::Inference, Vec::new(), ReadFrom::Start, false).await?;
-        let oldest = match from_start.next().await.transpose()? {
-            Some(record) => record.sequence,
-            None => end + 1,
-        };
+        let mut reader = LogReader::open(Arc::clone(&self.log), 1, false).await?;
+        let oldest = reader.next().await?.map_or(end + 1, |entry| entry.sequence());
         let begin = async {
             let transaction = self.database.connection.begin().await?;
             let before = Checkpoint::lock(&transaction, &SHADOW).await?;
@@ -128,14 +125,13 @@ impl Rebuild<'_> {
         if first > last {
             return Ok(());
         }
-        let from = ReadFrom::Sequence(first);
-        let mut records = self.log.read(StreamName::Inference, Vec::new(), from, false).await?;
+        let mut reader = LogReader::open(Arc::clone(&self.log), first, false).await?;
         let mut batch = Batch::default();
-        while let Some(record) = records.next().await.transpose()? {
-            if record.sequence > last {
+        while let Some(entry) = reader.next().await? {
+            if entry.sequence() > last {
                 break;
             }
-            batch.push(record);
+            batch.push(entry);
             if batch.len() >= MAX_NUM_FACTS || batch.num_bytes() >= MAX_NUM_BYTES {
                 // Nobody receives when the writing failed, which then tells of it.
                 if batches.send(std::mem::take(&mut batch)).await.is_err() {

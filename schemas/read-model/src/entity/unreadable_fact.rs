@@ -10,11 +10,11 @@ pub struct Model {
     /// Position in the INFERENCE stream.
     #[sea_orm(primary_key, auto_increment = false)]
     pub stream_sequence: i64,
-    /// The subject it was written on.
+    /// The subject it was written on; empty when the record itself could not be had.
     pub subject: String,
     /// Why it was skipped, in words that hold no content.
     pub reason: String,
-    /// When the stream stored it, nanoseconds since the Unix epoch.
+    /// When the stream stored it, nanoseconds since the Unix epoch; 0 when the record itself could not be had.
     pub stored_at_unix_nanos: i64,
 }
 
