@@ -194,14 +194,14 @@ impl EventLog for JetStreamLog {
         }
         let reader = Reader::new(Arc::clone(&self.core), stream, patterns, from);
         if follow {
-            return Ok(reader.records());
+            return reader.records().await;
         }
         let end = match from {
             // A subject that is written again meanwhile has its last record past the present end.
             ReadFrom::LastPerSubject => u64::MAX,
             _ => self.last_sequence(stream).await?,
         };
-        Ok(reader.until(end).records())
+        reader.until(end).records().await
     }
 
     async fn get(&self, stream: StreamName, sequence: u64) -> Result<Option<Record>, BusError> {

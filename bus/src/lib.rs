@@ -4,6 +4,7 @@
 //! [`EventLog`] (the contract), then [`subjects`] and [`topology`] (which streams and consumers exist).
 
 mod dead_letter;
+mod embedded;
 mod error;
 mod event_log;
 mod fact_writer;
@@ -16,6 +17,7 @@ pub mod subjects;
 pub mod topology;
 
 pub use dead_letter::DeadLetter;
+pub use embedded::{EmbeddedServer, EmbeddedServerOptions};
 pub use error::BusError;
 pub use event_log::{
     Append, AppendOutcome, Consumer, ConsumerHandle, Delivery, DeliveryHandle, EventLog, Expect, LiveMessage,

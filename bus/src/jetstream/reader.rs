@@ -74,7 +74,15 @@ impl Reader {
         self
     }
 
-    pub(super) fn records(self) -> Records {
+    /// Makes the consumer at once, so that "what comes" is what comes from now on.
+    pub(super) async fn records(mut self) -> Result<Records, BusError> {
+        if self.end != Some(0) {
+            self.open = Some(self.open().await?);
+        }
+        Ok(self.into_stream())
+    }
+
+    fn into_stream(self) -> Records {
         stream::unfold(Some(self), |reader| async move {
             let mut reader = reader?;
             match reader.next().await {

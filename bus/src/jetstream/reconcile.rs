@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{ErrorCode, stream};
@@ -38,8 +37,8 @@ pub(super) async fn reconcile_consumer(api: &Api, spec: &ConsumerSpec) -> Result
     let mut config = json!({
         "durable_name": spec.name,
         "name": spec.name,
-        "deliver_policy": DeliverPolicy::All,
-        "ack_policy": AckPolicy::Explicit,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
         "ack_wait": spec.ack_wait.as_nanos() as u64,
         "max_deliver": spec.max_deliver,
         "max_ack_pending": spec.max_ack_pending,
