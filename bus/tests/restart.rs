@@ -50,7 +50,12 @@ fn consumer_spec() -> ConsumerSpec {
 }
 
 /// Appends until told to stop; the subjects with the sequences that it was given.
-async fn append_until(log: JetStreamLog, appender: u64, stop: Arc<AtomicU64>, num: Arc<AtomicU64>) -> Vec<(String, u64)> {
+async fn append_until(
+    log: JetStreamLog,
+    appender: u64,
+    stop: Arc<AtomicU64>,
+    num: Arc<AtomicU64>,
+) -> Vec<(String, u64)> {
     let mut stored = Vec::new();
     for index in 0.. {
         if stop.load(Ordering::Acquire) > 0 {
@@ -77,7 +82,9 @@ async fn what_was_stored_before_a_kill_is_there_once_and_consumers_go_on() {
     let following = in_time(following).await.unwrap();
     let (stop, num) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let appenders: Vec<_> = (0..NUM_APPENDERS)
-        .map(|appender| tokio::spawn(append_until(log.clone(), appender, Arc::clone(&stop), Arc::clone(&num))))
+        .map(|appender| {
+            tokio::spawn(append_until(log.clone(), appender, Arc::clone(&stop), Arc::clone(&num)))
+        })
         .collect();
     for kills in 1..=NUM_KILLS {
         in_time(async {
@@ -148,14 +155,17 @@ async fn published_messages_are_kept_over_a_restart() {
         if index == NUM / 2 {
             kill(&broker.server);
         }
-        in_time(log.publish(StreamName::Tokens, "tokens.a.b".to_owned(), index.to_string().into())).await.unwrap();
+        in_time(log.publish(StreamName::Tokens, "tokens.a.b".to_owned(), index.to_string().into()))
+            .await
+            .unwrap();
     }
     in_time(log.close()).await.unwrap();
     assert_eq!(log.link_counts().num_lost_publishes, 0);
     let reader = broker.connect().await;
     let kept = in_time(reader.read(StreamName::Tokens, Vec::new(), ReadFrom::Start, false)).await.unwrap();
     let mut kept: Vec<usize> = in_time(
-        kept.map(|record| String::from_utf8_lossy(&record.unwrap().payload).parse().unwrap()).collect(),
+        kept.map(|record| String::from_utf8_lossy(&record.unwrap().payload).parse::<usize>().unwrap())
+            .collect(),
     )
     .await;
     kept.sort_unstable();
@@ -178,7 +188,8 @@ async fn a_store_is_kept_from_one_run_to_the_next() {
     let mut options = JetStreamOptions::new(server.url(), "test");
     options.policy = server::small_policy();
     let log = JetStreamLog::connect(options).await.unwrap();
-    let outcome = in_time(log.append(fact("inference.requested.a.1".to_owned(), Expect::FirstOnSubject))).await;
+    let outcome =
+        in_time(log.append(fact("inference.requested.a.1".to_owned(), Expect::FirstOnSubject))).await;
     assert_eq!(outcome.unwrap(), AppendOutcome::AlreadyThere);
 }
 
