@@ -149,12 +149,12 @@ impl Life {
             } else {
                 Vec::new()
             },
-            usage: (attempt > 0).then(|| Usage {
+            usage: (attempt > 0).then_some(Usage {
                 num_prompt_tokens: 11,
                 num_completion_tokens: self.number % 100,
                 num_cached_prompt_tokens: 4,
             }),
-            timings: (attempt > 0).then(|| Timings {
+            timings: (attempt > 0).then_some(Timings {
                 queued_nanos: 1_000,
                 prefill_nanos: 2_000,
                 decode_nanos: 3_000,

@@ -131,20 +131,14 @@ pub(crate) async fn a_projector_goes_on_where_another_stopped(url: &str) {
     assert_eq!(contents(&database).await.rows, fold_all(&history));
 }
 
-pub(crate) async fn rival_projectors_fold_each_fact_once_and_take_over(url: &str) {
+pub(crate) async fn rival_projectors_do_not_double(url: &str) {
     let database = Database::connect(url).await.unwrap();
     let history = history(90);
     let log = RecordedLog::new();
     let mut rivals: Vec<_> = (0..3).map(|_| Running::start(log.shared(), &database)).collect();
     for piece in history.chunks(10) {
         log.record(piece).await;
-        // Whoever leads is stopped in the middle; the others must not wait for it.
-        if rivals.len() > 1 && database.checkpoint().await.unwrap().last_sequence > 0 {
-            let leading = rivals.iter().position(|rival| rival.progress.borrow().role == Role::Leading);
-            if let Some(leading) = leading {
-                rivals.swap_remove(leading).stop().await;
-            }
-        }
+        tokio::task::yield_now().await;
     }
     for rival in &mut rivals {
         rival.until_sequence(num_facts(&history)).await;
@@ -155,6 +149,35 @@ pub(crate) async fn rival_projectors_fold_each_fact_once_and_take_over(url: &str
     for rival in rivals {
         rival.stop().await;
     }
+}
+
+pub(crate) async fn a_projector_that_stands_by_takes_over(url: &str) {
+    let database = Database::connect(url).await.unwrap();
+    let history = history(90);
+    let log = RecordedLog::new();
+    let mut pieces = history.chunks(8);
+    let (mut one, mut other) =
+        (Running::start(log.shared(), &database), Running::start(log.shared(), &database));
+    let stands_by = |rival: &Running| rival.progress.borrow().role == Role::StandingBy;
+    while !stands_by(&one) && !stands_by(&other) {
+        log.record(pieces.next().expect("a race before the history ends")).await;
+        let end = log.end().await;
+        one.until_sequence(end).await;
+        other.until_sequence(end).await;
+    }
+    let (leading, mut standing_by) = if stands_by(&one) { (other, one) } else { (one, other) };
+    leading.stop().await;
+    for piece in pieces {
+        log.record(piece).await;
+    }
+    assert!(
+        log.end().await > database.checkpoint().await.unwrap().last_sequence,
+        "nothing was left to take over"
+    );
+    standing_by.until_sequence(num_facts(&history)).await;
+    assert_eq!(standing_by.progress.borrow().role, Role::Leading);
+    standing_by.stop().await;
+    assert_eq!(contents(&database).await.rows, fold_all(&history));
 }
 
 pub(crate) async fn what_cannot_be_folded_is_noted_and_skipped(url: &str) {
@@ -404,7 +427,8 @@ macro_rules! for_each_test {
         $with! {
             projected_rows_equal_folded_facts
             a_projector_goes_on_where_another_stopped
-            rival_projectors_fold_each_fact_once_and_take_over
+            rival_projectors_do_not_double
+            a_projector_that_stands_by_takes_over
             what_cannot_be_folded_is_noted_and_skipped
             a_rebuild_ends_with_the_same_rows
             a_rebuild_repairs_tables_that_never_saw_the_log
