@@ -19,7 +19,7 @@ pub(crate) fn exp<V: Lanes>(v: V, x: V::F) -> V::F {
         p = v.fma(p, r, v.splat(coefficient));
     }
     let exponent = v.add_i32(v.shl::<23>(v.bits(shifted)), v.splat_i32(127 << 23));
-    v.mul(p, v.from_bits(exponent))
+    v.mul(p, v.as_f32(exponent))
 }
 
 #[cfg(test)]

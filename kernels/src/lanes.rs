@@ -65,7 +65,7 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     unsafe fn load_i8(self, p: *const i8) -> Self::I;
     fn to_f32(self, a: Self::I) -> Self::F;
     fn bits(self, a: Self::F) -> Self::I;
-    fn from_bits(self, a: Self::I) -> Self::F;
+    fn as_f32(self, a: Self::I) -> Self::F;
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
@@ -122,7 +122,7 @@ pub(crate) fn max<V: Lanes>(v: V, a: V::F) -> f32 {
 pub(crate) fn max_bits<V: Lanes>(v: V, a: V::I) -> f32 {
     let mut lanes = [0.0f32; NUM_LANES];
     // SAFETY: the array holds the 16 lanes that an implementation has at most.
-    unsafe { v.store(lanes.as_mut_ptr(), v.from_bits(a)) };
+    unsafe { v.store(lanes.as_mut_ptr(), v.as_f32(a)) };
     let mut half = V::WIDTH / 2;
     while half > 0 {
         for i in 0..half {

@@ -124,7 +124,7 @@ impl Lanes for Avx2Half {
         avx2!(_mm256_castps_si256(a))
     }
     #[inline(always)]
-    fn from_bits(self, a: __m256i) -> __m256 {
+    fn as_f32(self, a: __m256i) -> __m256 {
         avx2!(_mm256_castsi256_ps(a))
     }
     #[inline(always)]

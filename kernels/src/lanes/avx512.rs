@@ -126,7 +126,7 @@ impl Lanes for Avx512 {
         avx512!(_mm512_castps_si512(a))
     }
     #[inline(always)]
-    fn from_bits(self, a: __m512i) -> __m512 {
+    fn as_f32(self, a: __m512i) -> __m512 {
         avx512!(_mm512_castsi512_ps(a))
     }
     #[inline(always)]

@@ -113,7 +113,7 @@ impl Lanes for Portable {
         each_lane!(i => a[i].to_bits() as i32)
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn as_f32(self, a: Self::I) -> Self::F {
         each_lane!(i => f32::from_bits(a[i] as u32))
     }
     #[inline(always)]

@@ -14,7 +14,7 @@ macro_rules! both {
         )*
     };
     (@type to_f32 $arg:ident) => { Self::I };
-    (@type from_bits $arg:ident) => { Self::I };
+    (@type as_f32 $arg:ident) => { Self::I };
     (@type add_i32 $arg:ident) => { Self::I };
     (@type and $arg:ident) => { Self::I };
     (@type or $arg:ident) => { Self::I };
@@ -44,7 +44,7 @@ impl<H: Lanes> Lanes for Twice<H> {
         min(a, b) -> F,
         to_f32(a) -> F,
         bits(a) -> I,
-        from_bits(a) -> F,
+        as_f32(a) -> F,
         add_i32(a, b) -> I,
         and(a, b) -> I,
         or(a, b) -> I,

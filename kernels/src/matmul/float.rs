@@ -61,10 +61,10 @@ impl<V: Lanes, E: Element> PanelKernel<V> for FloatKernel<'_, E> {
         for k in 0..num_cols {
             // SAFETY: a panel holds 16 elements for each column.
             let w = unsafe { E::load(v, panel.add(k * NUM_LANES * E::NUM_BYTES)) };
-            for r in 0..MR {
+            for (r, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: each of the `MR` rows has `num_cols` elements.
                 let x = unsafe { *x.add(r * num_cols + k) };
-                sums[r] = v.fma(w, v.splat(x), sums[r]);
+                *sum = v.fma(w, v.splat(x), *sum);
             }
         }
         for r in 0..MR {

@@ -37,7 +37,7 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         for index in 0..num_groups {
             // SAFETY: the group is within the panel.
             let tile = unsafe { P::load(v, panel, index) };
-            for r in 0..MR {
+            for (r, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: row `r` has `num_groups` blocks and 32 quants for each.
                 let (block, words) = unsafe {
                     (
@@ -62,14 +62,14 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
                 }
                 let scale = v.splat(block.scale);
                 if P::HAS_HALVES {
-                    sums[r] = v.fma(v.to_f32(low), v.mul(tile.scales[0], scale), sums[r]);
-                    sums[r] = v.fma(v.to_f32(high), v.mul(tile.scales[1], scale), sums[r]);
+                    *sum = v.fma(v.to_f32(low), v.mul(tile.scales[0], scale), *sum);
+                    *sum = v.fma(v.to_f32(high), v.mul(tile.scales[1], scale), *sum);
                 } else {
                     let isum = v.to_f32(v.add_i32(low, high));
-                    sums[r] = v.fma(isum, v.mul(tile.scales[0], scale), sums[r]);
+                    *sum = v.fma(isum, v.mul(tile.scales[0], scale), *sum);
                 }
                 if P::HAS_OFFSETS {
-                    sums[r] = v.fma(tile.offsets, v.splat(block.scaled_sum), sums[r]);
+                    *sum = v.fma(tile.offsets, v.splat(block.scaled_sum), *sum);
                 }
             }
         }

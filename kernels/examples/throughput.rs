@@ -1,0 +1,226 @@
+//! How fast the matrix product is against the limits of this machine, for SmolLM2-135M's shapes.
+//!
+//! `cargo run --release -p kernels --example throughput [threads] [type …]`
+//!
+//! Prints, for each weight type and number of rows, the rows per second through all products of the model, and the rate as a share of
+//! the limit: bytes per second against the memory's read bandwidth for one row, operations per second against the peak of the
+//! int8 (or f32) multiply for more.
+
+use std::hint::black_box;
+use std::io::Write;
+use std::time::Instant;
+
+use kernels::{Activations, Isa, KernelError, MatrixSource, PackedMatrix, Pool, WeightType, matmul};
+
+/// Outputs and inputs of a layer's products.
+const LAYER: [[usize; 2]; 4] = [[960, 576], [576, 576], [3072, 576], [576, 1536]];
+const NUM_LAYERS: usize = 30;
+const HEAD: [usize; 2] = [49_152, 576];
+const NUM_TRIALS: usize = 7;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let num_threads = arguments.next().map_or(Ok(2), |threads| threads.parse())?;
+    let names: Vec<String> = arguments.collect();
+    let mut out = std::io::stdout().lock();
+    for isa in Isa::available().into_iter().rev().filter(|isa| *isa != Isa::Portable) {
+        let pool = Pool::new(num_threads, isa)?;
+        let limits = Limits::measure(&pool);
+        writeln!(
+            out,
+            "{}, {num_threads} threads: memory reads {:.1} GB/s, int8 peak {:.0} GOP/s, f32 peak {:.0} GFLOP/s",
+            isa.name(),
+            limits.read_bytes / 1e9,
+            limits.int8_ops / 1e9,
+            limits.f32_ops / 1e9
+        )?;
+        writeln!(out, "type      MB     rows   rows/s     GB/s  of limit    GOP/s  of limit")?;
+        for weight_type in WeightType::ALL {
+            let name = format!("{weight_type:?}");
+            if names.is_empty() || names.contains(&name) {
+                report(&mut out, &pool, weight_type, &limits)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn report(
+    out: &mut impl Write,
+    pool: &Pool,
+    weight_type: WeightType,
+    limits: &Limits,
+) -> Result<(), Box<dyn std::error::Error>> {
+    // K types need columns in blocks of 256, which 576 is not; 768 takes its place.
+    let cols = |num_cols: usize| num_cols.next_multiple_of(weight_type.block_size().max(64));
+    let mut layers = Vec::new();
+    for _ in 0..NUM_LAYERS {
+        for [num_rows, num_cols] in LAYER {
+            layers.push(random_matrix(pool, weight_type, [num_rows, cols(num_cols)])?);
+        }
+    }
+    let head = random_matrix(pool, weight_type, [HEAD[0], cols(HEAD[1])])?;
+    let num_bytes: usize = layers.iter().chain([&head]).map(PackedMatrix::num_bytes).sum();
+    let peak = if weight_type.is_float() { limits.f32_ops } else { limits.int8_ops };
+    let mut scratch = Activations::new();
+    for num_rows in [1, 8, 32, 512] {
+        // A prefill computes logits for its last row only.
+        let matrices: Vec<&PackedMatrix> =
+            if num_rows < 512 { layers.iter().chain([&head]).collect() } else { layers.iter().collect() };
+        let num_elements: usize = matrices.iter().map(|w| w.num_rows() * w.num_cols()).sum();
+        let x: Vec<f32> = (0..num_rows * cols(1536)).map(|i| (i as f32 * 0.37).sin()).collect();
+        let mut y = vec![0.0; num_rows * if num_rows < 512 { HEAD[0] } else { 3072 }];
+        let num_passes = if num_rows == 1 { 10 } else { 1 };
+        let seconds = median_seconds(|| {
+            for w in matrices.iter().cycle().take(matrices.len() * num_passes) {
+                let y = &mut y[..num_rows * w.num_rows()];
+                matmul(pool, &x[..num_rows * w.num_cols()], w, y, &mut scratch)?;
+            }
+            Ok(())
+        })? / num_passes as f64;
+        let read = num_bytes as f64 / seconds;
+        let ops = 2.0 * num_rows as f64 * num_elements as f64 / seconds;
+        writeln!(
+            out,
+            "{:6} {:6.1}  {num_rows:6} {:8.1} {:8.1} {:8.1}% {:8.1} {:8.1}%",
+            format!("{weight_type:?}"),
+            num_bytes as f64 / 1e6,
+            num_rows as f64 / seconds,
+            read / 1e9,
+            100.0 * read / limits.read_bytes,
+            ops / 1e9,
+            100.0 * ops / peak
+        )?;
+    }
+    Ok(())
+}
+
+fn random_matrix(
+    pool: &Pool,
+    weight_type: WeightType,
+    [num_rows, num_cols]: [usize; 2],
+) -> Result<PackedMatrix, KernelError> {
+    let num_bytes = weight_type.row_bytes(num_cols).unwrap_or(0) * num_rows;
+    // Any bytes will do, as long as no float is a NaN or so small that the processor slows down.
+    let bytes: Vec<u8> = (0..num_bytes).map(|i| 0x30 + (i * 7 % 13) as u8).collect();
+    PackedMatrix::pack(&[MatrixSource { weight_type, num_rows, num_cols, bytes: &bytes }], pool)
+}
+
+fn median_seconds(mut f: impl FnMut() -> Result<(), KernelError>) -> Result<f64, KernelError> {
+    let mut seconds = Vec::new();
+    for _ in 0..NUM_TRIALS {
+        let start = Instant::now();
+        f()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[NUM_TRIALS / 2])
+}
+
+/// What the machine can do at most, measured in the same run.
+struct Limits {
+    read_bytes: f64,
+    int8_ops: f64,
+    f32_ops: f64,
+}
+
+impl Limits {
+    fn measure(pool: &Pool) -> Self {
+        Self { read_bytes: read_bandwidth(pool), int8_ops: int8_peak(pool), f32_ops: f32_peak(pool) }
+    }
+}
+
+/// Bytes per second that all threads together read, each its own part of 256 MB.
+fn read_bandwidth(pool: &Pool) -> f64 {
+    let words = vec![1u64; 32 << 20];
+    let mut best = f64::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        pool.run(&|thread| {
+            let part = words.len() / thread.count;
+            let mut sums = [0u64; 32];
+            for chunk in words[thread.index * part..(thread.index + 1) * part].as_chunks::<32>().0 {
+                for (sum, word) in sums.iter_mut().zip(chunk) {
+                    *sum = sum.wrapping_add(*word);
+                }
+            }
+            black_box(sums);
+        });
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    (words.len() * 8) as f64 / best
+}
+
+/// Operations per second of independent dot products in registers.
+fn int8_peak(pool: &Pool) -> f64 {
+    peak(pool, |isa| match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => peaks::int8_avx512(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => peaks::int8_avx2(),
+        _ => 0.0,
+    })
+}
+
+fn f32_peak(pool: &Pool) -> f64 {
+    peak(pool, |isa| match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => peaks::f32_avx512(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => peaks::f32_avx2(),
+        _ => 0.0,
+    })
+}
+
+/// Runs `operations`, which returns how many it did, on all threads.
+fn peak(pool: &Pool, operations: impl Fn(Isa) -> f64 + Sync) -> f64 {
+    let mut best = 0.0f64;
+    for _ in 0..5 {
+        let per_thread = operations(pool.isa());
+        let start = Instant::now();
+        pool.run(&|_| {
+            black_box(operations(pool.isa()));
+        });
+        best = best.max(per_thread * pool.num_threads() as f64 / start.elapsed().as_secs_f64());
+    }
+    best
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "intrinsics, called for the instruction set of a pool only")]
+mod peaks {
+    use std::arch::x86_64::*;
+    use std::hint::black_box;
+
+    const NUM_ROUNDS: usize = 1_000_000;
+    const NUM_CHAINS: usize = 12;
+
+    macro_rules! peak {
+        ($name:ident, $features:literal, $ops:expr, $zero:expr, $step:expr) => {
+            pub(super) fn $name() -> f64 {
+                #[target_feature(enable = $features)]
+                fn rounds() {
+                    let operand = black_box($zero);
+                    let mut sums = [$zero; NUM_CHAINS];
+                    for _ in 0..NUM_ROUNDS {
+                        for sum in &mut sums {
+                            *sum = $step(*sum, operand, operand);
+                        }
+                    }
+                    black_box(sums);
+                }
+                // SAFETY: called for a pool of this instruction set, whose features were detected.
+                unsafe { rounds() };
+                $ops * (NUM_CHAINS * NUM_ROUNDS) as f64
+            }
+        };
+    }
+
+    peak!(int8_avx512, "avx512f,avx512vnni", 128.0, _mm512_setzero_si512(), _mm512_dpbusd_epi32);
+    peak!(f32_avx512, "avx512f", 32.0, _mm512_setzero_ps(), _mm512_fmadd_ps);
+    peak!(f32_avx2, "avx2,fma", 16.0, _mm256_setzero_ps(), _mm256_fmadd_ps);
+    peak!(int8_avx2, "avx2", 64.0, _mm256_setzero_si256(), |sum, a, b| _mm256_add_epi32(
+        sum,
+        _mm256_madd_epi16(_mm256_maddubs_epi16(sum, a), b)
+    ));
+}

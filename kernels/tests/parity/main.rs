@@ -1,0 +1,8 @@
+//! Every kernel against the naive reference, and every instruction set and thread count against each other, bit for bit.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its operands has failed")]
+
+mod attention;
+mod matmul;
+mod numbers;
+mod rows;
