@@ -1,1 +1,35 @@
 //! HTTP in, events out, tokens back as server-sent events.
+//!
+//! It owns the public JSON shapes, authentication, limits and the connections of clients; shapes are converted here and
+//! nowhere else. It must not know workers, models or how a request is routed: it appends `requested`, and hears tokens on
+//! its own subject.
+//!
+//! Start reading at `routes` (what can be called), then follow a completion: `routes/completions` → `openai/chat_request`
+//! (validation) → `running` (facts out) → `token_dispatcher` and `in_flight` (tokens in) → `sse` or `openai/answer`.
+
+mod admission;
+mod answer_track;
+mod auth;
+mod config;
+mod connection;
+mod deployments;
+mod error;
+mod in_flight;
+mod inference_id;
+mod inference_request;
+mod json_body;
+mod metrics;
+mod node;
+mod openai;
+mod repair;
+mod routes;
+mod running;
+mod server;
+mod sse;
+mod state;
+mod token_dispatcher;
+
+pub use auth::MasterKey;
+pub use config::{ApiConfig, ExtraMetrics, Limits, Timeouts};
+pub use metrics::SharedRegistry;
+pub use node::Api;

@@ -1,0 +1,321 @@
+//! What has been heard of one inference's answer: the rules that make it one gapless stream without duplicates.
+//!
+//! Live messages may be missed and, while a gap is repaired, heard twice. Token indexes say which: the tokens of a
+//! choice are contiguous from 0 in every attempt, and a later attempt goes on where the earlier one ended or repeats it
+//! token for token. This is a pure fold, without clock or I/O.
+
+use schemas::v1::{Choice, End, Ended, FinishReason, FrameEntry, Outcome};
+
+/// What an entry means for the answer so far.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Heard {
+    /// It goes on where the answer stands; what was known of it already is taken out.
+    Next(FrameEntry),
+    /// All of it was known, or it belongs to an attempt that is over.
+    Nothing,
+    /// Something before it was missed.
+    Gap,
+}
+
+/// The answer to one prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AnswerTrack {
+    attempt: u32,
+    choices: Vec<ChoiceTrack>,
+    has_prompt: bool,
+    has_ended: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct ChoiceTrack {
+    next_token_index: u32,
+    num_text_bytes: usize,
+    /// The engine step of the last entry, to tell apart entries that hold text without tokens.
+    last_step: u64,
+    is_finished: bool,
+}
+
+impl AnswerTrack {
+    /// Nothing heard of `num_choices` choices.
+    pub(crate) fn new(num_choices: usize) -> Self {
+        Self {
+            attempt: 0,
+            choices: vec![ChoiceTrack::default(); num_choices],
+            has_prompt: false,
+            has_ended: false,
+        }
+    }
+
+    /// Whether nothing can follow.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Takes in an entry that step `step` of its sender holds; after [`Heard::Gap`] nothing has changed.
+    pub(crate) fn hear(&mut self, step: u64, mut entry: FrameEntry) -> Heard {
+        let is_outdated = entry.attempt < self.attempt;
+        // The writer of the terminal fact speaks last, whichever attempt it knew of.
+        if self.has_ended || (is_outdated && entry.end.is_none()) {
+            return Heard::Nothing;
+        }
+        let Some(choice) = self.choices.get(entry.choice as usize) else { return Heard::Nothing };
+        let Some(end_index) = entry.first_token_index.checked_add(entry.token_ids.len() as u32) else {
+            return Heard::Gap;
+        };
+        let is_bare_end = entry.token_ids.is_empty() && entry.text.is_empty() && entry.end.is_some();
+        if !is_bare_end && entry.first_token_index > choice.next_token_index {
+            return Heard::Gap;
+        }
+        if !entry.token_ids.is_empty() && entry.first_token_index < choice.next_token_index {
+            // The text of an entry cannot be split between its tokens, so only a whole entry can be known already.
+            if end_index > choice.next_token_index {
+                return Heard::Gap;
+            }
+            strip_answer(&mut entry);
+        }
+        let is_known_step = step != 0 && step <= choice.last_step && entry.attempt == self.attempt;
+        if choice.is_finished || (entry.token_ids.is_empty() && is_known_step) {
+            strip_answer(&mut entry);
+        }
+        if choice.is_finished {
+            entry.finish_reason = FinishReason::Unspecified.into();
+            entry.stop_reason.clear();
+        }
+        if self.has_prompt {
+            entry.prompt = None;
+        }
+        if let Some(end) = &entry.end
+            && end.outcome() == Outcome::Completed
+            && !self.would_be_whole(&entry)
+        {
+            return Heard::Gap;
+        }
+        if is_empty(&entry) {
+            return Heard::Nothing;
+        }
+        self.note(step, &entry);
+        Heard::Next(entry)
+    }
+
+    /// What the terminal fact adds to the answer so far, choice by choice and then the end; `None` when the fact does
+    /// not go on where the answer stands.
+    pub(crate) fn rest_from(&self, inference_id: &str, ended: &Ended) -> Option<Vec<FrameEntry>> {
+        if self.has_ended {
+            return Some(Vec::new());
+        }
+        let mut rest = Vec::new();
+        for choice in &ended.choices {
+            let known = self.choices.get(choice.index as usize)?;
+            if !known.is_finished {
+                rest.push(known.rest_of(inference_id, ended.attempt, choice)?);
+            }
+        }
+        rest.push(FrameEntry {
+            inference_id: inference_id.to_owned(),
+            attempt: ended.attempt,
+            end: Some(End {
+                outcome: ended.outcome,
+                usage: ended.usage,
+                failure: ended.failure.clone(),
+                timings: ended.timings,
+            }),
+            ..FrameEntry::default()
+        });
+        Some(rest)
+    }
+
+    fn would_be_whole(&self, last: &FrameEntry) -> bool {
+        let is_finishing =
+            |index: usize| index == last.choice as usize && last.finish_reason() != FinishReason::Unspecified;
+        self.choices.iter().enumerate().all(|(index, choice)| choice.is_finished || is_finishing(index))
+    }
+
+    fn note(&mut self, step: u64, entry: &FrameEntry) {
+        self.attempt = self.attempt.max(entry.attempt);
+        self.has_prompt |= entry.prompt.is_some();
+        self.has_ended |= entry.end.is_some();
+        if let Some(choice) = self.choices.get_mut(entry.choice as usize) {
+            choice.next_token_index += entry.token_ids.len() as u32;
+            choice.num_text_bytes += entry.text.len();
+            choice.last_step = step;
+            choice.is_finished |= entry.finish_reason() != FinishReason::Unspecified;
+        }
+    }
+}
+
+impl ChoiceTrack {
+    fn rest_of(&self, inference_id: &str, attempt: u32, choice: &Choice) -> Option<FrameEntry> {
+        let token_ids = choice.token_ids.get(self.next_token_index as usize..)?;
+        let text = choice.text.get(self.num_text_bytes..)?;
+        Some(FrameEntry {
+            inference_id: inference_id.to_owned(),
+            attempt,
+            choice: choice.index,
+            first_token_index: self.next_token_index,
+            token_ids: token_ids.to_vec(),
+            text: text.to_owned(),
+            finish_reason: choice.finish_reason,
+            stop_reason: choice.stop_reason.clone(),
+            ..FrameEntry::default()
+        })
+    }
+}
+
+fn strip_answer(entry: &mut FrameEntry) {
+    entry.token_ids.clear();
+    entry.text.clear();
+    entry.logprobs.clear();
+}
+
+fn is_empty(entry: &FrameEntry) -> bool {
+    entry.token_ids.is_empty()
+        && entry.text.is_empty()
+        && entry.finish_reason() == FinishReason::Unspecified
+        && entry.prompt.is_none()
+        && entry.end.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(attempt: u32, first_token_index: u32, tokens: &[u32]) -> FrameEntry {
+        FrameEntry {
+            attempt,
+            first_token_index,
+            token_ids: tokens.to_vec(),
+            text: tokens.iter().map(|token| format!("<{token}>")).collect(),
+            ..FrameEntry::default()
+        }
+    }
+
+    fn finish(first_token_index: u32) -> FrameEntry {
+        FrameEntry { finish_reason: FinishReason::Stop.into(), ..entry(1, first_token_index, &[]) }
+    }
+
+    fn end(outcome: Outcome) -> FrameEntry {
+        let end = End { outcome: outcome.into(), ..End::default() };
+        FrameEntry { attempt: 1, end: Some(end), ..FrameEntry::default() }
+    }
+
+    #[derive(Debug, PartialEq, Clone, Copy)]
+    enum Kind {
+        Next,
+        Nothing,
+        Gap,
+    }
+
+    fn check(entries: Vec<FrameEntry>, expected: &[Kind]) {
+        let mut track = AnswerTrack::new(1);
+        let found: Vec<Kind> = entries
+            .into_iter()
+            .enumerate()
+            .map(|(step, entry)| match track.hear(step as u64 + 1, entry) {
+                Heard::Next(_) => Kind::Next,
+                Heard::Nothing => Kind::Nothing,
+                Heard::Gap => Kind::Gap,
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn tokens_are_taken_once_and_in_order() {
+        use Kind::{Gap, Next, Nothing};
+        check(vec![entry(1, 0, &[7]), entry(1, 1, &[8, 9]), entry(1, 3, &[1])], &[Next, Next, Next]);
+        check(vec![entry(1, 0, &[7]), entry(1, 0, &[7])], &[Next, Nothing]);
+        check(vec![entry(1, 0, &[7]), entry(1, 2, &[9])], &[Next, Gap]);
+        check(vec![entry(1, 0, &[7, 8]), entry(1, 1, &[8, 9])], &[Next, Gap]);
+    }
+
+    #[test]
+    fn an_attempt_that_is_over_is_not_heard() {
+        use Kind::{Next, Nothing};
+        check(vec![entry(1, 0, &[7]), entry(2, 1, &[8]), entry(1, 2, &[9])], &[Next, Next, Nothing]);
+        check(vec![entry(1, 0, &[7]), entry(2, 0, &[7]), entry(2, 1, &[8])], &[Next, Nothing, Next]);
+    }
+
+    #[test]
+    fn an_answer_ends_when_every_choice_is_finished() {
+        use Kind::{Gap, Next, Nothing};
+        check(vec![entry(1, 0, &[7]), finish(1), end(Outcome::Completed)], &[Next, Next, Next]);
+        check(vec![entry(1, 0, &[7]), end(Outcome::Completed)], &[Next, Gap]);
+        check(vec![entry(1, 0, &[7]), end(Outcome::Failed), entry(1, 1, &[8])], &[Next, Next, Nothing]);
+        check(vec![end(Outcome::Rejected)], &[Next]);
+    }
+
+    #[test]
+    fn the_terminal_fact_completes_what_was_heard() {
+        let mut track = AnswerTrack::new(1);
+        assert!(matches!(track.hear(1, entry(1, 0, &[7])), Heard::Next(_)));
+        let choice = Choice {
+            text: "<7><8>".to_owned(),
+            token_ids: vec![7, 8],
+            finish_reason: FinishReason::Stop.into(),
+            ..Choice::default()
+        };
+        let ended = Ended {
+            outcome: Outcome::Completed.into(),
+            attempt: 1,
+            choices: vec![choice],
+            ..Ended::default()
+        };
+        let rest = track.rest_from("x", &ended).unwrap();
+        assert_eq!((rest[0].text.as_str(), rest[0].token_ids.as_slice()), ("<8>", [8].as_slice()));
+        for entry in rest {
+            assert!(matches!(track.hear(0, entry), Heard::Next(_)));
+        }
+        assert!(track.has_ended());
+    }
+
+    proptest! {
+        /// Whatever is lost and repeated live, hearing the whole stream again from its start completes the answer.
+        #[test]
+        fn loss_and_repair_give_the_same_answer(
+            sizes in prop::collection::vec(0_usize..4, 1..40),
+            losses in prop::collection::vec(any::<bool>(), 40),
+        ) {
+            let mut sent = Vec::new();
+            let mut next = 0_u32;
+            for size in sizes {
+                let tokens: Vec<u32> = (next..next + size as u32).collect();
+                let mut sent_entry = entry(1, next, &tokens);
+                if size == 0 {
+                    // Text that became certain without a token.
+                    sent_entry.text = format!("held back at {next};");
+                }
+                next += size as u32;
+                sent.push(sent_entry);
+            }
+            sent.push(finish(next));
+            sent.push(end(Outcome::Completed));
+            let whole: String = sent.iter().map(|entry| entry.text.as_str()).collect();
+
+            let mut track = AnswerTrack::new(1);
+            let mut text = String::new();
+            let mut tokens = Vec::new();
+            let mut hear = |track: &mut AnswerTrack, step: usize, entry: &FrameEntry| {
+                let heard = track.hear(step as u64 + 1, entry.clone());
+                if let Heard::Next(next) = &heard {
+                    text.push_str(&next.text);
+                    tokens.extend(&next.token_ids);
+                }
+                heard
+            };
+            for (step, entry) in sent.iter().enumerate() {
+                let is_lost = losses[step % losses.len()];
+                // After a gap nothing more is taken live: what comes is held until the repair.
+                if is_lost || hear(&mut track, step, entry) == Heard::Gap {
+                    break;
+                }
+            }
+            for (step, entry) in sent.iter().enumerate() {
+                prop_assert_ne!(hear(&mut track, step, entry), Heard::Gap);
+            }
+            prop_assert!(track.has_ended());
+            prop_assert_eq!(text, whole);
+            prop_assert_eq!(tokens, (0..next).collect::<Vec<u32>>());
+        }
+    }
+}

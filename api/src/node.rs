@@ -1,0 +1,91 @@
+//! One api node: its tasks and its server.
+
+use std::sync::Arc;
+
+use bus::{EventLog, FactWriter, StampSource};
+use schemas::WorkerId;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::admission::Admission;
+use crate::config::ApiConfig;
+use crate::deployments::Deployments;
+use crate::metrics::{Metrics, SharedRegistry};
+use crate::repair::Repair;
+use crate::routes;
+use crate::server;
+use crate::state::ApiState;
+use crate::token_dispatcher::TokenDispatcher;
+
+/// An api node that has not begun to serve.
+pub struct Api {
+    state: Arc<ApiState>,
+}
+
+impl Api {
+    /// A node on this log; `stamps` gives the ids and times of its facts.
+    pub fn new(config: ApiConfig, log: Arc<dyn EventLog>, stamps: StampSource) -> Self {
+        let speaker = WorkerId::slug(config.ingress.as_str());
+        let state = ApiState {
+            facts: FactWriter::new(Arc::clone(&log), stamps, "api", speaker),
+            log,
+            dispatcher: TokenDispatcher::default(),
+            deployments: Deployments::default(),
+            admission: Admission::new(config.limits.max_num_inflight_requests),
+            metrics: Metrics::new(config.extra_metrics.clone()),
+            background: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            hard_stop: CancellationToken::new(),
+            config,
+        };
+        Self { state: Arc::new(state) }
+    }
+
+    /// What `/metrics` shows; other parts of the process may register their own.
+    pub fn registry(&self) -> SharedRegistry {
+        self.state.metrics.registry()
+    }
+
+    /// Serves until `shutdown`: then takes no more connections, gives requests [`crate::Timeouts::shutdown`] to finish, ends
+    /// those that have not with an error and asks for their inferences to be cancelled. Returns when all that is durable.
+    /// While the broker is away, requests are answered 503 and everything else goes on.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let state = self.state;
+        let tasks = TaskTracker::new();
+        // These outlive the shutdown, since requests that finish still need their tokens.
+        let stop_tasks = CancellationToken::new();
+        let _stop_on_drop = stop_tasks.clone().drop_guard();
+        let log = || Arc::clone(&state.log);
+        let dispatcher = state.dispatcher.clone();
+        let ingress = state.config.ingress.clone();
+        let token = stop_tasks.clone();
+        let listening = log();
+        tasks.spawn(async move { dispatcher.listen(listening, ingress, token).await });
+        let deployments = state.deployments.clone();
+        let token = stop_tasks.clone();
+        let following = log();
+        tasks.spawn(async move { deployments.follow(following, token).await });
+        let repair = Repair {
+            dispatcher: state.dispatcher.clone(),
+            log: log(),
+            ingress: state.config.ingress.clone(),
+            tenant: state.config.tenant.clone(),
+            patience: state.config.timeouts.repair,
+            silence: state.config.timeouts.silence,
+        };
+        tasks.spawn(repair.run(stop_tasks.clone()));
+
+        server::run(Arc::clone(&state), listener, routes::router(Arc::clone(&state)), shutdown).await;
+
+        state.background.close();
+        if tokio::time::timeout(state.config.timeouts.shutdown, state.background.wait()).await.is_err() {
+            warn!(num_left = state.background.len(), "some cancellations are not durable");
+        }
+        stop_tasks.cancel();
+        tasks.close();
+        tasks.wait().await;
+        info!("the api node has stopped");
+    }
+}

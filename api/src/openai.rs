@@ -1,0 +1,14 @@
+//! OpenAI's JSON shapes, with the extensions that vLLM's users know; converted here and nowhere else.
+
+pub(crate) mod answer;
+pub(crate) mod chat_answer;
+pub(crate) mod chat_message;
+pub(crate) mod chat_request;
+pub(crate) mod completion_answer;
+pub(crate) mod completion_request;
+pub(crate) mod logprobs;
+pub(crate) mod prompt_field;
+pub(crate) mod sampling_fields;
+pub(crate) mod string_or_list;
+pub(crate) mod unsupported_fields;
+pub(crate) mod usage;

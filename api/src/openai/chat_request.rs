@@ -1,0 +1,197 @@
+//! The body of `/v1/chat/completions`.
+
+use schemas::SamplingLimits;
+use schemas::v1::{ChatPrompt, Prompt, prompt::Content};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::openapi::schema::AllOfBuilder;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::config::Limits;
+use crate::deployments::{Deployment, Deployments};
+use crate::error::ApiError;
+use crate::inference_request::{InferenceRequest, StreamOptions};
+use crate::json_body::parse;
+use crate::openai::chat_message::{ChatMessage, depth_is_at_most, to_template_json};
+use crate::openai::sampling_fields::SamplingFields;
+use crate::openai::unsupported_fields::TopLevelFields;
+
+/// Arguments of a chat template are small; more is a mistake.
+const MAX_TEMPLATE_KWARGS: usize = 64;
+const MAX_DEPTH: usize = 64;
+
+/// What a chat has beside its sampling parameters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(crate) struct ChatFields {
+    /// A name that `/v1/models` lists.
+    model: String,
+    /// The chat so far.
+    messages: Vec<ChatMessage>,
+    /// Send the answer as server-sent events.
+    stream: Option<bool>,
+    stream_options: Option<StreamOptionsField>,
+    /// Report log probabilities.
+    logprobs: Option<bool>,
+    /// Alternatives to report per token; needs `logprobs`.
+    #[schema(maximum = 20)]
+    top_logprobs: Option<u32>,
+    /// End the prompt with the opening of the assistant's turn.
+    #[schema(default = true)]
+    add_generation_prompt: Option<bool>,
+    /// Go on within the last message.
+    continue_final_message: Option<bool>,
+    /// Extra arguments of the chat template.
+    #[schema(value_type = Option<Object>)]
+    chat_template_kwargs: Option<Map<String, Value>>,
+    /// For templates that know it.
+    reasoning_effort: Option<String>,
+    echo: Option<bool>,
+    /// Smaller runs earlier.
+    priority: Option<i32>,
+    /// Separates prefix caches.
+    cache_salt: Option<String>,
+}
+
+/// How an answer is streamed.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(crate) struct StreamOptionsField {
+    /// A last chunk with the usage.
+    include_usage: Option<bool>,
+    /// The usage so far in every chunk.
+    continuous_usage_stats: Option<bool>,
+}
+
+impl StreamOptionsField {
+    /// Options of a stream, if the answer is one.
+    pub(crate) fn resolve(
+        stream: Option<bool>,
+        options: Option<Self>,
+    ) -> Result<Option<StreamOptions>, ApiError> {
+        match (stream.unwrap_or_default(), options) {
+            (false, None) => Ok(None),
+            (false, Some(_)) => Err(ApiError::invalid(
+                "stream_options",
+                "stream_options may be given only when stream is true",
+            )),
+            (true, options) => {
+                let options = options.unwrap_or_default();
+                let continuous_usage_stats = options.continuous_usage_stats.unwrap_or_default();
+                let include_usage = options.include_usage.unwrap_or_default();
+                Ok(Some(StreamOptions { include_usage, continuous_usage_stats }))
+            }
+        }
+    }
+}
+
+/// The whole body, for the documentation.
+pub(crate) struct ChatCompletionRequest;
+
+impl PartialSchema for ChatCompletionRequest {
+    fn schema() -> RefOr<Schema> {
+        AllOfBuilder::new().item(ChatFields::schema()).item(SamplingFields::schema()).into()
+    }
+}
+
+impl ToSchema for ChatCompletionRequest {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        ChatFields::schemas(schemas);
+        SamplingFields::schemas(schemas);
+    }
+}
+
+/// Reads and checks a body.
+pub(crate) fn read(
+    body: &str,
+    deployments: &Deployments,
+    limits: &Limits,
+) -> Result<InferenceRequest, ApiError> {
+    let top_level: TopLevelFields<'_> = parse(body)?;
+    let fields: ChatFields = parse(body)?;
+    let sampling: SamplingFields = parse(body)?;
+    let deployment = deployments.find(&fields.model)?;
+    top_level.check_supported()?;
+    tracing::debug!(fields = ?top_level.names().collect::<Vec<_>>(), "a chat's fields");
+    fields.validate(sampling, &deployment, limits)
+}
+
+impl ChatFields {
+    fn validate(
+        self,
+        sampling: SamplingFields,
+        deployment: &Deployment,
+        limits: &Limits,
+    ) -> Result<InferenceRequest, ApiError> {
+        if !deployment.has_chat_template {
+            let message = "this model has no chat template; use /v1/completions".to_owned();
+            return Err(ApiError::invalid("model", message));
+        }
+        if self.echo.unwrap_or_default() {
+            return Err(ApiError::unsupported("echo", "echo is supported by /v1/completions only"));
+        }
+        let stream = StreamOptionsField::resolve(self.stream, self.stream_options)?;
+        let logprobs = logprobs(self.logprobs, self.top_logprobs, &limits.sampling)?;
+        let mut sampling = sampling.validate(&limits.sampling, deployment.vocab_size, stream.is_some())?;
+        sampling.logprobs = logprobs;
+        let continue_final_message = self.continue_final_message.unwrap_or_default();
+        let add_generation_prompt = self.add_generation_prompt.unwrap_or(!continue_final_message);
+        if continue_final_message && add_generation_prompt {
+            let message = "continue_final_message and add_generation_prompt exclude each other";
+            return Err(ApiError::invalid("continue_final_message", message));
+        }
+        let mut kwargs = self.chat_template_kwargs.unwrap_or_default();
+        if let Some(effort) = self.reasoning_effort {
+            kwargs.entry("reasoning_effort").or_insert(Value::String(effort));
+        }
+        let prompt = ChatPrompt {
+            messages_json: to_template_json(self.messages, limits.max_num_messages)?,
+            tools_json: String::new(),
+            template_kwargs_json: template_kwargs_json(kwargs)?,
+            add_generation_prompt,
+            continue_final_message,
+        };
+        Ok(InferenceRequest {
+            model: self.model,
+            endpoint: "/v1/chat/completions",
+            prompts: vec![Prompt { content: Some(Content::Chat(prompt)) }],
+            sampling,
+            stream,
+            priority: self.priority.unwrap_or_default(),
+            cache_salt: self.cache_salt.unwrap_or_default(),
+        })
+    }
+}
+
+fn logprobs(
+    logprobs: Option<bool>,
+    top_logprobs: Option<u32>,
+    limits: &SamplingLimits,
+) -> Result<Option<u32>, ApiError> {
+    let wants_logprobs = logprobs.unwrap_or_default();
+    match top_logprobs {
+        Some(num) if num > limits.max_logprobs => {
+            let message = format!("top_logprobs is {num}, at most {} are allowed", limits.max_logprobs);
+            Err(ApiError::invalid("top_logprobs", message))
+        }
+        Some(num) if num > 0 && !wants_logprobs => {
+            Err(ApiError::invalid("top_logprobs", "top_logprobs may be given only when logprobs is true"))
+        }
+        num => Ok(wants_logprobs.then_some(num.unwrap_or_default())),
+    }
+}
+
+/// Extra arguments of a chat template as JSON, empty when there are none.
+pub(crate) fn template_kwargs_json(kwargs: Map<String, Value>) -> Result<String, ApiError> {
+    if kwargs.is_empty() {
+        return Ok(String::new());
+    }
+    let kwargs_are_small = kwargs.len() <= MAX_TEMPLATE_KWARGS;
+    if !kwargs_are_small || !kwargs.values().all(|value| depth_is_at_most(value, MAX_DEPTH)) {
+        let message =
+            format!("chat_template_kwargs may hold {MAX_TEMPLATE_KWARGS} fields, nested {MAX_DEPTH} deep");
+        return Err(ApiError::invalid("chat_template_kwargs", message));
+    }
+    serde_json::to_string(&kwargs).map_err(|_| ApiError::Internal)
+}

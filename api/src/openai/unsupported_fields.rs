@@ -1,0 +1,170 @@
+//! Fields that would change the answer and that nothing honours yet, and fields nobody knows.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::error::ApiError;
+
+/// More keys than any client has reason to send.
+const MAX_NUM_FIELDS: usize = 256;
+
+/// The keys of a body with their values unread.
+#[derive(Debug)]
+pub(crate) struct TopLevelFields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// What a field must hold to mean nothing.
+#[derive(Debug, Clone, Copy)]
+enum Harmless {
+    /// Null, false, an empty string, list or object.
+    Empty,
+    /// Empty, or one of these JSON texts.
+    Or(&'static [&'static str]),
+}
+
+/// Refused unless harmless. What comes with later versions is listed first.
+const NOT_YET: [(&str, Harmless); 27] = [
+    ("functions", Harmless::Empty),
+    ("function_call", Harmless::Or(&["\"none\""])),
+    ("structured_outputs", Harmless::Empty),
+    ("guided_json", Harmless::Empty),
+    ("guided_regex", Harmless::Empty),
+    ("guided_choice", Harmless::Empty),
+    ("guided_grammar", Harmless::Empty),
+    ("audio", Harmless::Empty),
+    ("modalities", Harmless::Or(&["[\"text\"]"])),
+    ("web_search_options", Harmless::Empty),
+    ("documents", Harmless::Empty),
+    ("thinking", Harmless::Empty),
+    ("thinking_token_budget", Harmless::Empty),
+    ("suffix", Harmless::Empty),
+    ("use_beam_search", Harmless::Empty),
+    ("length_penalty", Harmless::Or(&["1", "1.0"])),
+    ("early_stopping", Harmless::Empty),
+    ("logits_processors", Harmless::Empty),
+    ("prompt_embeds", Harmless::Empty),
+    ("chat_template", Harmless::Empty),
+    ("mm_processor_kwargs", Harmless::Empty),
+    ("vllm_xargs", Harmless::Empty),
+    ("repetition_detection", Harmless::Empty),
+    ("logprob_token_ids", Harmless::Empty),
+    ("spaces_between_special_tokens", Harmless::Or(&["true"])),
+    ("return_tokens_as_token_ids", Harmless::Empty),
+    ("background", Harmless::Empty),
+];
+
+impl<'a> TopLevelFields<'a> {
+    /// Refuses what would change the answer unnoticed.
+    pub(crate) fn check_supported(&self) -> Result<(), ApiError> {
+        for (name, harmless) in NOT_YET {
+            if self.get(name).is_some_and(|value| !harmless.allows(value)) {
+                return Err(not_supported(name));
+            }
+        }
+        // Tools that may not be called change nothing.
+        let may_call_tools = self.get("tool_choice") != Some("\"none\"");
+        for name in ["tools", "tool_choice"] {
+            let harmless = Harmless::Or(&["\"none\"", "\"auto\""]);
+            if may_call_tools && self.get(name).is_some_and(|value| !harmless.allows(value)) {
+                return Err(not_supported(name));
+            }
+        }
+        self.check_response_format()
+    }
+
+    /// Names that no part of this server reads, for the debug log.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_ref())
+    }
+
+    fn check_response_format(&self) -> Result<(), ApiError> {
+        #[derive(Deserialize)]
+        struct ResponseFormat<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: Cow<'a, str>,
+        }
+        let Some(value) = self.get("response_format").filter(|value| !Harmless::Empty.allows(value)) else {
+            return Ok(());
+        };
+        match serde_json::from_str::<ResponseFormat<'_>>(value) {
+            Ok(format) if format.kind == "text" => Ok(()),
+            Ok(_) => Err(not_supported("response_format.type")),
+            Err(_) => {
+                Err(ApiError::invalid("response_format", "response_format must be an object with a 'type'"))
+            }
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.get())
+    }
+}
+
+fn not_supported(name: &str) -> ApiError {
+    ApiError::unsupported(name, format!("{name} is not supported yet; leave it out"))
+}
+
+impl Harmless {
+    fn allows(self, value: &str) -> bool {
+        let is_empty = matches!(value, "null" | "false" | "\"\"" | "[]" | "{}");
+        is_empty || matches!(self, Self::Or(values) if values.contains(&value))
+    }
+}
+
+impl<'de> Deserialize<'de> for TopLevelFields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = TopLevelFields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if fields.len() == MAX_NUM_FIELDS {
+                        let message = format!("more than {MAX_NUM_FIELDS} fields");
+                        return Err(serde::de::Error::custom(message));
+                    }
+                    fields.push((Cow::Owned(key), map.next_value()?));
+                }
+                Ok(TopLevelFields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str, expected_param: Option<&str>) {
+        let fields: TopLevelFields<'_> = crate::json_body::parse(json).unwrap();
+        let found = fields.check_supported().err().and_then(|error| error.body().error.param);
+        assert_eq!(found.as_deref(), expected_param, "{json}");
+    }
+
+    #[test]
+    fn what_would_change_the_answer_is_refused() {
+        check(r#"{"user":"u","store":true,"metadata":{"a":"b"},"service_tier":"auto"}"#, None);
+        check(r#"{"tools":[],"tool_choice":"auto","response_format":{"type":"text"}}"#, None);
+        check(r#"{"tools":[{"type":"function"}],"tool_choice":"none"}"#, None);
+        check(r#"{"tools":[{"type":"function"}]}"#, Some("tools"));
+        check(r#"{"tool_choice":"required"}"#, Some("tool_choice"));
+        check(r#"{"response_format":{"type":"json_object"}}"#, Some("response_format.type"));
+        check(r#"{"response_format":"json"}"#, Some("response_format"));
+        check(r#"{"suffix":null}"#, None);
+        check(r#"{"suffix":"x"}"#, Some("suffix"));
+        check(r#"{"modalities":["text"]}"#, None);
+        check(r#"{"modalities":["text","audio"]}"#, Some("modalities"));
+        check(r#"{"guided_json":{"type":"object"}}"#, Some("guided_json"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The routes, each registered once for the router and the documentation.
+
+pub(crate) mod completions;
+pub(crate) mod health;
+pub(crate) mod metrics;
+pub(crate) mod models;
+pub(crate) mod tokenization;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use bytes::Bytes;
+use http::{HeaderName, header};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tracing::error;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth;
+use crate::error::ApiError;
+use crate::inference_id::INFERENCE_ID;
+use crate::openai::chat_answer::ChatChunk;
+use crate::openai::completion_answer::CompletionChunk;
+use crate::state::ApiState;
+
+const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Jetmill", description = "Answers from language models, each with a durable record."),
+    components(schemas(ChatChunk<'static>, CompletionChunk<'static>))
+)]
+struct Documentation;
+
+/// The whole stack, from the inside out.
+pub(crate) fn router(state: Arc<ApiState>) -> Router {
+    let (routes, documentation) = OpenApiRouter::with_openapi(Documentation::openapi())
+        .routes(routes!(completions::chat_completions))
+        .routes(routes!(completions::completions))
+        .routes(routes!(models::list_models))
+        .routes(routes!(models::get_model))
+        .routes(routes!(tokenization::tokenize))
+        .routes(routes!(tokenization::detokenize))
+        .routes(routes!(health::health))
+        .routes(routes!(health::liveliness))
+        .routes(routes!(health::readiness))
+        .routes(routes!(health::version))
+        .routes(routes!(metrics::metrics))
+        .split_for_parts();
+    let documentation = Bytes::from(documentation.to_json().unwrap_or_default());
+    let cors = cors(&state.config.cors_origins);
+    routes
+        .route("/openapi.json", get(move || async move { ([JSON], documentation) }))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        // Bodies are bounded where they are read, with the error in our own shape.
+        .layer(DefaultBodyLimit::disable())
+        // Before any body is read: a caller without a key costs nothing.
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), auth::require_key))
+        // Browsers ask before they send a key.
+        .layer(cors)
+        // A panic is answered as 500 instead of a broken connection.
+        .layer(CatchPanicLayer::custom(|_| {
+            error!("a handler panicked");
+            ApiError::Internal.into_response()
+        }))
+        // Outermost, so that it counts every answer.
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), metrics::count_request))
+        .with_state(state)
+}
+
+async fn unknown_route(request: Request) -> ApiError {
+    ApiError::UnknownRoute { method: request.method().to_string(), path: shown_path(&request) }
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    let error =
+        ApiError::MethodNotAllowed { method: request.method().to_string(), path: shown_path(&request) };
+    error.into_response()
+}
+
+fn shown_path(request: &Request) -> String {
+    request.uri().path().chars().take(200).collect()
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods(Any)
+        .allow_headers(Any)
+        .expose_headers([INFERENCE_ID, header::RETRY_AFTER]);
+    if origins.iter().any(|origin| origin == "*") {
+        return layer.allow_origin(Any);
+    }
+    layer.allow_origin(AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok())))
+}

@@ -1,0 +1,150 @@
+//! An answer as server-sent events.
+//!
+//! Each event carries one choice's part and the id `<inference>:<choice>:<index of its next token>`. When a request has
+//! several choices, `:<next index of every choice, joined by dots>` follows, so that the last id a client saw says all
+//! that a resumption needs.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use http::{HeaderValue, header};
+
+use crate::error::ApiError;
+use crate::in_flight::Arrival;
+use crate::openai::answer::Answers;
+use crate::running::Running;
+use crate::state::ApiState;
+
+/// Entries that are ready are sent together, up to this many.
+const MAX_NUM_ENTRIES_AT_ONCE: usize = 64;
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+/// An answer on its way. Dropping it, which happens when the client leaves, cancels what still runs.
+struct EventStream {
+    state: Arc<ApiState>,
+    running: Running,
+    answers: Answers,
+    first: Option<Arrival>,
+    is_over: bool,
+}
+
+/// The answer as a stream of events. Headers are held back until the first entry, for as long as the configuration says,
+/// so that an early failure has its own status; `Err` is such a failure.
+pub(crate) async fn respond(
+    state: &Arc<ApiState>,
+    mut running: Running,
+    answers: Answers,
+) -> Result<Response, ApiError> {
+    let first = match tokio::time::timeout(state.config.timeouts.header_hold, running.next()).await {
+        Ok(arrival) => Some(arrival?),
+        Err(_) => None,
+    };
+    let events = EventStream { state: Arc::clone(state), running, answers, first, is_over: false };
+    let body = stream::unfold(events, |mut events| async move {
+        let bytes = events.next_bytes().await?;
+        Some((Ok::<Bytes, Infallible>(bytes), events))
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Reverse proxies would gather the events otherwise.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+impl EventStream {
+    /// What is to be sent next; `None` at the end.
+    async fn next_bytes(&mut self) -> Option<Bytes> {
+        if self.is_over {
+            return None;
+        }
+        let mut text = String::new();
+        let keep_alive = self.state.config.timeouts.keep_alive;
+        let next = match self.first.take() {
+            Some(first) => Ok(first),
+            None => match tokio::time::timeout(keep_alive, self.running.next()).await {
+                Ok(next) => next,
+                Err(_) => return Some(Bytes::from_static(KEEP_ALIVE)),
+            },
+        };
+        if let Err(error) = self.write_all_ready(next, &mut text).await {
+            self.is_over = true;
+            write_error(&error, &mut text);
+        }
+        Some(text.into())
+    }
+
+    async fn write_all_ready(
+        &mut self,
+        next: Result<Arrival, ApiError>,
+        text: &mut String,
+    ) -> Result<(), ApiError> {
+        let mut arrival = next?;
+        for _ in 0..MAX_NUM_ENTRIES_AT_ONCE {
+            self.write(&arrival, text)?;
+            if self.running.has_ended() {
+                return self.write_end(text);
+            }
+            match self.running.next().now_or_never() {
+                Some(next) => arrival = next?,
+                None if text.is_empty() => arrival = self.running.next().await?,
+                None => return Ok(()),
+            }
+        }
+        self.write(&arrival, text)
+    }
+
+    fn write(
+        &mut self,
+        Arrival { prompt_index, entry }: &Arrival,
+        text: &mut String,
+    ) -> Result<(), ApiError> {
+        let Some(chunk) = self.answers.to_chunk(*prompt_index, entry)? else { return Ok(()) };
+        text.push_str("id: ");
+        text.push_str(&self.event_id(*prompt_index, entry.choice));
+        text.push_str("\ndata: ");
+        text.push_str(&chunk);
+        text.push_str("\n\n");
+        Ok(())
+    }
+
+    fn write_end(&mut self, text: &mut String) -> Result<(), ApiError> {
+        self.is_over = true;
+        if let Some(chunk) = self.answers.to_usage_chunk()? {
+            text.push_str("data: ");
+            text.push_str(&chunk);
+            text.push_str("\n\n");
+        }
+        text.push_str(DONE);
+        Ok(())
+    }
+
+    fn event_id(&self, prompt_index: usize, choice: u32) -> String {
+        let positions: Vec<u32> = self.answers.positions().collect();
+        let index = prompt_index * self.answers.head.num_choices + choice as usize;
+        let inference = self.running.ids().get(prompt_index).map(ToString::to_string).unwrap_or_default();
+        let next = positions.get(index).copied().unwrap_or_default();
+        let mut id = format!("{inference}:{choice}:{next}");
+        if positions.len() > 1 {
+            let all: Vec<String> = positions.iter().map(ToString::to_string).collect();
+            id.push(':');
+            id.push_str(&all.join("."));
+        }
+        id
+    }
+}
+
+/// Headers are gone, so the status cannot say it: clients read the error from an event, and no end mark follows.
+fn write_error(error: &ApiError, text: &mut String) {
+    if let Ok(body) = serde_json::to_string(&error.body()) {
+        text.push_str("data: ");
+        text.push_str(&body);
+        text.push_str("\n\n");
+    }
+}

@@ -1,0 +1,30 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use bus::{EventLog, FactWriter};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Admission;
+use crate::config::ApiConfig;
+use crate::deployments::Deployments;
+use crate::metrics::Metrics;
+use crate::token_dispatcher::TokenDispatcher;
+
+/// The node as its handlers see it.
+pub(crate) struct ApiState {
+    pub(crate) config: ApiConfig,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) facts: FactWriter,
+    pub(crate) dispatcher: TokenDispatcher,
+    pub(crate) deployments: Deployments,
+    pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
+    /// Appends that outlive the request they belong to; the node waits for them before it stops.
+    pub(crate) background: TaskTracker,
+    /// Set when the node was told to stop: it takes no more connections.
+    pub(crate) stopping: CancellationToken,
+    /// Set when the time for requests to finish is over: what still runs is ended with an error.
+    pub(crate) hard_stop: CancellationToken,
+}
