@@ -221,11 +221,15 @@ pub trait EventLog: Send + Sync + 'static {
     async fn append(&self, append: Append) -> Result<AppendOutcome, BusError>;
 
     /// Sends a message to whoever listens live and lets its stream capture it; returns before it is durable. The number
-    /// of unacknowledged messages is bounded; at the bound this waits. Messages of one sender on one subject keep their order.
+    /// of unacknowledged messages is bounded; at the bound this waits. Messages of one sender on one subject keep their
+    /// order; only one that was under way when the connection broke may be stored late, and be heard twice.
     async fn publish(&self, stream: StreamName, subject: String, payload: Bytes) -> Result<(), BusError>;
 
     /// Hears messages on a subject pattern (`*` one token, `>` the rest) that are published from now on, at core latency.
-    /// Appended records are heard as well (claim-checked ones resolved).
+    /// Appended records are heard as well (claim-checked ones resolved), and so may be appends that their guard or a full
+    /// stream then refuses: what matters is believed only when the log has it. A listener that falls far behind loses
+    /// messages, which is logged and counted. The stream keeps to tokio's budget: polled in a busy loop without yielding
+    /// it reports "nothing" now and then though something is there.
     async fn listen(&self, pattern: String) -> Result<LiveMessages, BusError>;
 
     /// Opens a durable consumer, made from its specification when it is missing.

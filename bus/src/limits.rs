@@ -1,6 +1,6 @@
 //! Sizes and shapes that are checked before anything goes to the broker.
 
-use crate::{Append, BusError, subject_pattern};
+use crate::{Append, BusError, StreamName, subject_pattern};
 
 /// Above this size a payload goes through the object store and a stub takes its place.
 pub const CLAIM_CHECK_BYTES: usize = 256 * 1024;
@@ -10,6 +10,9 @@ pub const DEFAULT_MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 /// Largest subject; the server's control line ends at 4 KB.
 const MAX_SUBJECT_BYTES: usize = 1_024;
+
+/// What a dead letter says of its record, on top of the record.
+const MAX_DEAD_LETTER_HEAD_BYTES: usize = 16 * 1024;
 
 /// `Err(Refused)` for a subject that is no literal of its stream, `Err(TooLarge)` above `max_num_bytes`.
 pub(crate) fn check_append(append: &Append, max_num_bytes: usize) -> Result<(), BusError> {
@@ -22,7 +25,8 @@ pub(crate) fn check_append(append: &Append, max_num_bytes: usize) -> Result<(), 
     if !subject_pattern::is_match(stream.subjects(), subject) {
         return Err(BusError::Refused(format!("'{subject}' is no subject of stream {}", stream.as_str())));
     }
-    if payload.len() > max_num_bytes {
+    let head_bytes = if *stream == StreamName::DeadLetters { MAX_DEAD_LETTER_HEAD_BYTES } else { 0 };
+    if payload.len() > max_num_bytes + head_bytes {
         return Err(BusError::TooLarge { subject: subject.clone(), num_bytes: payload.len(), max_num_bytes });
     }
     Ok(())

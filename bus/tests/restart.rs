@@ -18,6 +18,7 @@ use bus::{
 use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
 use server::Broker;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 const STUCK: Duration = Duration::from_secs(60);
 const NUM_APPENDERS: u64 = 16;
@@ -191,6 +192,40 @@ async fn a_store_is_kept_from_one_run_to_the_next() {
     let outcome =
         in_time(log.append(fact("inference.requested.a.1".to_owned(), Expect::FirstOnSubject))).await;
     assert_eq!(outcome.unwrap(), AppendOutcome::AlreadyThere);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_outlived_its_jetmill_is_ended_before_the_next_starts() {
+    let Broker { server, dir } = Broker::start().await;
+    in_time(server.stop()).await.unwrap();
+    let mut orphan = tokio::process::Command::new(server::binary())
+        .arg("--config")
+        .arg(dir.path().canonicalize().unwrap().join("nats-server.conf"))
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(orphan.stderr.take().unwrap()).lines();
+    in_time(async { while !log.next_line().await.unwrap().unwrap().contains("Server is ready") {} }).await;
+    // Draining its log keeps it from ending by a broken pipe instead of by us.
+    let drained = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+
+    let next = EmbeddedServer::start(EmbeddedServerOptions::new(server::binary(), dir.path()));
+    let next = in_time(next).await.unwrap();
+    assert!(in_time(orphan.wait()).await.is_ok());
+    assert_ne!(Some(next.pid()), orphan.id());
+    in_time(drained).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_not_ours_is_left_alone() {
+    let Broker { server, dir } = Broker::start().await;
+    in_time(server.stop()).await.unwrap();
+    let mut stranger = tokio::process::Command::new("sleep").arg("600").kill_on_drop(true).spawn().unwrap();
+    std::fs::write(dir.path().join("nats-server.pid"), stranger.id().unwrap().to_string()).unwrap();
+    let next = EmbeddedServer::start(EmbeddedServerOptions::new(server::binary(), dir.path()));
+    in_time(in_time(next).await.unwrap().stop()).await.unwrap();
+    assert!(stranger.try_wait().unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,9 +62,8 @@ impl ConsumerHandle for PullConsumer {
             return Ok(Vec::new());
         }
         let (reply, deliveries) = oneshot::channel();
-        let gone = |_| BusError::Unreachable("the consumer's task has ended".to_owned());
-        self.fetches.send(Fetch { max_num, wait, reply }).await.map_err(|error| gone(drop(error)))?;
-        deliveries.await.map_err(|error| gone(drop(error)))?
+        self.fetches.send(Fetch { max_num, wait, reply }).await.map_err(|_| task_ended())?;
+        deliveries.await.map_err(|_| task_ended())?
     }
 }
 
@@ -264,6 +263,10 @@ impl Puller {
         }
         None
     }
+}
+
+fn task_ended() -> BusError {
+    BusError::Unreachable("the consumer's task has ended".to_owned())
 }
 
 async fn pause_until(deadline: Instant) {

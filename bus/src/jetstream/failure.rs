@@ -37,14 +37,19 @@ impl ApiError {
         GUARD_REFUSED.contains(&self.err_code)
     }
 
+    /// Nothing more fits for now.
+    pub(super) fn is_full(&self) -> bool {
+        FULL.contains(&self.err_code)
+    }
+
     /// JetStream is starting, choosing a leader or out of reach: the same call may succeed soon.
     pub(super) fn is_passing(&self) -> bool {
-        self.code == 503 && !FULL.contains(&self.err_code)
+        self.code == 503 && !self.is_full()
     }
 
     /// This error about `what`, a stream or a consumer.
     pub(super) fn about(&self, what: &str) -> BusError {
-        if FULL.contains(&self.err_code) {
+        if self.is_full() {
             tracing::warn!(what, error = %self.description, "the broker has no room");
             return BusError::Full(what.to_owned());
         }

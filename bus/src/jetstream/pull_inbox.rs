@@ -46,6 +46,10 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// What comes to the inbox.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart at once; a box would cost an allocation per record"
+)]
 pub(super) enum Pulled {
     Record(Message, DeliverySubject),
     Heartbeat,

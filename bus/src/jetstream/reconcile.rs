@@ -65,6 +65,10 @@ async fn reconcile(api: &Api, wanted: Config) -> Result<(), BusError> {
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
+    if error.is_full() {
+        let text = format!("stream {name} reserves {} bytes: {}", wanted.max_bytes, error.description);
+        return Err(BusError::Refused(text));
+    }
     if error.err_code != ErrorCode::STREAM_NAME_EXIST.0 {
         return Err(error.about(&name));
     }
