@@ -6,9 +6,11 @@
     reason = "tests say what broke by panicking"
 )]
 
+mod contents;
 mod lives;
 mod postgres_server;
 mod recorded_log;
+mod running_projector;
 mod suite;
 
 mod fold_properties;

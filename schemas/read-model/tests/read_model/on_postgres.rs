@@ -2,10 +2,12 @@
 
 use read_model::{Database, Role};
 
+use crate::contents::contents;
 use crate::fold_properties::fold_all;
 use crate::postgres_server::PostgresServer;
 use crate::recorded_log::RecordedLog;
-use crate::suite::{self, Running, contents};
+use crate::running_projector::RunningProjector;
+use crate::suite;
 
 macro_rules! on_postgres {
     ($($name:ident)*) => {
@@ -30,7 +32,7 @@ async fn a_server_that_restarts_is_waited_for() {
     let history = suite::history(60);
     let (first, second) = history.split_at(history.len() / 2);
     let log = RecordedLog::of(first).await;
-    let mut projector = Running::start(log.shared(), &database);
+    let mut projector = RunningProjector::start(log.shared(), &database);
     projector.until_sequence(first.len() as u64).await;
     server.stop();
     log.record(second).await;

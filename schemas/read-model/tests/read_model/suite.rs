@@ -1,101 +1,16 @@
 //! What every database must do. Each test gets the address of an empty one.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use bus::EventLog;
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
+use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use read_model::{
-    Database, FactRow, InferenceFilter, InferenceRow, Progress, Projector, ProjectorSettings, ReadModelError,
-    Role, Status, UnreadableFactRow, UsageFilter, rebuild,
-};
+use read_model::{Database, InferenceFilter, Projector, ReadModelError, Role, Status, UsageFilter, rebuild};
 use schemas::v1::{Envelope, Outcome};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::contents::contents;
 use crate::fold_properties::fold_all;
 use crate::lives::{EPOCH, Life, any_history};
 use crate::recorded_log::RecordedLog;
-
-/// Everything that the tables hold.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Contents {
-    pub(crate) rows: BTreeMap<String, InferenceRow>,
-    pub(crate) facts: Vec<FactRow>,
-    pub(crate) unreadable: Vec<UnreadableFactRow>,
-    pub(crate) last_sequence: u64,
-}
-
-/// Reads the tables through the queries alone.
-pub(crate) async fn contents(database: &Database) -> Contents {
-    let mut rows = BTreeMap::new();
-    let mut filter = InferenceFilter { limit: Some(7), ..InferenceFilter::default() };
-    loop {
-        let page = database.inferences(&filter).await.unwrap();
-        rows.extend(page.inferences.into_iter().map(|row| (row.id.clone(), row)));
-        filter.cursor = page.next_cursor;
-        if filter.cursor.is_none() {
-            break;
-        }
-    }
-    let mut facts = Vec::new();
-    for id in rows.keys() {
-        facts.extend(database.facts_of(id.parse().unwrap()).await.unwrap());
-    }
-    facts.sort_by_key(|fact| fact.stream_sequence);
-    let last_sequence = database.checkpoint().await.unwrap().last_sequence;
-    let unreadable = database.unreadable_facts(1_000).await.unwrap();
-    Contents { rows, facts, unreadable, last_sequence }
-}
-
-/// A projector that runs until it is stopped.
-pub(crate) struct Running {
-    progress: watch::Receiver<Progress>,
-    shutdown: CancellationToken,
-    task: JoinHandle<Result<(), ReadModelError>>,
-}
-
-impl Running {
-    pub(crate) fn start(log: Arc<dyn EventLog>, database: &Database) -> Self {
-        let settings = ProjectorSettings {
-            max_num_facts: 17,
-            max_wait: Duration::from_millis(1),
-            takeover_after: Duration::from_millis(50),
-            min_backoff: Duration::from_millis(1),
-            max_backoff: Duration::from_millis(20),
-            ..ProjectorSettings::default()
-        };
-        let projector = Projector::new(log, database.clone(), settings);
-        let shutdown = CancellationToken::new();
-        let progress = projector.progress();
-        let task = tokio::spawn(projector.drive(shutdown.clone()));
-        Self { progress, shutdown, task }
-    }
-
-    pub(crate) async fn until(&mut self, is_reached: impl FnMut(&Progress) -> bool) {
-        let reached = tokio::time::timeout(Duration::from_secs(60), self.progress.wait_for(is_reached)).await;
-        reached.expect("the projector comes so far").expect("the projector runs");
-    }
-
-    pub(crate) async fn until_sequence(&mut self, sequence: u64) {
-        self.until(|progress| progress.last_sequence >= sequence).await;
-    }
-
-    pub(crate) async fn stop(self) {
-        self.shutdown.cancel();
-        self.task.await.unwrap().unwrap();
-    }
-}
-
-pub(crate) async fn project(log: &RecordedLog, database: &Database) {
-    let mut projector = Running::start(log.shared(), database);
-    projector.until_sequence(log.end().await).await;
-    projector.stop().await;
-}
+use crate::running_projector::{RunningProjector, project};
 
 /// A history that is the same in each run.
 pub(crate) fn history(max_num_lives: u32) -> Vec<Envelope> {
@@ -135,7 +50,7 @@ pub(crate) async fn rival_projectors_do_not_double(url: &str) {
     let database = Database::connect(url).await.unwrap();
     let history = history(90);
     let log = RecordedLog::new();
-    let mut rivals: Vec<_> = (0..3).map(|_| Running::start(log.shared(), &database)).collect();
+    let mut rivals: Vec<_> = (0..3).map(|_| RunningProjector::start(log.shared(), &database)).collect();
     for piece in history.chunks(10) {
         log.record(piece).await;
         tokio::task::yield_now().await;
@@ -157,8 +72,8 @@ pub(crate) async fn a_projector_that_stands_by_takes_over(url: &str) {
     let log = RecordedLog::new();
     let mut pieces = history.chunks(8);
     let (mut one, mut other) =
-        (Running::start(log.shared(), &database), Running::start(log.shared(), &database));
-    let stands_by = |rival: &Running| rival.progress.borrow().role == Role::StandingBy;
+        (RunningProjector::start(log.shared(), &database), RunningProjector::start(log.shared(), &database));
+    let stands_by = |rival: &RunningProjector| rival.role() == Role::StandingBy;
     while !stands_by(&one) && !stands_by(&other) {
         log.record(pieces.next().expect("a race before the history ends")).await;
         let end = log.end().await;
@@ -175,7 +90,7 @@ pub(crate) async fn a_projector_that_stands_by_takes_over(url: &str) {
         "nothing was left to take over"
     );
     standing_by.until_sequence(num_facts(&history)).await;
-    assert_eq!(standing_by.progress.borrow().role, Role::Leading);
+    assert_eq!(standing_by.role(), Role::Leading);
     standing_by.stop().await;
     assert_eq!(contents(&database).await.rows, fold_all(&history));
 }
@@ -241,7 +156,7 @@ pub(crate) async fn a_rebuild_under_load_loses_nothing(url: &str) {
     let history = history(90);
     let (first, second) = history.split_at(history.len() / 2);
     let log = RecordedLog::of(first).await;
-    let mut projector = Running::start(log.shared(), &database);
+    let mut projector = RunningProjector::start(log.shared(), &database);
     projector.until_sequence(1).await;
     let (report, ()) = tokio::join!(rebuild(log.shared(), &database), async {
         for piece in second.chunks(3) {
@@ -301,7 +216,7 @@ pub(crate) async fn a_broker_that_was_away_is_waited_for(url: &str) {
     let history = history(40);
     let log = RecordedLog::of(&history).await;
     log.memory.set_faults(|faults| faults.is_disconnected = true);
-    let mut projector = Running::start(log.shared(), &database);
+    let mut projector = RunningProjector::start(log.shared(), &database);
     projector.until(|progress| progress.role == Role::Waiting).await;
     log.memory.set_faults(|faults| faults.is_disconnected = false);
     projector.until_sequence(num_facts(&history)).await;
