@@ -1,0 +1,183 @@
+//! One sequence's answer: how its tokens are chosen, and what text they have become.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use schedulers::batching::state::FinishReason;
+use schedulers::batching::stop_rules::StopRules;
+use schemas::InferenceId;
+
+use crate::detokenizer::{Detokenizer, TokenTable};
+use crate::engine::output::{FinishCause, Timings};
+use crate::engine::request::EngineRequest;
+use crate::sampler::sampling_rules::SamplingRules;
+use crate::sampler::token_history::TokenHistory;
+use crate::sampler::{SampleError, SampledToken, Sampler, random};
+use crate::stop_strings::StopStringMatcher;
+
+/// What all choices of an inference share.
+#[derive(Debug)]
+pub(super) struct AnswerRules {
+    pub(super) sampling: SamplingRules,
+    pub(super) stop: StopRules,
+    pub(super) stop_strings: Arc<[String]>,
+    /// Stop tokens of the request, as opposed to those of the model.
+    pub(super) requested_stop_token_ids: Vec<u32>,
+    pub(super) includes_stop_in_text: bool,
+    pub(super) skips_special_tokens: bool,
+    pub(super) seed: u64,
+}
+
+impl AnswerRules {
+    pub(super) fn new(request: &EngineRequest, tokens: &TokenTable) -> Self {
+        let params = &request.sampling;
+        let model_stops = if params.ignore_eos { &[] } else { tokens.eos_token_ids() };
+        let stop_token_ids: Vec<u32> = params.stop_token_ids.iter().chain(model_stops).copied().collect();
+        AnswerRules {
+            sampling: SamplingRules::new(params, stop_token_ids.clone(), request.bad_words.clone()),
+            stop: StopRules {
+                stop_token_ids,
+                max_tokens: params.max_tokens.map_or(usize::MAX, |max_tokens| max_tokens as usize),
+                min_tokens: params.min_tokens as usize,
+            },
+            stop_strings: params.stop.iter().cloned().collect(),
+            requested_stop_token_ids: params.stop_token_ids.clone(),
+            includes_stop_in_text: params.include_stop_str_in_output,
+            skips_special_tokens: params.skip_special_tokens,
+            seed: request.seed,
+        }
+    }
+
+    fn cause(&self, reason: FinishReason, token_id: u32) -> FinishCause {
+        match reason {
+            FinishReason::Stop if self.requested_stop_token_ids.contains(&token_id) => {
+                FinishCause::StopToken(token_id)
+            }
+            FinishReason::Stop => FinishCause::EndOfSequence,
+            FinishReason::Length | FinishReason::Cancelled | FinishReason::Error => FinishCause::Length,
+        }
+    }
+}
+
+/// When a sequence passed the marks of its life.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marks {
+    pub(super) submitted_at: Instant,
+    pub(super) started_at: Option<Instant>,
+    pub(super) first_token_at: Option<Instant>,
+}
+
+impl Marks {
+    pub(super) fn timings(&self, now: Instant) -> Timings {
+        let started_at = self.started_at.unwrap_or(now);
+        let first_token_at = self.first_token_at.unwrap_or(now);
+        Timings {
+            queued: started_at.saturating_duration_since(self.submitted_at),
+            prefill: first_token_at.saturating_duration_since(started_at),
+            decode: now.saturating_duration_since(first_token_at),
+        }
+    }
+}
+
+/// One sequence's answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) inference: InferenceId,
+    pub(super) choice: u32,
+    pub(super) marks: Marks,
+    rules: Arc<AnswerRules>,
+    history: TokenHistory,
+    detokenizer: Detokenizer,
+    stop_strings: StopStringMatcher,
+}
+
+impl Answer {
+    pub(super) fn new(
+        request: &EngineRequest,
+        choice: u32,
+        rules: Arc<AnswerRules>,
+        tokens: Arc<TokenTable>,
+        submitted_at: Instant,
+    ) -> Self {
+        Answer {
+            inference: request.id,
+            choice,
+            marks: Marks { submitted_at, started_at: None, first_token_at: None },
+            history: TokenHistory::new(&request.prompt_token_ids, &rules.sampling),
+            detokenizer: Detokenizer::new(tokens, rules.skips_special_tokens),
+            stop_strings: StopStringMatcher::new(
+                Arc::clone(&rules.stop_strings),
+                rules.includes_stop_in_text,
+            ),
+            rules,
+        }
+    }
+
+    /// Tokens of the answer so far.
+    pub(super) fn num_tokens(&self) -> usize {
+        self.history.output_tokens().len()
+    }
+
+    /// Chooses the next token from its row of logits; the draw depends on the token's index alone.
+    pub(super) fn sample(
+        &self,
+        sampler: &mut Sampler,
+        logits: &mut [f32],
+    ) -> Result<SampledToken, SampleError> {
+        let draw = random::uniform(self.rules.seed, self.choice, self.num_tokens() as u64);
+        sampler.sample(logits, &self.rules.sampling, &self.history, draw)
+    }
+
+    /// Takes the next token, with the end that the scheduler saw in it, and appends to `text` what became certain. The
+    /// text of a stop token is left out, like a stop string, unless it is to be included.
+    pub(super) fn push(
+        &mut self,
+        token_id: u32,
+        finish: Option<FinishReason>,
+        text: &mut String,
+    ) -> Option<FinishCause> {
+        self.history.push(token_id);
+        let mut piece = String::new();
+        if finish != Some(FinishReason::Stop) || self.rules.includes_stop_in_text {
+            self.detokenizer.push(token_id, &mut piece);
+        }
+        // Text of the first `min_tokens` tokens is out of reach of stop strings.
+        if self.num_tokens() <= self.rules.stop.min_tokens {
+            text.push_str(&piece);
+        } else if let Some(found) = self.stop_strings.push(&piece, text) {
+            return Some(FinishCause::StopString(self.rules.stop_strings[found.stop_index].clone()));
+        }
+        let cause = self.rules.cause(finish?, token_id);
+        self.flush(text);
+        Some(cause)
+    }
+
+    /// Appends what was held back; no more tokens come.
+    pub(super) fn flush(&mut self, text: &mut String) {
+        let mut rest = String::new();
+        self.detokenizer.finish(&mut rest);
+        if self.stop_strings.push(&rest, text).is_none() {
+            self.stop_strings.finish(text);
+        }
+    }
+
+    /// Takes the tokens of an earlier attempt, whose text was published with them; the end, if they reach it.
+    pub(super) fn replay(
+        &mut self,
+        tokens: &[u32],
+        num_prompt_tokens: usize,
+        max_len: usize,
+    ) -> Option<FinishCause> {
+        let mut published = String::new();
+        for token in tokens {
+            let num_tokens = self.num_tokens() + 1;
+            let is_full = num_prompt_tokens + num_tokens >= max_len;
+            let finish = self.rules.stop.finish_reason(*token, num_tokens);
+            let finish = finish.or(is_full.then_some(FinishReason::Length));
+            if let Some(cause) = self.push(*token, finish, &mut published) {
+                return Some(cause);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,105 @@
+//! What the engine cannot do.
+
+use schedulers::batching::admission::Rejection;
+use schedulers::batching::error::BatchingError;
+use schemas::{InferenceId, InvalidParameter};
+use thiserror::Error;
+
+/// Why the engine did not start, or stopped.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The configuration cannot work with the runner, or the scheduler was misused.
+    #[error(transparent)]
+    Batching(#[from] BatchingError),
+    /// The operating system gave no thread.
+    #[error("the engine's thread could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The runner returned fewer or more logits than it was asked for.
+    #[error("the runner returned {found} logits, the step needs {expected}")]
+    WrongLogits {
+        /// Logits found.
+        found: usize,
+        /// Logits asked for.
+        expected: usize,
+    },
+    /// Sequences wait and nothing runs.
+    #[error("a step was planned without a sequence while {num_waiting} wait")]
+    Stalled {
+        /// Sequences queued.
+        num_waiting: usize,
+    },
+    /// Nobody reads the output any more.
+    #[error("the receiver of the engine's output is gone")]
+    ReceiverGone,
+}
+
+impl EngineError {
+    /// A stable name for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EngineError::Batching(error) => error.code(),
+            EngineError::Thread(_) => "thread_not_started",
+            EngineError::WrongLogits { .. } => "wrong_logits",
+            EngineError::Stalled { .. } => "engine_stalled",
+            EngineError::ReceiverGone => "receiver_gone",
+        }
+    }
+
+    /// Whether the same call can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, EngineError::Thread(_))
+    }
+}
+
+/// Why a request was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    /// The request cannot be served as it is.
+    #[error(transparent)]
+    Invalid(#[from] InvalidParameter),
+    /// The scheduler has no place for it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// An inference of this id is queued or runs.
+    #[error("inference {0} is already running")]
+    DuplicateInference(InferenceId),
+    /// Too much output waits to be read.
+    #[error(
+        "the engine holds {num_held} of at most {max_num_held} sequences, those with unread output included"
+    )]
+    OutputBacklog {
+        /// Sequences that run, are queued, or whose end was not read.
+        num_held: usize,
+        /// The bound.
+        max_num_held: usize,
+    },
+    /// The engine finishes what it has.
+    #[error("the engine drains and takes no more requests")]
+    Draining,
+    /// The engine's thread has ended.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl SubmitError {
+    /// A stable name for logs and for the client.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SubmitError::Invalid(_) => "invalid_parameter",
+            SubmitError::Rejected(rejection) => rejection.code(),
+            SubmitError::DuplicateInference(_) => "duplicate_inference",
+            SubmitError::OutputBacklog { .. } => "output_backlog",
+            SubmitError::Draining => "engine_draining",
+            SubmitError::Stopped => "engine_stopped",
+        }
+    }
+
+    /// Whether the same request can succeed later, here or on another worker.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            SubmitError::Invalid(_) | SubmitError::DuplicateInference(_) => false,
+            SubmitError::Rejected(rejection) => rejection.is_retryable(),
+            SubmitError::OutputBacklog { .. } | SubmitError::Draining | SubmitError::Stopped => true,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How the rest of the worker talks to the engine's thread.
+
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use schemas::InferenceId;
+use tokio::sync::{oneshot, watch};
+
+use crate::engine::error::SubmitError;
+use crate::engine::request::{EngineRequest, RequestLimits, ValidRequest};
+use crate::engine::stats::EngineStats;
+use crate::engine::{EngineStatus, locked};
+
+/// What the engine's thread is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Queue a request and say whether it was taken.
+    Submit {
+        request: Box<ValidRequest>,
+        submitted_at: Instant,
+        reply: oneshot::Sender<Result<(), SubmitError>>,
+    },
+    /// Give an inference up.
+    Abort(InferenceId),
+    /// Take no more requests and say when the last one has ended.
+    Drain(oneshot::Sender<()>),
+    /// Give everything up and end.
+    Shutdown,
+}
+
+/// A handle to a running engine; clones talk to the same one.
+#[derive(Debug, Clone)]
+pub struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+    limits: RequestLimits,
+    stats: Arc<Mutex<EngineStats>>,
+    status: watch::Receiver<EngineStatus>,
+}
+
+impl EngineHandle {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        limits: RequestLimits,
+        stats: Arc<Mutex<EngineStats>>,
+        status: watch::Receiver<EngineStatus>,
+    ) -> Self {
+        EngineHandle { commands, limits, stats, status }
+    }
+
+    /// Queues an inference. The request is with the engine once this was polled; the answer comes between two steps, so
+    /// that callers with many requests should wait for them together. Dropped before the answer, the request is given up.
+    pub async fn submit(&self, request: EngineRequest) -> Result<(), SubmitError> {
+        let request = Box::new(self.limits.validate(request)?);
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Submit { request, submitted_at: Instant::now(), reply })
+            .map_err(|_| SubmitError::Stopped)?;
+        answer.await.unwrap_or(Err(SubmitError::Stopped))
+    }
+
+    /// Gives an inference up: its blocks are free before the next step, and each of its sequences that still runs ends as
+    /// cancelled. Without effect on an id that is unknown or has ended.
+    pub fn abort(&self, id: InferenceId) -> Result<(), SubmitError> {
+        self.commands.send(Command::Abort(id)).map_err(|_| SubmitError::Stopped)
+    }
+
+    /// Takes no more requests and returns when the last one has ended.
+    pub async fn drain(&self) -> Result<(), SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Drain(reply)).map_err(|_| SubmitError::Stopped)?;
+        answer.await.map_err(|_| SubmitError::Stopped)
+    }
+
+    /// Gives everything up, ends the engine's thread and returns when the runner is dropped.
+    pub async fn shutdown(&self) -> EngineStatus {
+        // An engine that has stopped already takes no command and needs none.
+        drop(self.commands.send(Command::Shutdown));
+        self.stopped().await
+    }
+
+    /// Returns when the engine's thread has ended, with the reason. Cancel-safe.
+    pub async fn stopped(&self) -> EngineStatus {
+        let mut status = self.status.clone();
+        match status.wait_for(|status| *status != EngineStatus::Running).await {
+            Ok(status) => status.clone(),
+            Err(_) => EngineStatus::Crashed("the engine's thread ended without a status".to_owned()),
+        }
+    }
+
+    /// Whether the engine's thread lives.
+    pub fn status(&self) -> EngineStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Numbers after the latest step, without waiting for the engine.
+    pub fn stats(&self) -> EngineStats {
+        *locked(&self.stats)
+    }
+
+    /// What a request may ask.
+    pub fn limits(&self) -> &RequestLimits {
+        &self.limits
+    }
+}

@@ -1,0 +1,204 @@
+//! The loop: schedule, run, postprocess.
+
+mod admission;
+mod postprocess;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use schedulers::batching::scheduler::Scheduler;
+use schedulers::batching::sequence::SequenceId;
+use schedulers::batching::step_plan::{ScheduledSequence, StepPlan};
+use schemas::InferenceId;
+use tokio::sync::oneshot;
+
+use crate::detokenizer::TokenTable;
+use crate::engine::answer::Answer;
+use crate::engine::config::EngineConfig;
+use crate::engine::error::EngineError;
+use crate::engine::handle::Command;
+use crate::engine::inference::Inference;
+use crate::engine::locked;
+use crate::engine::output::{SequenceOutput, StepOutput};
+use crate::engine::output_queue::OutputSender;
+use crate::engine::stats::EngineStats;
+use crate::runner::{LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
+use crate::sampler::Sampler;
+
+/// The engine's state, on its own thread.
+pub(super) struct StepLoop {
+    runner: Box<dyn ModelRunner>,
+    shape: RunnerShape,
+    scheduler: Scheduler,
+    sampler: Sampler,
+    tokens: Arc<TokenTable>,
+    commands: mpsc::Receiver<Command>,
+    outputs: OutputSender,
+    inferences: HashMap<InferenceId, Inference>,
+    answers: HashMap<SequenceId, Answer>,
+    /// Output that waits for the end of the step.
+    new_outputs: Vec<SequenceOutput>,
+    logits: Vec<f32>,
+    next_sequence: u64,
+    max_num_held: usize,
+    drains: Vec<oneshot::Sender<()>>,
+    is_draining: bool,
+    stats: EngineStats,
+    published_stats: Arc<Mutex<EngineStats>>,
+}
+
+impl StepLoop {
+    pub(super) fn new(
+        runner: Box<dyn ModelRunner>,
+        tokens: Arc<TokenTable>,
+        config: &EngineConfig,
+        channels: (mpsc::Receiver<Command>, OutputSender),
+        published_stats: Arc<Mutex<EngineStats>>,
+    ) -> Result<Self, EngineError> {
+        let shape = runner.shape();
+        let (commands, outputs) = channels;
+        Ok(StepLoop {
+            runner,
+            shape,
+            scheduler: Scheduler::new(config.scheduler_config(&shape))?,
+            sampler: Sampler::default(),
+            tokens,
+            commands,
+            outputs,
+            inferences: HashMap::new(),
+            answers: HashMap::new(),
+            new_outputs: Vec::new(),
+            logits: Vec::new(),
+            next_sequence: 0,
+            max_num_held: config.max_num_seqs + config.max_num_queued_requests,
+            drains: Vec::new(),
+            is_draining: false,
+            stats: EngineStats::default(),
+            published_stats,
+        })
+    }
+
+    /// Runs until the engine is shut down; `Err` if it cannot go on.
+    pub(super) fn run(&mut self) -> Result<(), EngineError> {
+        while self.take_commands()? {
+            let plan = self.scheduler.schedule()?;
+            let outcome = self.forward(&plan)?;
+            self.postprocess(&plan, outcome)?;
+            self.publish()?;
+        }
+        Ok(())
+    }
+
+    /// Obeys what was commanded since the last step, and waits for commands while there is nothing to compute. False to
+    /// end the engine.
+    fn take_commands(&mut self) -> Result<bool, EngineError> {
+        loop {
+            let is_idle = !self.scheduler.has_work();
+            if is_idle {
+                self.publish()?;
+                self.report_drained();
+            }
+            let command = match self.commands.try_recv() {
+                Ok(command) => command,
+                Err(mpsc::TryRecvError::Disconnected) => return Ok(false),
+                Err(mpsc::TryRecvError::Empty) if !is_idle => return Ok(true),
+                Err(mpsc::TryRecvError::Empty) => match self.commands.recv() {
+                    Ok(command) => command,
+                    Err(mpsc::RecvError) => return Ok(false),
+                },
+            };
+            match command {
+                Command::Submit { request, submitted_at, reply } => {
+                    let outcome = self.admit(request.into_inner(), submitted_at)?;
+                    let id = outcome.as_ref().ok().copied();
+                    // Nobody waits for the answer any more, so nobody will read the output.
+                    if let (Err(_), Some(id)) = (reply.send(outcome.map(|_| ())), id) {
+                        self.cancel(id)?;
+                    }
+                }
+                Command::Abort(id) => self.cancel(id)?,
+                Command::Drain(reply) => {
+                    self.is_draining = true;
+                    self.drains.push(reply);
+                }
+                Command::Shutdown => return Ok(false),
+            }
+        }
+    }
+
+    /// Computes the step: the logits that it needs are in `self.logits`, in the plan's order.
+    fn forward(&mut self, plan: &StepPlan) -> Result<Result<(), RunnerError>, EngineError> {
+        if plan.sequences.is_empty() {
+            return Err(EngineError::Stalled { num_waiting: self.scheduler.stats().num_waiting });
+        }
+        let started_at = Instant::now();
+        let mut chunks = Vec::with_capacity(plan.sequences.len());
+        let mut num_rows = 0;
+        for share in &plan.sequences {
+            let positions = share.first_position..share.first_position + share.num_tokens;
+            let logit_rows = self.logit_rows(share);
+            num_rows += num_rows_of(logit_rows, share.num_tokens);
+            chunks.push(SequenceChunk {
+                tokens: &self.scheduler.sequence(share.id)?.tokens()[positions],
+                first_position: share.first_position,
+                block_table: self.scheduler.block_table(share.id),
+                logit_rows,
+            });
+        }
+        let outcome = self.runner.forward(&chunks, &mut self.logits);
+        let expected = num_rows * self.shape.vocab_size;
+        if outcome.is_ok() && self.logits.len() != expected {
+            return Err(EngineError::WrongLogits { found: self.logits.len(), expected });
+        }
+        self.stats.forward_time_total += started_at.elapsed();
+        self.stats.last_iteration_tokens = plan.num_tokens() as u64;
+        Ok(outcome)
+    }
+
+    /// Which rows of logits a sequence's share of a step needs.
+    fn logit_rows(&self, share: &ScheduledSequence) -> LogitRows {
+        let scores = self.answers.get(&share.id).and_then(|answer| {
+            let inference = self.inferences.get(&answer.inference)?;
+            inference.scores.as_ref().filter(|_| inference.leader == Some(share.id))
+        });
+        if scores.is_some_and(|scores| scores.wants_rows_from(share.first_position)) {
+            LogitRows::All
+        } else if share.is_sampled {
+            LogitRows::Last
+        } else {
+            LogitRows::None
+        }
+    }
+
+    /// Hands the step's output to the reader.
+    fn publish(&mut self) -> Result<(), EngineError> {
+        self.stats.scheduler = self.scheduler.stats();
+        *locked(&self.published_stats) = self.stats;
+        if self.new_outputs.is_empty() {
+            return Ok(());
+        }
+        let sequences = std::mem::take(&mut self.new_outputs);
+        let output = StepOutput { step: self.stats.scheduler.num_steps_total, sequences };
+        if self.outputs.push(output) { Ok(()) } else { Err(EngineError::ReceiverGone) }
+    }
+
+    fn report_drained(&mut self) {
+        if self.answers.is_empty() {
+            for reply in self.drains.drain(..) {
+                if reply.send(()).is_err() {
+                    tracing::debug!("nobody waits for the end of the drain any more");
+                }
+            }
+        }
+    }
+}
+
+/// Rows of logits that a chunk of `num_tokens` brings.
+fn num_rows_of(logit_rows: LogitRows, num_tokens: usize) -> usize {
+    match logit_rows {
+        LogitRows::None => 0,
+        LogitRows::Last => 1,
+        LogitRows::All => num_tokens,
+    }
+}
