@@ -1,5 +1,4 @@
 //! What only the memory log does: faults on order, a clock that can be paused, runs that repeat exactly.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

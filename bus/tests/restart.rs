@@ -178,7 +178,7 @@ async fn a_store_is_kept_from_one_run_to_the_next() {
     let broker = Broker::start().await;
     let log = broker.connect().await;
     in_time(log.append(fact("inference.requested.a.1".to_owned(), Expect::FirstOnSubject))).await.unwrap();
-    let Broker { server, dir } = broker;
+    let Broker { server, _dir: dir } = broker;
     let store = EmbeddedServerOptions::new(server::binary(), dir.path());
 
     let error = EmbeddedServer::start(store.clone()).await.unwrap_err();
@@ -196,7 +196,7 @@ async fn a_store_is_kept_from_one_run_to_the_next() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_outlived_its_jetmill_is_ended_before_the_next_starts() {
-    let Broker { server, dir } = Broker::start().await;
+    let Broker { server, _dir: dir } = Broker::start().await;
     in_time(server.stop()).await.unwrap();
     let mut orphan = tokio::process::Command::new(server::binary())
         .arg("--config")
@@ -219,7 +219,7 @@ async fn a_server_that_outlived_its_jetmill_is_ended_before_the_next_starts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_not_ours_is_left_alone() {
-    let Broker { server, dir } = Broker::start().await;
+    let Broker { server, _dir: dir } = Broker::start().await;
     in_time(server.stop()).await.unwrap();
     let mut stranger = tokio::process::Command::new("sleep").arg("600").kill_on_drop(true).spawn().unwrap();
     std::fs::write(dir.path().join("nats-server.pid"), stranger.id().unwrap().to_string()).unwrap();

@@ -20,6 +20,8 @@ use crate::{AppendOutcome, BusError, Expect, StreamName};
 
 /// Without an answer for this long a message is sent again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A published message is repeated for no longer than every stream remembers its id.
+const MAX_PUBLISH_PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE_UNTIL_READY: Duration = Duration::from_millis(50);
 
 const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -125,7 +127,7 @@ impl Sender {
 
     /// Sends, and awaits the answer in a task. A connection that breaks in between may bring a message late.
     pub(super) async fn publish(self: &Arc<Self>, outgoing: Outgoing) -> Result<(), BusError> {
-        let deadline = Instant::now() + self.api.patience;
+        let deadline = Instant::now() + self.api.patience.min(MAX_PUBLISH_PATIENCE);
         let permit = self.permit(deadline).await?;
         let attempt = self.attempt(&outgoing, deadline).await?;
         let sender = Arc::clone(self);

@@ -24,7 +24,7 @@ pub(crate) fn binary() -> PathBuf {
 /// A server and its store, both gone when it is dropped.
 pub(crate) struct Broker {
     pub(crate) server: EmbeddedServer,
-    pub(crate) dir: TempDir,
+    pub(crate) _dir: TempDir,
 }
 
 impl Broker {
@@ -33,7 +33,7 @@ impl Broker {
         let mut options = EmbeddedServerOptions::new(binary(), dir.path());
         options.max_store_bytes = Some(1_024 * MIB);
         let server = EmbeddedServer::start(options).await.unwrap();
-        Self { server, dir }
+        Self { server, _dir: dir }
     }
 
     pub(crate) fn options(&self) -> JetStreamOptions {
