@@ -5,6 +5,7 @@ pub mod digest;
 pub mod error;
 pub mod generation_defaults;
 pub mod tensor;
+pub mod vocabulary;
 
 mod byte_reader;
 mod gguf;
