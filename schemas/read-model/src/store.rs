@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, Iterable, ModelTrait,
-    TransactionTrait,
+    Statement, TransactionTrait,
 };
 
 use crate::InferenceRow;
@@ -15,7 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::entity::{fact, inference, unreadable_fact};
 use crate::schema::Tables;
 
-/// Rows a statement, largest first. 128 rows of the widest table are 4,352 parameters; SQLite takes 32,766.
+/// Rows a statement, largest first. 128 rows of the widest table are 4,224 parameters; SQLite takes 32,766.
 const NUM_ROWS_PER_STATEMENT: [usize; 4] = [128, 32, 8, 1];
 
 /// Keys a lookup.
@@ -93,14 +93,23 @@ async fn insert<E: EntityTrait>(
     let mut rest = rows;
     for num_rows in NUM_ROWS_PER_STATEMENT {
         let (full, remainder) = rest.split_at(rest.len() - rest.len() % num_rows);
-        for chunk in full.chunks(num_rows) {
-            let mut statement = Query::insert();
-            statement.into_table(table).columns(E::Column::iter()).on_conflict(overwrite.clone());
-            for row in chunk {
+        let mut chunks = full.chunks(num_rows);
+        if let Some(first) = chunks.next() {
+            let mut insert = Query::insert();
+            insert.into_table(table).columns(E::Column::iter()).on_conflict(overwrite.clone());
+            for row in first {
                 let values = E::Column::iter().map(|column| Expr::val(row.get(column)));
-                statement.values(values).map_err(|error| DbErr::Custom(error.to_string()))?;
+                insert.values(values).map_err(|error| DbErr::Custom(error.to_string()))?;
             }
-            connection.execute(&statement).await?;
+            let statement = connection.get_database_backend().build(&insert);
+            let sql = statement.sql.clone();
+            connection.execute_raw(statement).await?;
+            for chunk in chunks {
+                // Building the same text again would cost more than sending it.
+                let values = chunk.iter().flat_map(|row| E::Column::iter().map(|column| row.get(column)));
+                let again = Statement::from_sql_and_values(connection.get_database_backend(), &sql, values);
+                connection.execute_raw(again).await?;
+            }
         }
         rest = remainder;
     }
