@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Message;
+use async_nats::{Client, Message};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::Core;
@@ -41,6 +43,8 @@ pub(super) struct Reader {
 struct OpenReader {
     inbox: PullInbox,
     watch: LinkWatch,
+    client: Client,
+    stream: &'static str,
     num_asked: usize,
     consumer_sequence: u64,
     name: String,
@@ -91,10 +95,7 @@ impl Reader {
             let mut reader = reader?;
             match reader.next().await {
                 Ok(Some(record)) => Some((Ok(record), Some(reader))),
-                Ok(None) => {
-                    reader.discard();
-                    None
-                }
+                Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
         })
@@ -177,18 +178,30 @@ impl Reader {
             .call(&format!("CONSUMER.CREATE.{stream}.{name}"), &request)
             .await?
             .map_err(|error| error.about(stream))?;
-        let inbox = PullInbox::open(self.core.api.link.client.clone(), stream, &created.name).await?;
-        let is_exhausted = created.num_pending == 0;
-        Ok(OpenReader { inbox, watch, num_asked: 0, consumer_sequence: 0, name: created.name, is_exhausted })
-    }
-
-    /// Spares the broker the wait for the consumer's inactivity.
-    fn discard(self) {
-        let Some(open) = self.open else { return };
         let client = self.core.api.link.client.clone();
-        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.stream.as_str(), open.name);
-        tokio::spawn(async move {
-            if let Err(error) = client.request(subject, "".into()).await {
+        let inbox = PullInbox::open(client.clone(), stream, &created.name).await?;
+        let is_exhausted = created.num_pending == 0;
+        Ok(OpenReader {
+            inbox,
+            watch,
+            client,
+            stream,
+            num_asked: 0,
+            consumer_sequence: 0,
+            name: created.name,
+            is_exhausted,
+        })
+    }
+}
+
+impl Drop for OpenReader {
+    /// Spares the broker the wait for the consumer's inactivity.
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let client = self.client.clone();
+        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.stream, self.name);
+        runtime.spawn(async move {
+            if let Err(error) = client.publish(subject, Bytes::new()).await {
                 tracing::debug!(%error, "a reader's consumer stays until it is inactive");
             }
         });
