@@ -179,6 +179,7 @@ async fn connect_options(
         .name(&options.name)
         .connection_timeout(CONNECT_TIMEOUT)
         .max_reconnects(None)
+        .subscription_capacity(options.max_num_unheard)
         .ping_interval(Duration::from_secs(10))
         .request_timeout(Some(CONNECT_TIMEOUT))
         .reconnect_delay_callback(|num_attempts| {

@@ -26,6 +26,8 @@ pub struct JetStreamOptions {
     pub max_record_bytes: usize,
     /// Most messages that are sent and not yet acknowledged; huge windows starve consumers.
     pub max_num_in_flight: usize,
+    /// Messages that a listener may lag behind before it loses some.
+    pub max_num_unheard: usize,
 }
 
 impl JetStreamOptions {
@@ -40,6 +42,7 @@ impl JetStreamOptions {
             patience: Duration::from_secs(10),
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
             max_num_in_flight: 1_000,
+            max_num_unheard: 65_536,
         }
     }
 }
