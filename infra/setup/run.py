@@ -42,9 +42,16 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def manifest_name(wanted: str | None) -> str | None:
+    """The manifest's name for the model, or None for a file or folder of one's own."""
+    if wanted is None:
+        return model(None).name
+    return wanted if wanted in {known.name for known in models()} else None
+
+
 def find_model(wanted: str | None) -> Path:
     """A path as it is; a name of the manifest as the file it stands for, fetched."""
-    if wanted is not None and wanted not in {known.name for known in models()}:
+    if wanted is not None and manifest_name(wanted) is None:
         path = Path(wanted).expanduser()
         if path.exists():
             return path.resolve()
@@ -130,6 +137,8 @@ def serve(arguments: argparse.Namespace) -> int:
     require_free(arguments.listen)
     command = [str(binary), "serve", "--model", str(path), "--listen", arguments.listen]
     command += ["--data", str(arguments.data), "--nats-server", str(nats_server)]
+    if (name := manifest_name(arguments.model)) is not None:
+        command += ["--model-name", name]
     if arguments.master_key:
         # By the environment: a command line is there for everyone on the machine to read.
         os.environ["JETMILL_MASTER_KEY"] = arguments.master_key

@@ -9,7 +9,6 @@ import argparse
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "setup"))
@@ -23,7 +22,7 @@ def install() -> None:
     if not folder.is_dir():
         unfinished = folder.with_name(folder.name + ".unfinished")
         subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:",
+            [sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action", "ignore", "--no-deps", "--only-binary", ":all:",
              "--upgrade", "--target", str(unfinished), requirement],
             check=True,
         )
@@ -55,13 +54,10 @@ def main() -> None:
     options.cpuparams.n_threads = arguments.threads
     options.cpuparams_batch.n_threads = arguments.threads
 
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    # SIGTERM keeps its default, which ends the process at once: its destructor can wait forever after a short life.
     server = xllamacpp.Server(options)
     print(f"serving at {server.listening_address}", flush=True)
-    ended.wait()
-    del server
+    signal.pause()
 
 
 if __name__ == "__main__":
