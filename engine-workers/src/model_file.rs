@@ -145,3 +145,6 @@ impl ModelFile {
         digest::digest(&self.digested_files, cache_dir)
     }
 }
+
+#[cfg(test)]
+mod tests;

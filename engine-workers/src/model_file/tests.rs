@@ -1,0 +1,419 @@
+use std::path::{Path, PathBuf};
+
+use kernels::WeightType;
+use proptest::prelude::*;
+
+use super::config::{Architecture, RopeScaling, RopeStyle};
+use super::error::ModelFileError;
+use super::tensor::{LayerTensor, TensorRole};
+use super::{ModelFile, gguf_model, hugging_face};
+use crate::tokenizer::spec::TokenizerSpec;
+
+const VOCAB: usize = 5;
+
+/// Writes GGUF files, sound and unsound.
+#[derive(Clone)]
+struct GgufWriter {
+    metadata: Vec<(&'static str, Vec<u8>)>,
+    tensors: Vec<(String, Vec<u64>, u32)>,
+}
+
+fn text(value: &str) -> Vec<u8> {
+    [&(value.len() as u64).to_le_bytes(), value.as_bytes()].concat()
+}
+
+fn typed(code: u32, value: &[u8]) -> Vec<u8> {
+    [&code.to_le_bytes(), value].concat()
+}
+
+fn texts(values: &[&str]) -> Vec<u8> {
+    let mut bytes = typed(9, &[8u32.to_le_bytes().as_slice(), &(values.len() as u64).to_le_bytes()].concat());
+    bytes.extend(values.iter().flat_map(|value| text(value)));
+    bytes
+}
+
+fn integer(value: u32) -> Vec<u8> {
+    typed(4, &value.to_le_bytes())
+}
+
+impl GgufWriter {
+    /// One llama layer: hidden 8, 2 query heads and 1 key head of 4, feed-forward 16, tied output.
+    fn tiny() -> Self {
+        let metadata = vec![
+            ("general.architecture", typed(8, &text("llama"))),
+            ("llama.block_count", integer(1)),
+            ("llama.context_length", integer(64)),
+            ("llama.embedding_length", integer(8)),
+            ("llama.feed_forward_length", integer(16)),
+            ("llama.attention.head_count", integer(2)),
+            ("llama.attention.head_count_kv", integer(1)),
+            ("llama.attention.layer_norm_rms_epsilon", typed(6, &1e-5f32.to_le_bytes())),
+            ("tokenizer.ggml.model", typed(8, &text("gpt2"))),
+            ("tokenizer.ggml.pre", typed(8, &text("gpt-2"))),
+            ("tokenizer.ggml.tokens", texts(&["a", "b", "ab", "<|im_end|>", "<|endoftext|>"])),
+            ("tokenizer.ggml.merges", texts(&["a b"])),
+            (
+                "tokenizer.ggml.token_type",
+                typed(
+                    9,
+                    &[
+                        5u32.to_le_bytes().as_slice(),
+                        &(VOCAB as u64).to_le_bytes(),
+                        &[1i32, 1, 1, 3, 3].map(i32::to_le_bytes).concat(),
+                    ]
+                    .concat(),
+                ),
+            ),
+            ("tokenizer.ggml.eos_token_id", integer(3)),
+        ];
+        let tensors = [
+            ("token_embd.weight", vec![8, VOCAB as u64]),
+            ("output_norm.weight", vec![8]),
+            ("blk.0.attn_norm.weight", vec![8]),
+            ("blk.0.attn_q.weight", vec![8, 8]),
+            ("blk.0.attn_k.weight", vec![8, 4]),
+            ("blk.0.attn_v.weight", vec![8, 4]),
+            ("blk.0.attn_output.weight", vec![8, 8]),
+            ("blk.0.ffn_norm.weight", vec![8]),
+            ("blk.0.ffn_gate.weight", vec![8, 16]),
+            ("blk.0.ffn_up.weight", vec![8, 16]),
+            ("blk.0.ffn_down.weight", vec![16, 8]),
+        ];
+        Self { metadata, tensors: tensors.map(|(name, shape)| (name.to_owned(), shape, 0)).to_vec() }
+    }
+
+    fn with(mut self, key: &'static str, value: Vec<u8>) -> Self {
+        self.metadata.retain(|(existing, _)| *existing != key);
+        self.metadata.push((key, value));
+        self
+    }
+
+    /// Each tensor's floats count up from 1000 times its place.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+        bytes.extend((self.tensors.len() as u64).to_le_bytes());
+        bytes.extend((self.metadata.len() as u64).to_le_bytes());
+        for (key, value) in &self.metadata {
+            bytes.extend(text(key));
+            bytes.extend(value);
+        }
+        let mut data: Vec<u8> = Vec::new();
+        for (place, (name, shape, ty)) in self.tensors.iter().enumerate() {
+            bytes.extend(text(name));
+            bytes.extend((shape.len() as u32).to_le_bytes());
+            bytes.extend(shape.iter().flat_map(|dimension| dimension.to_le_bytes()));
+            bytes.extend(ty.to_le_bytes());
+            bytes.extend((data.len() as u64).to_le_bytes());
+            let num_elements: u64 = shape.iter().product();
+            data.extend((0..num_elements).flat_map(|i| ((place as u64 * 1000 + i) as f32).to_le_bytes()));
+            data.resize(data.len().next_multiple_of(32), 0);
+        }
+        bytes.resize(bytes.len().next_multiple_of(32), 0);
+        bytes.extend(data);
+        bytes
+    }
+}
+
+fn open_bytes(bytes: &[u8]) -> Result<ModelFile, ModelFileError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tiny.gguf");
+    std::fs::write(&path, bytes).unwrap();
+    ModelFile::open(&path)
+}
+
+fn floats(model: &ModelFile, role: TensorRole) -> Vec<f32> {
+    let view = model.tensor(role).unwrap();
+    assert_eq!(view.ty, WeightType::F32);
+    assert_eq!(view.bytes.len(), view.shape.iter().product::<usize>() * 4);
+    view.bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+}
+
+#[test]
+fn gguf_gives_configuration_tensors_and_ends() {
+    let model = open_bytes(&GgufWriter::tiny().bytes()).unwrap();
+    let config = model.config();
+    assert_eq!((config.architecture, config.rope_style), (Architecture::Llama, RopeStyle::Interleaved));
+    assert_eq!((config.hidden_size, config.num_heads, config.num_kv_heads, config.head_dim), (8, 2, 1, 4));
+    assert_eq!((config.ffn_size, config.vocab_size, config.max_context_tokens), (16, VOCAB, 64));
+    assert_eq!((config.rope_theta, &config.rope_scaling), (10_000.0, &RopeScaling::None));
+    assert!(config.tie_embeddings && !config.has_qkv_bias);
+    assert_eq!(model.special_token_ids().eos, [3, 4]);
+
+    let query = TensorRole::Layer(0, LayerTensor::Query);
+    assert_eq!(floats(&model, query), (3000..3064).map(|i| i as f32).collect::<Vec<_>>());
+    assert_eq!(model.tensor(query).unwrap().shape, [8, 8]);
+    assert_eq!(model.tensor(TensorRole::Layer(0, LayerTensor::Down)).unwrap().shape, [8, 16]);
+    assert_eq!(floats(&model, TensorRole::Output), floats(&model, TensorRole::TokenEmbedding));
+    let error = model.tensor(TensorRole::Layer(0, LayerTensor::QueryBias)).unwrap_err();
+    assert_eq!(error.code(), "model_file_missing_tensor");
+}
+
+#[test]
+fn truncated_file_is_an_error_at_every_length() {
+    let bytes = GgufWriter::tiny().bytes();
+    for len in 0..bytes.len() {
+        let error = open_bytes(&bytes[..len]).err();
+        assert!(error.is_some(), "{len} of {} bytes", bytes.len());
+    }
+    let error = open_bytes(&bytes[..bytes.len() - 1]).unwrap_err().to_string();
+    assert!(error.contains("tiny.gguf: corrupt or truncated at byte"), "{error}");
+    assert!(error.contains("tensor `blk.0.ffn_down.weight`: its 512 bytes"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn corrupt_bytes_never_panic_and_never_reach_outside_the_file(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = GgufWriter::tiny().bytes();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(model) = open_bytes(&bytes) {
+            for role in TensorRole::required(model.config()) {
+                let view = model.tensor(role).unwrap();
+                prop_assert_eq!(&view.shape, &role.shape(model.config()));
+            }
+        }
+    }
+}
+
+#[test]
+fn unusable_files_are_refused_with_the_reason() {
+    let check = |bytes: &[u8], expected: &str| {
+        let error = open_bytes(bytes).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}\nexpected: {expected}");
+    };
+    let tiny = GgufWriter::tiny;
+    check(b"", "is no model: expected a .gguf file or a directory");
+    check(b"PK\x03\x04 zip", "is no model");
+
+    let mut version = tiny().bytes();
+    version[4] = 1;
+    check(&version, "at byte 4: GGUF version 1; versions 2 and 3 are supported");
+    let mut counts = tiny().bytes();
+    counts[8..16].fill(0xff);
+    check(&counts, "declares 18446744073709551615 tensors, which cannot fit");
+    let mut counts = tiny().bytes();
+    counts[16..24].fill(0x7f);
+    check(&counts, "metadata entries, which cannot fit");
+    let strings = typed(9, &[8u32.to_le_bytes().as_slice(), &u64::MAX.to_le_bytes()].concat());
+    check(&tiny().with("tokenizer.ggml.tokens", strings).bytes(), "strings, which need at least");
+
+    check(
+        &tiny().with("general.architecture", typed(8, &text("mamba"))).bytes(),
+        "architecture `mamba` is not supported; supported are: llama, qwen2",
+    );
+    check(&tiny().with("llama.expert_count", integer(8)).bytes(), "`llama.expert_count` is 8, expected 0");
+    check(
+        &tiny().with("llama.attention.head_count_kv", integer(0)).bytes(),
+        "`num_kv_heads` is 0, expected 1 to 16777216",
+    );
+    check(&tiny().with("llama.block_count", typed(8, &text("x"))).bytes(), "`llama.block_count` is \"x\"");
+    check(&tiny().with("tokenizer.ggml.eos_token_id", integer(99)).bytes(), "is 99, expected less than 5");
+
+    let mut missing = tiny();
+    missing.tensors.remove(4);
+    check(&missing.bytes(), "tensor `blk.0.attn_k.weight` is missing");
+    let mut shape = tiny();
+    shape.tensors[3].1 = vec![4, 8];
+    check(&shape.bytes(), "tensor `blk.0.attn_q.weight` has shape [8, 4], expected [8, 8]");
+    let mut ty = tiny();
+    ty.tensors[3].2 = 10;
+    check(
+        &ty.bytes(),
+        "tensor `blk.0.attn_q.weight` has type Q2_K, which is not supported; supported are: F32",
+    );
+    let mut blocks = tiny();
+    blocks.tensors[3].2 = 8;
+    check(&blocks.bytes(), "rows of 8 elements do not divide into blocks of 32");
+    let mut overflow = tiny();
+    overflow.tensors[3].1 = vec![u64::MAX / 2, 8];
+    let mut bytes = GgufWriter { tensors: Vec::new(), ..overflow.clone() }.bytes();
+    bytes[8] = 1;
+    let directory =
+        [text("blk.0.attn_q.weight"), 2u32.to_le_bytes().to_vec(), (u64::MAX / 2).to_le_bytes().to_vec()]
+            .concat();
+    let end = overflow.metadata.iter().map(|(key, value)| text(key).len() + value.len()).sum::<usize>() + 24;
+    bytes.truncate(end);
+    bytes.extend(directory);
+    bytes.extend([8u64.to_le_bytes().as_slice(), &[0; 12]].concat());
+    check(&bytes, "tensor `blk.0.attn_q.weight`: dimensions [9223372036854775807, 8] are out of range");
+}
+
+/// The tiny model as a Hugging Face directory, its tensors spread over `num_files`.
+fn write_hugging_face(directory: &Path, num_files: usize) {
+    let model = open_bytes(&GgufWriter::tiny().bytes()).unwrap();
+    let roles = TensorRole::required(model.config());
+    let tensors: Vec<_> = roles
+        .iter()
+        .map(|role| {
+            let view = model.tensor(*role).unwrap();
+            (hugging_face::tensor_name(*role), view.shape, view.bytes.to_vec())
+        })
+        .collect();
+    let mut weight_map = serde_json::Map::new();
+    for (index, part) in tensors.chunks(tensors.len().div_ceil(num_files)).enumerate() {
+        let file = format!("model-{index}.safetensors");
+        let views = part.iter().map(|(name, shape, bytes)| {
+            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
+            (name.as_str(), view.unwrap())
+        });
+        std::fs::write(directory.join(&file), safetensors::serialize(views, None).unwrap()).unwrap();
+        weight_map.extend(part.iter().map(|(name, ..)| (name.clone(), file.clone().into())));
+    }
+    let write = |name: &str, value: serde_json::Value| {
+        std::fs::write(directory.join(name), value.to_string()).unwrap();
+    };
+    if num_files > 1 {
+        write("model.safetensors.index.json", serde_json::json!({ "weight_map": weight_map }));
+    }
+    write(
+        "config.json",
+        serde_json::json!({"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "num_key_value_heads": 1, "intermediate_size": 16, "vocab_size": VOCAB, "max_position_embeddings": 64,
+            "tie_word_embeddings": true, "eos_token_id": 3, "bos_token_id": 0, "rope_theta": 500000.0,
+            "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32}}),
+    );
+    write("generation_config.json", serde_json::json!({"eos_token_id": [4, 3], "temperature": 0.6}));
+    write(
+        "tokenizer_config.json",
+        serde_json::json!({"eos_token": {"content": "<|im_end|>"}, "chat_template": [
+            {"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]}),
+    );
+    let added = |id: u32, content: &str| {
+        serde_json::json!({"id": id, "content": content, "special": true,
+        "single_word": false, "lstrip": false, "rstrip": false, "normalized": false})
+    };
+    write(
+        "tokenizer.json",
+        serde_json::json!({"version": "1.0", "added_tokens": [added(3, "<|im_end|>"), added(4, "<|endoftext|>")],
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}),
+    );
+}
+
+#[test]
+fn hugging_face_directory_gives_the_same_as_gguf() {
+    let gguf = open_bytes(&GgufWriter::tiny().bytes()).unwrap();
+    for num_files in [1, 3] {
+        let directory = tempfile::tempdir().unwrap();
+        write_hugging_face(directory.path(), num_files);
+        let model = ModelFile::open(directory.path()).unwrap();
+        for role in TensorRole::required(gguf.config()).into_iter().chain([TensorRole::Output]) {
+            assert_eq!(floats(&model, role), floats(&gguf, role), "{role:?}");
+        }
+        assert_eq!(model.config().rope_style, RopeStyle::Halves);
+        assert_eq!(model.config().rope_theta, 500_000.0);
+        assert!(matches!(
+            model.config().rope_scaling,
+            RopeScaling::Llama3 { original_context_tokens: 32, .. }
+        ));
+        assert_eq!(model.special_token_ids().eos, [3, 4]);
+        assert_eq!(model.generation_defaults().temperature, Some(0.6));
+        assert_eq!((model.templates().select(false), model.templates().select(true)), (Some("d"), Some("t")));
+        assert!(matches!(model.tokenizer(), TokenizerSpec::TokenizerJson { .. }));
+        let ours = crate::tokenizer::Tokenizer::new(model.tokenizer()).unwrap();
+        let options = crate::tokenizer::EncodeOptions { adds_special: true, parses_special: true };
+        assert_eq!(ours.encode("abba<|im_end|>", options).unwrap(), [2, 1, 0, 3]);
+        assert_eq!(ours.decode(&[2, 1, 0, 3], true), "abba");
+        assert!(ours.is_special(3) && !ours.is_special(2));
+    }
+}
+
+#[test]
+fn unusable_directories_are_refused_with_the_reason() {
+    let check = |name: &str, change: fn(&Path), expected: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        write_hugging_face(directory.path(), 2);
+        change(directory.path());
+        let error = ModelFile::open(directory.path()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}\nexpected: {expected}");
+    };
+    fn replace(directory: &Path, file: &str, from: &str, to: &str) {
+        let path = directory.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+    check("none", |d| std::fs::remove_file(d.join("config.json")).unwrap(), "is no model");
+    check("architecture", |d| replace(d, "config.json", "\"llama\"", "\"gemma\""), "architecture `gemma`");
+    check(
+        "json",
+        |d| std::fs::write(d.join("config.json"), "{\"a\":").unwrap(),
+        "config.json: corrupt or truncated at byte 4",
+    );
+    check(
+        "tokenizer",
+        |d| std::fs::remove_file(d.join("tokenizer.json")).unwrap(),
+        "`tokenizer.json` is missing",
+    );
+    check(
+        "shape",
+        |d| replace(d, "config.json", "\"intermediate_size\":16", "\"intermediate_size\":8"),
+        "expected [8, 8]",
+    );
+    check(
+        "truncated",
+        |d| std::fs::write(d.join("model-0.safetensors"), [0; 6]).unwrap(),
+        "model-0.safetensors: corrupt",
+    );
+    check(
+        "escape",
+        |d| replace(d, "model.safetensors.index.json", "model-1.safetensors", "../model-1.safetensors"),
+        "`weight_map` is \"../model-1.safetensors\", expected names of files beside it",
+    );
+    check("missing", |d| replace(d, "model.safetensors.index.json", "model-1", "model-0"), "is missing");
+}
+
+#[test]
+fn digest_is_of_the_content_and_cached_by_size_and_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, cache) = (directory.path().join("tiny.gguf"), directory.path().join("cache"));
+    let bytes = GgufWriter::tiny().bytes();
+    std::fs::write(&path, &bytes).unwrap();
+    let model = ModelFile::open(&path).unwrap();
+    let expected = blake3::hash(&bytes).to_hex().to_string();
+    assert_eq!(model.digest(None).unwrap().to_string(), expected);
+    assert_eq!(model.digest(Some(&cache)).unwrap().to_string(), expected);
+
+    let entries: Vec<PathBuf> =
+        std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    let planted = blake3::hash(b"planted").to_hex().to_string();
+    std::fs::write(&entries[0], &planted).unwrap();
+    assert_eq!(model.digest(Some(&cache)).unwrap().to_string(), planted, "the cache is used");
+    std::fs::write(&entries[0], "torn").unwrap();
+    assert_eq!(model.digest(Some(&cache)).unwrap().to_string(), expected, "a torn entry is not");
+
+    std::fs::write(&path, GgufWriter::tiny().with("general.name", typed(8, &text("x"))).bytes()).unwrap();
+    assert_ne!(model.digest(Some(&cache)).unwrap().to_string(), expected, "a changed file is hashed again");
+}
+
+#[test]
+fn test_models_open_with_the_numbers_of_their_makers() {
+    let open = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.jetmill/models").join(name);
+        assert!(path.is_file(), "{} is missing: run infra/test, which fetches it", path.display());
+        ModelFile::open(&path).unwrap()
+    };
+    let smol = open("smollm2-135m-instruct-q4_1.gguf");
+    let config = smol.config();
+    assert_eq!(
+        (config.num_layers, config.hidden_size, config.num_heads, config.num_kv_heads),
+        (30, 576, 9, 3)
+    );
+    assert_eq!((config.vocab_size, config.rope_theta, config.tie_embeddings), (49152, 100_000.0, true));
+    assert_eq!(smol.tensor(TensorRole::Layer(29, LayerTensor::Query)).unwrap().ty, WeightType::Q4_1);
+
+    let qwen = open("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
+    let config = qwen.config();
+    assert_eq!((config.architecture, config.rope_style), (Architecture::Qwen2, RopeStyle::Halves));
+    assert_eq!((config.num_layers, config.head_dim, config.max_context_tokens), (24, 64, 32768));
+    assert!(config.has_qkv_bias && !config.tie_embeddings);
+    assert_eq!(qwen.tensor(TensorRole::Output).unwrap().shape, [151936, 896]);
+    assert_eq!(gguf_model::tensor_name(TensorRole::Layer(23, LayerTensor::QueryBias)), "blk.23.attn_q.bias");
+}
