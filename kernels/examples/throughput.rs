@@ -70,14 +70,13 @@ fn report(
         let num_elements: usize = matrices.iter().map(|w| w.num_rows() * w.num_cols()).sum();
         let x: Vec<f32> = (0..num_rows * cols(1536)).map(|i| (i as f32 * 0.37).sin()).collect();
         let mut y = vec![0.0; num_rows * if num_rows < 512 { HEAD[0] } else { 3072 }];
-        let num_passes = if num_rows == 1 { 10 } else { 1 };
-        let seconds = median_seconds(|| {
-            for w in matrices.iter().cycle().take(matrices.len() * num_passes) {
+        let seconds = fewest_seconds(|| {
+            for w in matrices.iter() {
                 let y = &mut y[..num_rows * w.num_rows()];
                 matmul(pool, &x[..num_rows * w.num_cols()], w, y, &mut scratch)?;
             }
             Ok(())
-        })? / num_passes as f64;
+        })?;
         let read = num_bytes as f64 / seconds;
         let ops = 2.0 * num_rows as f64 * num_elements as f64 / seconds;
         writeln!(
@@ -106,15 +105,15 @@ fn random_matrix(
     PackedMatrix::pack(&[MatrixSource { weight_type, num_rows, num_cols, bytes: &bytes }], pool)
 }
 
-fn median_seconds(mut f: impl FnMut() -> Result<(), KernelError>) -> Result<f64, KernelError> {
-    let mut seconds = Vec::new();
+/// Of several trials, the one that was disturbed least.
+fn fewest_seconds(mut f: impl FnMut() -> Result<(), KernelError>) -> Result<f64, KernelError> {
+    let mut seconds = f64::MAX;
     for _ in 0..NUM_TRIALS {
         let start = Instant::now();
         f()?;
-        seconds.push(start.elapsed().as_secs_f64());
+        seconds = seconds.min(start.elapsed().as_secs_f64());
     }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[NUM_TRIALS / 2])
+    Ok(seconds)
 }
 
 /// What the machine can do at most, measured in the same run.

@@ -12,9 +12,12 @@ const SMALLEST: f32 = 1e-30;
 /// of the block; ties round to even. A block with a NaN or an infinity gets the scale NaN, so that it is not lost.
 #[derive(Debug, Default)]
 pub struct Activations {
-    quants: Vec<i8>,
+    quants: Vec<Quants>,
     blocks: Vec<Block>,
 }
+
+/// The 32 quants of a block, four in a word, as dot products take them.
+pub(crate) type Quants = [i32; GROUP_SIZE / 4];
 
 /// What a row's block contributes besides its 32 quants.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -32,10 +35,10 @@ pub(crate) struct Block {
     _pad: i32,
 }
 
-/// Quantised rows, `[rows, columns]` and `[rows, columns / 32]`.
+/// Quantised rows, both `[rows, columns / 32]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QuantizedRows<'a> {
-    pub(crate) quants: &'a [i8],
+    pub(crate) quants: &'a [Quants],
     pub(crate) blocks: &'a [Block],
 }
 
@@ -48,10 +51,10 @@ impl Activations {
     pub(crate) fn quantize(&mut self, pool: &Pool, x: &[f32], num_cols: usize) -> QuantizedRows<'_> {
         let num_blocks = x.len() / GROUP_SIZE;
         if self.blocks.len() < num_blocks {
-            self.quants.resize(x.len(), 0);
+            self.quants.resize(num_blocks, Quants::default());
             self.blocks.resize(num_blocks, Block::default());
         }
-        let quants = Disjoint::new(&mut self.quants[..x.len()]);
+        let quants = Disjoint::new(&mut self.quants[..num_blocks]);
         let blocks = Disjoint::new(&mut self.blocks[..num_blocks]);
         let blocks_per_row = num_cols / GROUP_SIZE;
         // About 4 µs a grain.
@@ -59,20 +62,17 @@ impl Activations {
         pool.for_each(x.len() / num_cols.max(1), grain, &|rows| {
             let range = rows.start * blocks_per_row..rows.end * blocks_per_row;
             // SAFETY: each row is visited once.
-            let (quants, blocks) = unsafe {
-                let elements = range.start * GROUP_SIZE..range.end * GROUP_SIZE;
-                (quants.range(elements), blocks.range(range.clone()))
-            };
+            let (quants, blocks) = unsafe { (quants.range(range.clone()), blocks.range(range.clone())) };
             let x = &x[range.start * GROUP_SIZE..range.end * GROUP_SIZE];
             pool.verified_isa().dispatch(Quantize { x, quants, blocks });
         });
-        QuantizedRows { quants: &self.quants[..x.len()], blocks: &self.blocks[..num_blocks] }
+        QuantizedRows { quants: &self.quants[..num_blocks], blocks: &self.blocks[..num_blocks] }
     }
 }
 
 struct Quantize<'a> {
     x: &'a [f32],
-    quants: &'a mut [i8],
+    quants: &'a mut [Quants],
     blocks: &'a mut [Block],
 }
 
@@ -80,8 +80,8 @@ impl Kernel for Quantize<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, v: V) {
         let x = self.x.as_chunks::<GROUP_SIZE>().0;
-        let quants = self.quants.as_chunks_mut::<GROUP_SIZE>().0;
-        for ((x, quants), block) in x.iter().zip(quants).zip(self.blocks) {
+        for ((x, quants), block) in x.iter().zip(self.quants).zip(self.blocks) {
+            let quants = bytemuck::cast_mut(quants);
             // SAFETY: both halves of the block are 16 elements.
             unsafe { quantize_block(v, x, quants, block) };
         }
@@ -147,7 +147,7 @@ mod tests {
         let pool = Pool::new(1, isa).unwrap();
         let mut scratch = Activations::new();
         let rows = scratch.quantize(&pool, x, x.len());
-        (rows.quants.to_vec(), rows.blocks.to_vec())
+        (bytemuck::cast_slice(rows.quants).to_vec(), rows.blocks.to_vec())
     }
 
     #[test]

@@ -145,15 +145,20 @@ impl KvCache {
             if index < len { Ok(()) } else { Err(KernelError::OutOfRange { op, index_of, index, len }) }
         };
         in_range("layer", layer, self.shape.num_layers)?;
+        // Neighbouring rows of a sequence look at each block of its table once.
+        let (mut sequence, mut num_checked) = (usize::MAX, 0);
         for row in rows.rows {
             in_range("sequence", row.sequence, rows.block_tables.len())?;
-            let table = rows.block_tables[row.sequence];
+            if row.sequence != sequence {
+                (sequence, num_checked) = (row.sequence, 0);
+            }
+            let table = rows.block_tables[sequence];
             in_range("position", row.position as usize, table.len() * Self::BLOCK_SIZE)?;
             let num_blocks = row.position as usize / Self::BLOCK_SIZE + 1;
-            // Rows of one sequence share the check: only the longest prefix of the table is looked at again.
-            for &block in &table[..num_blocks] {
+            for &block in table[..num_blocks].iter().skip(num_checked) {
                 in_range("block", block as usize, self.shape.num_blocks)?;
             }
+            num_checked = num_checked.max(num_blocks);
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     /// The same instruction set at the width that the matrix product runs at.
     type Columns: Lanes;
     const WIDTH: usize;
+    /// Rows that pass a panel together: as many as there are registers for their sums.
+    const MAX_TILE_ROWS: usize;
     /// What `dot4_u8` subtracts from each weight by itself.
     const U8_BIAS: i32;
 

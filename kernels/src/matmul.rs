@@ -147,7 +147,7 @@ impl ProductPiece<'_> {
             let cols = first_col..first_col + num_cols;
             let mut row = self.rows.start;
             while row < self.rows.end {
-                match self.rows.end - row {
+                match (self.rows.end - row).min(V::MAX_TILE_ROWS) {
                     8.. => row += self.run_rows::<V, K, 8>(v, kernel, panel, (row, cols.clone())),
                     4.. => row += self.run_rows::<V, K, 4>(v, kernel, panel, (row, cols.clone())),
                     2.. => row += self.run_rows::<V, K, 2>(v, kernel, panel, (row, cols.clone())),

@@ -43,6 +43,7 @@ impl Lanes for Avx512 {
     type I = __m512i;
     type Columns = Avx512;
     const WIDTH: usize = 16;
+    const MAX_TILE_ROWS: usize = 8;
     const U8_BIAS: i32 = 0;
 
     #[inline(always)]

@@ -27,6 +27,7 @@ impl<H: Lanes> Lanes for Twice<H> {
     type I = (H::I, H::I);
     type Columns = H;
     const WIDTH: usize = 2 * H::WIDTH;
+    const MAX_TILE_ROWS: usize = H::MAX_TILE_ROWS;
     const U8_BIAS: i32 = H::U8_BIAS;
 
     #[inline(always)]

@@ -1,10 +1,24 @@
 use std::marker::PhantomData;
 
 use super::PanelKernel;
-use super::format::{Format, Panel};
-use crate::activations::QuantizedRows;
+use super::format::{Format, Panel, Tile};
+use crate::activations::{Block, QuantizedRows, Quants};
 use crate::group::GROUP_SIZE;
 use crate::lanes::{Lanes, NUM_LANES};
+
+macro_rules! for_each_row {
+    ($num_rows:ident, |$row:ident| $body:block) => {
+        for_each_row!($num_rows, $row, $body, 0 1 2 3 4 5 6 7);
+    };
+    ($num_rows:ident, $row:ident, $body:block, $($index:literal)*) => {
+        $(
+            if $index < $num_rows {
+                let $row = $index;
+                $body
+            }
+        )*
+    };
+}
 
 /// The product of quantised rows with a panel of one format.
 #[derive(Clone, Copy)]
@@ -31,53 +45,60 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         out: &mut [[f32; NUM_LANES]; MR],
     ) {
         let num_groups = panel.num_groups;
-        let quants = self.rows.quants[first_row * self.num_cols..(first_row + MR) * self.num_cols].as_ptr();
+        let quants = self.rows.quants[first_row * num_groups..(first_row + MR) * num_groups].as_ptr();
         let blocks = self.rows.blocks[first_row * num_groups..(first_row + MR) * num_groups].as_ptr();
         let mut sums = [v.splat(0.0); MR];
         for index in 0..num_groups {
             // SAFETY: the group is within the panel.
             let tile = unsafe { P::load(v, panel, index) };
-            for (r, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: row `r` has `num_groups` blocks and 32 quants for each.
-                let (block, words) = unsafe {
-                    (
-                        &*blocks.add(r * num_groups + index),
-                        quants.add(r * self.num_cols + index * GROUP_SIZE).cast::<i32>(),
-                    )
-                };
-                let biases = P::biases(block, V::U8_BIAS);
-                let mut low = v.splat_i32(biases[0]);
-                let mut high = v.splat_i32(biases[1]);
-                for j in 0..4 {
-                    // SAFETY: 32 quants are eight words; they need no alignment.
-                    let (first, second) =
-                        unsafe { (words.add(j).read_unaligned(), words.add(j + 4).read_unaligned()) };
-                    if P::IS_WIDE {
-                        low = v.dot4_u8(low, tile.quants[j], first);
-                        high = v.dot4_u8(high, tile.quants[j + 4], second);
-                    } else {
-                        low = v.dot4_u7(low, tile.quants[j], first);
-                        high = v.dot4_u7(high, tile.quants[j + 4], second);
-                    }
-                }
-                let scale = v.splat(block.scale);
-                if P::HAS_HALVES {
-                    *sum = v.fma(v.to_f32(low), v.mul(tile.scales[0], scale), *sum);
-                    *sum = v.fma(v.to_f32(high), v.mul(tile.scales[1], scale), *sum);
-                } else {
-                    let isum = v.to_f32(v.add_i32(low, high));
-                    *sum = v.fma(isum, v.mul(tile.scales[0], scale), *sum);
-                }
-                if P::HAS_OFFSETS {
-                    *sum = v.fma(tile.offsets, v.splat(block.scaled_sum), *sum);
-                }
-            }
+            // Written out row by row, or the sums would live in memory: the compiler does not unroll a loop this long.
+            for_each_row!(MR, |r| {
+                let at = r * num_groups + index;
+                // SAFETY: row `r` has `num_groups` blocks.
+                let (block, words) = unsafe { (&*blocks.add(at), &*quants.add(at)) };
+                sums[r] = add_group::<V, P>(v, &tile, block, words, sums[r]);
+            });
         }
         for r in 0..MR {
             // SAFETY: `first_lane + V::WIDTH ≤ 16`.
             unsafe { v.store(out[r].as_mut_ptr().add(panel.first_lane), sums[r]) };
         }
     }
+}
+
+/// One row's sums over one tile.
+#[inline(always)]
+fn add_group<V: Lanes, P: Format>(
+    v: V,
+    tile: &Tile<V>,
+    block: &Block,
+    words: &Quants,
+    mut sum: V::F,
+) -> V::F {
+    let biases = P::biases(block, V::U8_BIAS);
+    let mut low = v.splat_i32(biases[0]);
+    let mut high = v.splat_i32(biases[1]);
+    for j in 0..4 {
+        let (first, second) = (words[j], words[j + 4]);
+        if P::IS_WIDE {
+            low = v.dot4_u8(low, tile.quants[j], first);
+            high = v.dot4_u8(high, tile.quants[j + 4], second);
+        } else {
+            low = v.dot4_u7(low, tile.quants[j], first);
+            high = v.dot4_u7(high, tile.quants[j + 4], second);
+        }
+    }
+    let scale = v.splat(block.scale);
+    if P::HAS_HALVES {
+        sum = v.fma(v.to_f32(low), v.mul(tile.scales[0], scale), sum);
+        sum = v.fma(v.to_f32(high), v.mul(tile.scales[1], scale), sum);
+    } else {
+        sum = v.fma(v.to_f32(v.add_i32(low, high)), v.mul(tile.scales[0], scale), sum);
+    }
+    if P::HAS_OFFSETS {
+        sum = v.fma(tile.offsets, v.splat(block.scaled_sum), sum);
+    }
+    sum
 }
 
 impl<V: Lanes, P: Format + Copy> PanelKernel<V> for IntegerKernel<'_, P> {
