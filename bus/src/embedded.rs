@@ -24,6 +24,8 @@ use crate::topology::StreamPolicy;
 const DEFAULT_STORE_BYTES: u64 = 20 << 30;
 const NUM_PORT_ATTEMPTS: usize = 3;
 const MIN_RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// Time for somebody to make room on the disk.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where the server is and what it may use.
@@ -140,13 +142,19 @@ struct Supervisor {
 impl Supervisor {
     async fn run(self, mut process: ServerProcess) -> Result<(), BusError> {
         loop {
-            match process.watch(&self.stop).await? {
+            let first_pause = match process.watch(&self.stop).await? {
                 Exit::Stopped => return Ok(()),
                 Exit::Died(reason) => {
-                    tracing::error!(%reason, "the embedded broker died and is started again")
+                    tracing::error!(%reason, "the embedded broker died and is started again");
+                    Duration::ZERO
                 }
-            }
+                Exit::StoreFailed(reason) => {
+                    tracing::error!(%reason, "the embedded broker cannot write: is its disk full? It is started again");
+                    STORE_PAUSE
+                }
+            };
             drop(process);
+            tokio::time::sleep(first_pause).await;
             let mut pause = MIN_RESTART_PAUSE;
             process = loop {
                 match ServerProcess::start(&self.binary, &self.config, self.ready_timeout).await {

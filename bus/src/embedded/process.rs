@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::server_config::ServerConfig;
 use crate::BusError;
 
+/// What it logs when its disk is full or broken.
+const STORE_FAILED: [&str; 2] = ["critical write error", "will be DISABLED"];
+
 /// How long the server may take to flush and exit.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -24,6 +27,8 @@ pub(super) enum Exit {
     Stopped,
     /// By itself, with its last words.
     Died(String),
+    /// Ended by us because its store takes nothing more: a full disk, mostly.
+    StoreFailed(String),
 }
 
 /// The child; killed when this is dropped.
@@ -80,7 +85,14 @@ impl ServerProcess {
             tokio::select! {
                 () = stop.cancelled() => return self.stop().await.map(|()| Exit::Stopped),
                 line = self.log.next_line() => match line {
-                    Ok(Some(line)) => self.heed(&line),
+                    Ok(Some(line)) => {
+                        self.heed(&line);
+                        if STORE_FAILED.iter().any(|words| line.contains(words)) {
+                            // A stream that could not be written once takes nothing more until it is started again.
+                            self.stop().await?;
+                            return Ok(Exit::StoreFailed(self.last_words.clone()));
+                        }
+                    }
                     _ => {
                         let status = self.child.wait().await.ok();
                         return Ok(Exit::Died(self.obituary(status)));

@@ -153,7 +153,8 @@ fn note_events(
                 tracing::warn!(subscription, "a slow listener lost live messages");
             }
             Event::ServerError(error) => tracing::warn!(%error, "the broker reports an error"),
-            Event::ClientError(error) => tracing::warn!(%error, "the broker's client reports an error"),
+            // Every vain attempt to connect again is one, which the loss itself has announced.
+            Event::ClientError(error) => tracing::debug!(%error, "the broker's client reports an error"),
             Event::LameDuckMode => tracing::info!("the broker is about to stop"),
             Event::Draining => {}
         }
