@@ -294,7 +294,7 @@ mod tests {
 
             let mut track = AnswerTrack::new(1);
             let mut text = String::new();
-            let mut tokens = Vec::new();
+            let mut tokens: Vec<u32> = Vec::new();
             let mut hear = |track: &mut AnswerTrack, step: usize, entry: &FrameEntry| {
                 let heard = track.hear(step as u64 + 1, entry.clone());
                 if let Heard::Next(next) = &heard {

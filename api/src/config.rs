@@ -69,6 +69,8 @@ pub struct Limits {
     pub max_num_inflight_requests: usize,
     /// Most prompts in one request.
     pub max_num_prompts: usize,
+    /// Most choices in one request, over all its prompts.
+    pub max_num_choices: usize,
     /// Most messages in one chat.
     pub max_num_messages: usize,
     /// Bounds of the sampling parameters.
@@ -81,6 +83,7 @@ impl Default for Limits {
             max_body_bytes: 8 << 20,
             max_num_inflight_requests: 1_024,
             max_num_prompts: 256,
+            max_num_choices: 1_024,
             max_num_messages: 4_096,
             sampling: SamplingLimits::default(),
         }

@@ -102,11 +102,14 @@ fn explain(path: &Path, error: &serde_json::Error) -> ApiError {
         push_segment(&mut param, field);
         return ApiError::invalid(param.clone(), format!("{param} is required"));
     }
+    if let Some(field) = what.strip_prefix("duplicate field `").and_then(|rest| rest.strip_suffix('`')) {
+        push_segment(&mut param, field);
+        return ApiError::invalid(param.clone(), format!("{param} is there twice{place}"));
+    }
     let subject = if param.is_empty() { "the body".to_owned() } else { param.clone() };
     // serde's words begin with the client's value; what follows the last "expected" is ours.
     let message = match what.rsplit_once(", expected ") {
         Some((_, expected)) => format!("{subject} must be {}{place}", plain(expected)),
-        None if what.starts_with("duplicate field") => format!("{subject} holds a field twice{place}"),
         None if what.starts_with("invalid") || what.starts_with("unknown") => {
             format!("{subject} has a value of the wrong kind{place}")
         }

@@ -1,7 +1,7 @@
 //! An answer as server-sent events.
 //!
 //! Each event carries one choice's part and the id `<inference>:<choice>:<index of its next token>`. When a request has
-//! several choices, `:<next index of every choice, joined by dots>` follows, so that the last id a client saw says all
+//! 2 to 64 choices, `:<next index of every choice, joined by dots>` follows, so that the last id a client saw says all
 //! that a resumption needs.
 
 use std::convert::Infallible;
@@ -21,6 +21,8 @@ use crate::state::ApiState;
 
 /// Entries that are ready are sent together, up to this many.
 const MAX_NUM_ENTRIES_AT_ONCE: usize = 64;
+/// An id must stay small beside the token that it numbers.
+const MAX_NUM_POSITIONS: usize = 64;
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -66,38 +68,39 @@ impl EventStream {
         }
         let mut text = String::new();
         let keep_alive = self.state.config.timeouts.keep_alive;
-        let next = match self.first.take() {
-            Some(first) => Ok(first),
-            None => match tokio::time::timeout(keep_alive, self.running.next()).await {
-                Ok(next) => next,
-                Err(_) => return Some(Bytes::from_static(KEEP_ALIVE)),
-            },
-        };
-        if let Err(error) = self.write_all_ready(next, &mut text).await {
-            self.is_over = true;
-            write_error(&error, &mut text);
+        // Not every entry holds something that a client sees.
+        while text.is_empty() {
+            let next = match self.first.take() {
+                Some(first) => Ok(first),
+                None => match tokio::time::timeout(keep_alive, self.running.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return Some(Bytes::from_static(KEEP_ALIVE)),
+                },
+            };
+            if let Err(error) = self.write_all_ready(next, &mut text) {
+                self.is_over = true;
+                write_error(&error, &mut text);
+            }
         }
         Some(text.into())
     }
 
-    async fn write_all_ready(
+    fn write_all_ready(
         &mut self,
         next: Result<Arrival, ApiError>,
         text: &mut String,
     ) -> Result<(), ApiError> {
-        let mut arrival = next?;
-        for _ in 0..MAX_NUM_ENTRIES_AT_ONCE {
-            self.write(&arrival, text)?;
+        self.write(&next?, text)?;
+        for _ in 1..MAX_NUM_ENTRIES_AT_ONCE {
             if self.running.has_ended() {
                 return self.write_end(text);
             }
             match self.running.next().now_or_never() {
-                Some(next) => arrival = next?,
-                None if text.is_empty() => arrival = self.running.next().await?,
+                Some(next) => self.write(&next?, text)?,
                 None => return Ok(()),
             }
         }
-        self.write(&arrival, text)
+        if self.running.has_ended() { self.write_end(text) } else { Ok(()) }
     }
 
     fn write(
@@ -131,7 +134,7 @@ impl EventStream {
         let inference = self.running.ids().get(prompt_index).map(ToString::to_string).unwrap_or_default();
         let next = positions.get(index).copied().unwrap_or_default();
         let mut id = format!("{inference}:{choice}:{next}");
-        if positions.len() > 1 {
+        if (2..=MAX_NUM_POSITIONS).contains(&positions.len()) {
             let all: Vec<String> = positions.iter().map(ToString::to_string).collect();
             id.push(':');
             id.push_str(&all.join("."));

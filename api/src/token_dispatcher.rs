@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::{EventLog, subjects};
+use bus::{EventLog, LiveMessages, subjects};
 use futures_util::StreamExt;
 use prost::Message;
 use schemas::v1::{FrameEntry, TokenFrame};
@@ -78,35 +78,41 @@ impl TokenDispatcher {
         shutdown: CancellationToken,
     ) {
         let pattern = subjects::tokens_for(&ingress);
+        let mut was_failing = false;
         loop {
             let listened = tokio::select! {
                 () = shutdown.cancelled() => return,
                 listened = log.listen(pattern.clone()) => listened,
             };
             match listened {
-                Ok(mut messages) => {
-                    self.shared.is_listening.store(true, Ordering::Release);
-                    // What was sent while nobody listened is in the stream.
-                    self.suspect_all();
-                    loop {
-                        let message = tokio::select! {
-                            biased;
-                            () = shutdown.cancelled() => return,
-                            message = messages.next() => message,
-                        };
-                        let Some(message) = message else { break };
-                        self.route(&message.payload);
+                Ok(messages) => {
+                    was_failing = false;
+                    tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        () = self.hear(messages) => warn!("the token subscription ended, listening again"),
                     }
-                    self.shared.is_listening.store(false, Ordering::Release);
-                    warn!("the token subscription ended, listening again");
                 }
-                Err(error) => warn!(%error, "cannot listen for tokens, trying again"),
+                Err(error) if !was_failing => {
+                    was_failing = true;
+                    warn!(%error, "cannot listen for tokens, trying again");
+                }
+                Err(_) => {}
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => {}
             }
         }
+    }
+
+    async fn hear(&self, mut messages: LiveMessages) {
+        self.shared.is_listening.store(true, Ordering::Release);
+        // What was sent while nobody listened is in the stream.
+        self.suspect_all();
+        while let Some(message) = messages.next().await {
+            self.route(&message.payload);
+        }
+        self.shared.is_listening.store(false, Ordering::Release);
     }
 
     /// Suspects a gap: the repair looks at it next.

@@ -89,6 +89,17 @@ impl CompletionFields {
         if self.best_of.is_some_and(|best_of| best_of != sampling.n) {
             return Err(ApiError::unsupported("best_of", "best_of is not supported yet; leave it out"));
         }
+        let prompts = self.prompt.into_prompts(deployment, limits)?;
+        let num_choices = prompts.len().saturating_mul(sampling.n as usize);
+        if num_choices > limits.max_num_choices {
+            let message = format!(
+                "{} prompts with n {} make {num_choices} choices, at most {} are allowed in one request",
+                prompts.len(),
+                sampling.n,
+                limits.max_num_choices
+            );
+            return Err(ApiError::invalid("n", message));
+        }
         sampling.logprobs = self.logprobs;
         sampling.echo = self.echo.unwrap_or_default();
         if sampling.echo && sampling.prompt_logprobs.is_none() {
@@ -98,7 +109,7 @@ impl CompletionFields {
         Ok(InferenceRequest {
             model: self.model,
             endpoint: "/v1/completions",
-            prompts: self.prompt.into_prompts(deployment, limits)?,
+            prompts,
             sampling,
             stream,
             priority: self.priority.unwrap_or_default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -68,8 +69,13 @@ pub(crate) async fn list_models(State(state): State<Arc<ApiState>>) -> Json<Mode
         (status = 404, description = "There is none of this name", body = ErrorBody)))]
 pub(crate) async fn get_model(
     State(state): State<Arc<ApiState>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Model>, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::Invalid {
+        message: "the path is not UTF-8 after percent-decoding".to_owned(),
+        param: None,
+        code: Some("invalid_path"),
+    })?;
     let deployment = state.deployments.find(&id)?;
     Ok(Json(Model::new(id, deployment)))
 }

@@ -1,0 +1,17 @@
+//! Real HTTP against a node on the memory log, with a scripted back end that plays guardrail, router and worker.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod auth;
+mod backend;
+mod bad_requests;
+mod client;
+mod junk;
+mod limits;
+mod node;
+mod operations;
+mod repair;
+mod shutdown;
+mod streams;
+mod tokenization;
