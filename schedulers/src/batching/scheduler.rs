@@ -433,3 +433,8 @@ impl Scheduler {
         self.waiting.num_tokens() + self.num_held_tokens
     }
 }
+
+#[cfg(test)]
+mod random_operations;
+#[cfg(test)]
+mod tests;

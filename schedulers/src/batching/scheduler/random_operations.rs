@@ -1,0 +1,199 @@
+//! Random operations on a scheduler, with every invariant checked after each.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use super::*;
+use crate::batching::block_hash::CacheKey;
+use crate::batching::sequence::AwaitedInput;
+use crate::batching::stop_rules::StopRules;
+
+#[derive(Debug, Clone)]
+enum Operation {
+    /// A prompt from a family of common prefixes.
+    Add { family: u32, num_tokens: usize, max_tokens: usize, priority: i32, salt: bool, awaits: bool },
+    /// Ends the n-th known sequence.
+    Abort(usize),
+    /// The n-th known sequence's input is there.
+    MarkReady(usize),
+    /// Plans and completes a step; with `fails` its first sequence fails, with `aborts` its last ends in the middle of it.
+    Step { fails: bool, aborts: bool },
+    /// Forgets cached content.
+    ClearPrefixCache,
+}
+
+fn operations() -> impl Strategy<Value = Operation> {
+    let add = (0_u32..3, 0_usize..40, 1_usize..20, -1_i32..2, any::<bool>(), 0_u8..8);
+    prop_oneof![
+        4 => add.prop_map(|(family, num_tokens, max_tokens, priority, salt, awaits)| Operation::Add {
+            family, num_tokens, max_tokens, priority, salt, awaits: awaits == 0,
+        }),
+        1 => (0_usize..20).prop_map(Operation::Abort),
+        1 => (0_usize..20).prop_map(Operation::MarkReady),
+        12 => (0_u8..20, 0_u8..20).prop_map(|(f, a)| Operation::Step { fails: f == 0, aborts: a == 0 }),
+        1 => Just(Operation::ClearPrefixCache),
+    ]
+}
+
+fn configs() -> impl Strategy<Value = SchedulerConfig> {
+    (1_usize..6, 1_usize..30, 1_usize..6, 4_usize..20, prop::option::of(1_usize..8), any::<(bool, bool)>())
+        .prop_map(|(max_num_seqs, budget, block_size, num_blocks, threshold, (is_fcfs, has_cache))| {
+            SchedulerConfig {
+                max_num_seqs,
+                max_num_batched_tokens: budget,
+                max_model_len_tokens: 36,
+                block_size_tokens: block_size,
+                num_blocks,
+                policy: if is_fcfs { Policy::Fcfs } else { Policy::Priority },
+                enable_prefix_caching: has_cache,
+                enable_chunked_prefill: true,
+                long_prefill_token_threshold: threshold,
+                max_num_queued_requests: 6,
+                max_num_queued_tokens: 100,
+                records_kv_events: false,
+            }
+        })
+}
+
+/// A scheduler with what the caller knows of it.
+struct World {
+    scheduler: Scheduler,
+    next_id: u64,
+    /// Tokens each live sequence must have.
+    model: HashMap<SequenceId, Vec<u32>>,
+}
+
+impl World {
+    fn live(&self, n: usize) -> Option<SequenceId> {
+        let mut ids: Vec<_> = self.model.keys().copied().collect();
+        ids.sort_unstable();
+        (!ids.is_empty()).then(|| ids[n % ids.len()])
+    }
+
+    fn apply(&mut self, operation: Operation) -> Result<(), TestCaseError> {
+        match operation {
+            Operation::Add { family, num_tokens, max_tokens, priority, salt, awaits } => {
+                let id = SequenceId(self.next_id);
+                self.next_id += 1;
+                let tokens: Vec<u32> = (0..num_tokens as u32).map(|token| family * 100 + token).collect();
+                let new = NewSequence {
+                    id,
+                    tokens: tokens.clone(),
+                    num_prompt_tokens: num_tokens,
+                    priority,
+                    cache_key: CacheKey { salt: salt.then(|| "salt".to_owned()), adapter: None },
+                    stop_rules: StopRules { stop_token_ids: vec![], max_tokens, min_tokens: 0 },
+                    max_num_step_tokens: None,
+                    can_read_prefix_cache: true,
+                    awaits: awaits.then_some(AwaitedInput::Grammar),
+                };
+                if self.scheduler.add(new).is_ok() {
+                    self.model.insert(id, tokens);
+                }
+            }
+            Operation::Abort(n) => {
+                if let Some(id) = self.live(n) {
+                    prop_assert_eq!(self.scheduler.abort(id), Ok(true));
+                    self.model.remove(&id);
+                    prop_assert!(self.scheduler.block_table(id).is_empty());
+                }
+            }
+            Operation::MarkReady(n) => {
+                if let Some(id) = self.live(n) {
+                    let state = self.scheduler.sequence(id).map(Sequence::state);
+                    let is_held = state == Ok(SequenceState::WaitingForGrammar);
+                    prop_assert_eq!(self.scheduler.mark_ready(id).is_ok(), is_held);
+                }
+            }
+            Operation::Step { fails, aborts } => self.step(fails, aborts)?,
+            Operation::ClearPrefixCache => {
+                let is_unused = self.scheduler.running().is_empty();
+                prop_assert_eq!(self.scheduler.clear_prefix_cache(), is_unused);
+            }
+        }
+        self.check()
+    }
+
+    fn step(&mut self, fails: bool, aborts: bool) -> Result<(), TestCaseError> {
+        let head = self.scheduler.waiting().head();
+        let was_waiting: Vec<SequenceId> = self.scheduler.waiting().iter().collect();
+        let plan = self.scheduler.schedule().unwrap();
+        prop_assert!(plan.num_tokens() <= self.scheduler.config().max_num_batched_tokens);
+        prop_assert!(plan.sequences.iter().all(|share| share.num_tokens > 0));
+        prop_assert_eq!(plan.sequences.is_empty(), !self.scheduler.has_work(), "work is never left undone");
+        let admitted = plan.sequences.iter().filter(|share| was_waiting.contains(&share.id));
+        let admitted: Vec<SequenceId> = admitted.map(|share| share.id).collect();
+        prop_assert!(
+            admitted.is_empty() || plan.preempted.is_empty(),
+            "nothing is admitted after a preemption"
+        );
+        prop_assert_eq!(
+            &admitted[..],
+            &was_waiting[..admitted.len()],
+            "the head {:?} is not overtaken",
+            head
+        );
+        self.check()?;
+        if let Some(share) = plan.sequences.last().filter(|_| aborts) {
+            self.scheduler.abort(share.id).unwrap();
+            self.model.remove(&share.id);
+        }
+        let mut results = Vec::new();
+        for (index, share) in plan.sequences.iter().enumerate() {
+            results.push(match (fails && index == 0, share.is_sampled) {
+                (true, _) => StepResult::Failed,
+                (false, true) => StepResult::Sampled(vec![share.id.0 as u32 + 1000]),
+                (false, false) => StepResult::Computed,
+            });
+        }
+        for progress in self.scheduler.complete(&plan, results).unwrap() {
+            if let Some(tokens) = self.model.get_mut(&progress.id) {
+                tokens.extend((0..progress.num_appended_tokens).map(|_| progress.id.0 as u32 + 1000));
+            }
+            if progress.finish.is_some() {
+                self.model.remove(&progress.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        if let Err(broken) = self.scheduler.check_invariants() {
+            return Err(TestCaseError::fail(broken.to_string()));
+        }
+        prop_assert_eq!(self.scheduler.sequences().count(), self.model.len());
+        for (id, tokens) in &self.model {
+            prop_assert_eq!(self.scheduler.sequence(*id).map(Sequence::tokens), Ok(tokens.as_slice()));
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_hold_after_every_operation_and_every_sequence_finishes(
+        config in configs(),
+        operations in prop::collection::vec(operations(), 1..120),
+    ) {
+        let mut world = World { scheduler: Scheduler::new(config).unwrap(), next_id: 0, model: HashMap::new() };
+        for operation in operations {
+            world.apply(operation)?;
+        }
+        for n in 0..world.model.len() {
+            world.apply(Operation::MarkReady(n))?;
+        }
+        // Under preemption only the first of the running is sure to advance, by at least one token a step.
+        let mut num_steps_left = 40 * 40 * (world.model.len() + 1);
+        while !world.model.is_empty() {
+            prop_assert!(num_steps_left > 0, "{} sequences never finish", world.model.len());
+            num_steps_left -= 1;
+            world.apply(Operation::Step { fails: false, aborts: false })?;
+        }
+        let stats = world.scheduler.stats();
+        prop_assert_eq!((stats.num_free_blocks, stats.num_waiting), (stats.num_blocks, 0));
+    }
+}
