@@ -63,7 +63,7 @@ pub struct EmbeddedServer {
     pid: Arc<AtomicU32>,
     stop: CancellationToken,
     supervisor: AbortOnDropHandle<Result<(), BusError>>,
-    _lock: File,
+    _lock: StoreLock,
 }
 
 impl fmt::Debug for EmbeddedServer {
@@ -212,13 +212,25 @@ fn make_store(store_dir: &Path) -> Result<PathBuf, BusError> {
     })
 }
 
-fn lock_store(store_dir: &Path) -> Result<File, BusError> {
+/// The store is ours while this lives.
+struct StoreLock(File);
+
+impl Drop for StoreLock {
+    /// Closing is not enough: a child that is being forked this moment still has the file open.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the store stays locked until this process ends");
+        }
+    }
+}
+
+fn lock_store(store_dir: &Path) -> Result<StoreLock, BusError> {
     let path = store_dir.join("jetmill.lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| {
         BusError::Server(format!("its store cannot be written: {}: {error}", path.display()))
     })?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(StoreLock(file)),
         Err(TryLockError::WouldBlock) => {
             Err(BusError::Server(format!("its store {} is in use by another Jetmill", store_dir.display())))
         }
