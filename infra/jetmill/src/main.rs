@@ -1,1 +1,52 @@
-fn main() {}
+//! The jetmill binary: one program, a subcommand per role, and `serve`, which runs them all.
+//!
+//! This is the composition root: the only place where every room meets, and where environment, clock and randomness come
+//! from. Start reading at [`roles::serve`].
+
+mod broker;
+mod cli;
+mod config;
+mod instance;
+mod logging;
+mod record;
+mod roles;
+mod shutdown;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::record::Listing;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jetmill: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let config = cli.settings.resolve()?;
+    logging::init(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve => roles::serve(&config).await,
+            Command::Api => roles::api(&config).await,
+            Command::Guardrail => roles::guardrail(&config).await,
+            Command::Router => roles::router(&config).await,
+            Command::Worker => roles::worker(&config).await,
+            Command::Projector => roles::projector(&config).await,
+            Command::Events { id, json } => record::events(&config, id, json).await,
+            Command::Inferences { status, model, limit, json } => {
+                record::inferences(&config, Listing { status, model, limit, json }).await
+            }
+            Command::Rebuild => record::rebuild(&config).await,
+        }
+    })
+}

@@ -1,0 +1,137 @@
+//! The broker of this process: one that the configuration names, or a child of its own.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bus::topology::StreamPolicy;
+use bus::{EmbeddedServer, EmbeddedServerOptions, EventLog, JetStreamLog, JetStreamOptions};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::config::{Config, NatsConfig};
+use crate::instance;
+
+/// Where a running `serve` tells other commands how to reach its broker; readable by its owner alone.
+const ADDRESS_FILE: &str = "broker-address";
+const DEFAULT_DATA_DIR: &str = "jetmill-data";
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// A connection, and the child if it is ours.
+pub(crate) struct Broker {
+    log: JetStreamLog,
+    server: Option<EmbeddedServer>,
+    dead_letters: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Broker {
+    /// Connects to the configured broker, or starts one and tells others where it is.
+    pub(crate) async fn open(config: &Config) -> Result<Self> {
+        if let Some(url) = &config.nats.url {
+            return Self::connect(url, policy(&config.nats, StreamPolicy::default()), None).await;
+        }
+        let server = start_server(config).await?;
+        write_address(&address_path(config), server.url())?;
+        let policy = policy(&config.nats, server.policy());
+        let url = server.url().to_owned();
+        Self::connect(&url, policy, Some(server)).await
+    }
+
+    /// Connects to the configured broker or to that of a running `serve`; starts one when nobody does.
+    pub(crate) async fn open_existing(config: &Config) -> Result<Self> {
+        if config.nats.url.is_none()
+            && let Ok(url) = fs::read_to_string(address_path(config))
+        {
+            let mut options = JetStreamOptions::new(url.trim(), instance::name().as_str());
+            options.patience = Duration::from_secs(1);
+            if let Ok(log) = JetStreamLog::connect(options).await {
+                return Ok(Self::over(log, None));
+            }
+        }
+        Self::open(config).await
+    }
+
+    async fn connect(url: &str, policy: StreamPolicy, server: Option<EmbeddedServer>) -> Result<Self> {
+        let mut options = JetStreamOptions::new(url, instance::name().as_str());
+        options.policy = policy;
+        let log = JetStreamLog::connect(options).await.context("cannot use the broker")?;
+        Ok(Self::over(log, server))
+    }
+
+    fn over(log: JetStreamLog, server: Option<EmbeddedServer>) -> Self {
+        let stop = CancellationToken::new();
+        let (handled, stopped) = (log.clone(), stop.clone());
+        let dead_letters = tokio::spawn(async move {
+            if let Err(error) = handled.run_dead_letter_handler(stopped).await {
+                warn!(%error, "the dead letters are not looked after");
+            }
+        });
+        Self { log, server, dead_letters, stop }
+    }
+
+    pub(crate) fn log(&self) -> Arc<dyn EventLog> {
+        Arc::new(self.log.clone())
+    }
+
+    /// Waits until everything is acknowledged, then ends the child.
+    pub(crate) async fn close(self) -> Result<()> {
+        self.stop.cancel();
+        self.dead_letters.await?;
+        self.log.close().await?;
+        if let Some(server) = self.server {
+            server.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn start_server(config: &Config) -> Result<EmbeddedServer> {
+    let binary = config.nats.server_binary.clone().or_else(find_server).context(
+        "no nats-server was found: name it with --nats-server, put it on the PATH, or name a broker with --nats",
+    )?;
+    let mut options = EmbeddedServerOptions::new(binary, data_dir(config).join("nats"));
+    options.max_store_bytes = config.nats.max_log_bytes.map(Into::into);
+    Ok(EmbeddedServer::start(options).await?)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the composition root reads the environment")]
+fn find_server() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join("nats-server")).find(|candidate| candidate.is_file())
+}
+
+fn policy(config: &NatsConfig, defaults: StreamPolicy) -> StreamPolicy {
+    let max_age = config.max_log_age_days.map(|days| Duration::from_secs(days.get() * SECONDS_PER_DAY));
+    StreamPolicy {
+        inference_max_age: max_age.unwrap_or(defaults.inference_max_age),
+        num_replicas: config.num_replicas.map_or(defaults.num_replicas, Into::into),
+        ..defaults
+    }
+}
+
+/// Where this installation keeps its files.
+pub(crate) fn data_dir(config: &Config) -> PathBuf {
+    config.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR))
+}
+
+fn address_path(config: &Config) -> PathBuf {
+    data_dir(config).join(ADDRESS_FILE)
+}
+
+/// The address holds the broker's token, so only the owner may read it; it is replaced in one step.
+fn write_address(path: &Path, url: &str) -> Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(url.as_bytes())?;
+        fs::rename(&fresh, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

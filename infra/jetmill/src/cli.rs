@@ -1,0 +1,151 @@
+//! The command line. Each flag has an environment variable, and both overrule the file.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use schemas::InferenceId;
+
+use crate::config::{Config, LogFormat, Secret};
+
+/// Serves language models on an event log.
+#[derive(Debug, Parser)]
+#[command(name = "jetmill", version, about)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// All roles in one process, with an embedded broker unless --nats names one.
+    Serve,
+    /// The HTTP api alone.
+    Api,
+    /// The guardrails alone.
+    Guardrail,
+    /// The router alone.
+    Router,
+    /// One engine worker alone.
+    Worker,
+    /// The projector alone.
+    Projector,
+    /// Prints the facts of one inference, in order, with the time between them.
+    Events {
+        /// The id from the answer's x-jetmill-inference-id header.
+        id: InferenceId,
+        /// One JSON object per line, whole facts with prompt and answer.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists inferences, newest first.
+    Inferences {
+        /// Only this state: requested, admitted, assigned, started, completed, rejected, failed or cancelled.
+        #[arg(long)]
+        status: Option<String>,
+        /// Only this model.
+        #[arg(long)]
+        model: Option<String>,
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u64,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Drops the tables and folds them again from the log.
+    Rebuild,
+}
+
+/// Settings that every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// A TOML file.
+    #[arg(long, global = true, env = "JETMILL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the embedded broker and SQLite keep their files [default: ./jetmill-data].
+    #[arg(long, global = true, env = "JETMILL_DATA")]
+    data: Option<PathBuf>,
+    /// Address of a broker, instead of the embedded one.
+    #[arg(long, global = true, env = "JETMILL_NATS", hide_env_values = true)]
+    nats: Option<String>,
+    /// The nats-server program for the embedded broker [default: nats-server on the PATH].
+    #[arg(long, global = true, env = "JETMILL_NATS_SERVER")]
+    nats_server: Option<PathBuf>,
+    /// sqlite://… or postgres://… [default: SQLite in the data directory].
+    #[arg(long, global = true, env = "JETMILL_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+    /// Where the api listens [default: 127.0.0.1:8080].
+    #[arg(long, global = true, env = "JETMILL_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Bearer key that every call must carry.
+    #[arg(long, global = true, env = "JETMILL_MASTER_KEY", hide_env_values = true)]
+    master_key: Option<String>,
+    /// A GGUF file or a Hugging Face directory.
+    #[arg(long, global = true, env = "JETMILL_MODEL")]
+    model: Option<PathBuf>,
+    /// The name under which clients ask for the model [default: its file name].
+    #[arg(long, global = true, env = "JETMILL_MODEL_NAME")]
+    model_name: Option<String>,
+    /// Stable name of this worker.
+    #[arg(long, global = true, env = "JETMILL_WORKER_ID")]
+    worker_id: Option<String>,
+    /// Compute threads [default: one per core].
+    #[arg(long, global = true, env = "JETMILL_NUM_THREADS")]
+    num_threads: Option<NonZeroUsize>,
+    /// Sequences in one step.
+    #[arg(long, global = true, env = "JETMILL_MAX_NUM_SEQS")]
+    max_num_seqs: Option<NonZeroUsize>,
+    /// Tokens in one step.
+    #[arg(long, global = true, env = "JETMILL_MAX_NUM_BATCHED_TOKENS")]
+    max_num_batched_tokens: Option<NonZeroUsize>,
+    /// Longest prompt and answer together, in tokens.
+    #[arg(long, global = true, env = "JETMILL_MAX_MODEL_LEN")]
+    max_model_len: Option<NonZeroUsize>,
+    /// Memory for keys and values.
+    #[arg(long, global = true, env = "JETMILL_KV_CACHE_MIB")]
+    kv_cache_mib: Option<NonZeroUsize>,
+    /// Log lines for people or for machines.
+    #[arg(long, global = true, env = "JETMILL_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+    /// Log filter: info, debug, bus=debug …
+    #[arg(long, global = true, env = "JETMILL_LOG")]
+    log_level: Option<String>,
+}
+
+impl Settings {
+    /// The file (or the defaults), overlaid by environment and flags.
+    pub(crate) fn resolve(self) -> Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        overlay(&mut config.data_dir, self.data);
+        overlay(&mut config.nats.url, self.nats);
+        overlay(&mut config.nats.server_binary, self.nats_server);
+        overlay(&mut config.database.url, self.database);
+        overlay(&mut config.api.master_key, self.master_key.filter(|key| !key.is_empty()).map(Secret::from));
+        overlay(&mut config.worker.model, self.model);
+        overlay(&mut config.worker.model_name, self.model_name);
+        overlay(&mut config.worker.id, self.worker_id);
+        overlay(&mut config.worker.num_threads, self.num_threads);
+        overlay(&mut config.worker.max_num_seqs, self.max_num_seqs);
+        overlay(&mut config.worker.max_num_batched_tokens, self.max_num_batched_tokens);
+        overlay(&mut config.worker.max_model_len_tokens, self.max_model_len);
+        overlay(&mut config.worker.kv_cache_mib, self.kv_cache_mib);
+        config.api.listen = self.listen.unwrap_or(config.api.listen);
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+        config.log.level = self.log_level.unwrap_or(config.log.level);
+        Ok(config)
+    }
+}
+
+fn overlay<T>(value: &mut Option<T>, stronger: Option<T>) {
+    if stronger.is_some() {
+        *value = stronger;
+    }
+}

@@ -1,0 +1,240 @@
+//! The configuration: one TOML file, overlaid by environment and flags.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Deserializer};
+
+/// Everything that can be set. Unknown keys are errors that name their line.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) log: LogConfig,
+    pub(crate) nats: NatsConfig,
+    pub(crate) database: DatabaseConfig,
+    pub(crate) api: ApiSection,
+    pub(crate) guardrails: GuardrailsConfig,
+    pub(crate) router: RouterConfig,
+    pub(crate) worker: WorkerConfig,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogConfig {
+    pub(crate) format: LogFormat,
+    /// A filter as tracing-subscriber reads it: `info,bus=debug`.
+    pub(crate) level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NatsConfig {
+    /// Absent: an embedded server.
+    pub(crate) url: Option<String>,
+    /// The nats-server program that the embedded server runs.
+    pub(crate) server_binary: Option<PathBuf>,
+    /// Copies of each stream.
+    pub(crate) num_replicas: Option<NonZeroUsize>,
+    pub(crate) max_log_bytes: Option<NonZeroU64>,
+    pub(crate) max_log_age_days: Option<NonZeroU64>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DatabaseConfig {
+    /// `sqlite://…` or `postgres://…`; absent: SQLite below the data directory.
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ApiSection {
+    pub(crate) listen: SocketAddr,
+    /// Bearer key that every call must carry; absent: no key is asked for.
+    pub(crate) master_key: Option<Secret>,
+    pub(crate) max_body_bytes: NonZeroUsize,
+    pub(crate) max_num_inflight_requests: NonZeroUsize,
+    pub(crate) request_timeout_seconds: NonZeroU64,
+}
+
+impl Default for ApiSection {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            master_key: None,
+            max_body_bytes: NonZeroUsize::MIN.saturating_add((8 << 20) - 1),
+            max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(1023),
+            request_timeout_seconds: NonZeroU64::MIN.saturating_add(3599),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GuardrailsConfig {
+    pub(crate) policy_version: u64,
+    pub(crate) max_prompt_bytes: NonZeroUsize,
+    pub(crate) blocked_terms: Vec<String>,
+}
+
+impl Default for GuardrailsConfig {
+    fn default() -> Self {
+        Self {
+            policy_version: 1,
+            max_prompt_bytes: NonZeroUsize::MIN.saturating_add((16 << 20) - 1),
+            blocked_terms: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RouterConfig {
+    pub(crate) max_num_attempts: NonZeroU32,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        Self { max_num_attempts: NonZeroU32::MIN.saturating_add(2) }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WorkerConfig {
+    /// A GGUF file or a Hugging Face directory.
+    pub(crate) model: Option<PathBuf>,
+    /// The name clients ask for; absent: the name of the file or directory.
+    pub(crate) model_name: Option<String>,
+    pub(crate) aliases: Vec<String>,
+    /// Stable name of this worker; absent: made from host and process.
+    pub(crate) id: Option<String>,
+    /// Compute threads; absent: one per core.
+    pub(crate) num_threads: Option<NonZeroUsize>,
+    pub(crate) max_num_seqs: Option<NonZeroUsize>,
+    pub(crate) max_num_batched_tokens: Option<NonZeroUsize>,
+    /// Longest prompt and answer together; absent: the model's own.
+    pub(crate) max_model_len_tokens: Option<NonZeroUsize>,
+    pub(crate) kv_cache_mib: Option<NonZeroUsize>,
+    pub(crate) scheduling: SchedulingPolicyName,
+    pub(crate) enable_prefix_caching: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SchedulingPolicyName {
+    #[default]
+    Fcfs,
+    Priority,
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = String::deserialize(deserializer)?;
+        if value.is_empty() {
+            Err(serde::de::Error::custom("a key must not be empty"))
+        } else {
+            Ok(Self(value))
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; the error names file, line and key, and never repeats a value.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        match toml::from_str(text) {
+            Ok(config) => Ok(config),
+            Err(error) => {
+                let offset = error.span().map_or(0, |span| span.start);
+                let line = text.get(..offset).unwrap_or("").lines().count().max(1);
+                let line = if text.get(..offset).is_some_and(|before| before.ends_with('\n')) {
+                    line + 1
+                } else {
+                    line
+                };
+                bail!("{}:{line}: {}", path.display(), error.message())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<(), &str>) {
+        let found =
+            Config::parse(text, Path::new("jetmill.toml")).map(|_| ()).map_err(|error| error.to_string());
+        match (&found, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(message), Err(part)) => assert!(message.contains(part), "{message}"),
+            _ => panic!("{text:?}: {found:?}"),
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_bad_value_is_named_with_its_line() {
+        check("", Ok(()));
+        check("[api]\nlisten = \"0.0.0.0:80\"\n", Ok(()));
+        check("[api]\n\nlissen = \"0.0.0.0:80\"\n", Err("jetmill.toml:3: unknown field `lissen`"));
+        check("[api]\nlisten = \"somewhere\"\n", Err("jetmill.toml:2: "));
+        check("[worker]\nnum_threads = 0\n", Err("jetmill.toml:2: "));
+        check("[worker]\nnum_threads = \"two\"\n", Err("jetmill.toml:2: "));
+        check("[api\n", Err("jetmill.toml:1: "));
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let config = Config::parse("[api]\nmaster_key = \"sk-hush\"\n", Path::new("x")).unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+        check("[api]\nmaster_key = \"\"\n", Err("must not be empty"));
+        let error = Config::parse("[api]\nmaster_key = \"sk-hush\nlisten = 3", Path::new("x")).unwrap_err();
+        assert!(!format!("{error:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,33 @@
+//! What makes this process itself: names, clock and randomness.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bus::{EventLog, FactWriter, Stamp, StampSource};
+use schemas::{EventId, WorkerId};
+use uuid::Uuid;
+
+/// Stamps from the system's clock.
+pub(crate) fn stamps() -> StampSource {
+    Arc::new(|| Stamp { event_id: EventId::new(Uuid::now_v7()), unix_nanos: unix_nanos() })
+}
+
+/// Nanoseconds since the Unix epoch; 0 if the clock stands before it.
+pub(crate) fn unix_nanos() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A name for this process among its replicas: the host and a random part.
+pub(crate) fn name() -> WorkerId {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host: String = if host.is_empty() { "host" } else { host }.chars().take(40).collect();
+    let random = Uuid::new_v4().simple().to_string();
+    WorkerId::slug(&format!("{host}-{}", random.get(..8).unwrap_or("0")))
+}
+
+/// A writer of facts for `role`.
+pub(crate) fn fact_writer(log: &Arc<dyn EventLog>, role: &str, name: &WorkerId) -> FactWriter {
+    FactWriter::new(Arc::clone(log), stamps(), role, name.clone())
+}

@@ -1,0 +1,263 @@
+//! The roles: each alone, and all of them as `serve`.
+//!
+//! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
+
+mod metrics;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use api::{Api, ApiConfig, MasterKey};
+use bus::EventLog;
+use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
+use engine_workers::engine::config::EngineConfig;
+use engine_workers::engine::handle::EngineHandle;
+use engine_workers::loaded_model::{LoadedModel, ModelLoadOptions};
+use engine_workers::worker::{Worker, WorkerOptions};
+use guardrails::{Policy, PolicySpec};
+use read_model::{Database, Projector};
+use schedulers::batching;
+use schedulers::routing::{self, RoutingPolicy};
+use schemas::{IngressId, PoolName, WorkerId};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::broker::{Broker, data_dir};
+use crate::config::{Config, SchedulingPolicyName, WorkerConfig};
+use crate::{instance, shutdown};
+
+type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// All roles in one process. Everything that can be wrong from outside is found before the first request is taken.
+pub(crate) async fn serve(config: &Config) -> Result<()> {
+    let signal = shutdown::on_signal()?;
+    let listener = listen(config).await?;
+    let model = load_model(&config.worker, config).await?;
+    let database = connect_database(config).await?;
+    let broker = Broker::open(config).await?;
+    let log = broker.log();
+
+    let inner = CancellationToken::new();
+    let mut roles = JoinSet::new();
+    roles.spawn(projector_role(Arc::clone(&log), database, inner.clone()));
+    roles.spawn(guardrail_role(config, &log, inner.clone())?);
+    roles.spawn(router_role(config, &log, inner.clone()));
+    let engine = model.engine.clone();
+    roles.spawn(worker_role(&config.worker, &log, model, WorkerId::slug("local"), inner.clone())?);
+    let front = CancellationToken::new();
+    let api = tokio::spawn(api_role(config, &log, listener, Some(engine), front.clone()));
+
+    // The api goes first: what it holds is finished while the other roles still work.
+    let ended_early = run_until(signal, &mut roles).await;
+    front.cancel();
+    let answered = api.await.context("the api broke")?;
+    inner.cancel();
+    let finished = join(roles).await;
+    broker.close().await?;
+    ended_early.and(answered).and(finished)
+}
+
+/// The api alone.
+pub(crate) async fn api(config: &Config) -> Result<()> {
+    let listener = listen(config).await?;
+    alone(config, |log, token| Ok(Box::pin(api_role(config, log, listener, None, token)))).await
+}
+
+/// The guardrails alone.
+pub(crate) async fn guardrail(config: &Config) -> Result<()> {
+    alone(config, |log, token| Ok(Box::pin(guardrail_role(config, log, token)?))).await
+}
+
+/// The router alone.
+pub(crate) async fn router(config: &Config) -> Result<()> {
+    alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+}
+
+/// The projector alone.
+pub(crate) async fn projector(config: &Config) -> Result<()> {
+    let database = connect_database(config).await?;
+    alone(config, |log, token| Ok(Box::pin(projector_role(Arc::clone(log), database, token)))).await
+}
+
+/// One worker alone.
+pub(crate) async fn worker(config: &Config) -> Result<()> {
+    let model = load_model(&config.worker, config).await?;
+    let name = instance::name();
+    alone(config, |log, token| Ok(Box::pin(worker_role(&config.worker, log, model, name, token)?))).await
+}
+
+async fn alone(
+    config: &Config,
+    role: impl FnOnce(&Arc<dyn EventLog>, CancellationToken) -> Result<Role>,
+) -> Result<()> {
+    let signal = shutdown::on_signal()?;
+    let broker = Broker::open_existing(config).await?;
+    let finished = role(&broker.log(), signal)?.await;
+    broker.close().await?;
+    finished
+}
+
+/// Waits for the signal or for a role that ends by itself, which is an error.
+async fn run_until(signal: CancellationToken, roles: &mut JoinSet<Result<()>>) -> Result<()> {
+    tokio::select! {
+        () = signal.cancelled() => Ok(()),
+        Some(ended) = roles.join_next() => {
+            let ended = ended.context("a role broke")?.and_then(|()| Err(anyhow!("a role ended by itself")));
+            if let Err(error) = &ended {
+                error!(error = format!("{error:#}"), "stopping");
+            }
+            ended
+        }
+    }
+}
+
+async fn join(mut roles: JoinSet<Result<()>>) -> Result<()> {
+    while let Some(ended) = roles.join_next().await {
+        ended.context("a role broke")??;
+    }
+    Ok(())
+}
+
+async fn listen(config: &Config) -> Result<TcpListener> {
+    let address = config.api.listen;
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another with --listen"))
+}
+
+fn api_role(
+    config: &Config,
+    log: &Arc<dyn EventLog>,
+    listener: TcpListener,
+    engine: Option<EngineHandle>,
+    shutdown: CancellationToken,
+) -> impl Future<Output = Result<()>> + Send + use<> {
+    let name = instance::name();
+    let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
+    settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
+    settings.limits.max_body_bytes = config.api.max_body_bytes.get();
+    settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
+    settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
+    settings.timeouts.shutdown = shutdown::GRACE;
+    settings.extra_metrics.extend(engine.map(metrics::of_engine));
+    let api = Api::new(settings, Arc::clone(log), instance::stamps());
+    let address = listener.local_addr();
+    async move {
+        info!(address = %address?, "the api listens");
+        api.serve(listener, shutdown).await;
+        Ok(())
+    }
+}
+
+fn guardrail_role(
+    config: &Config,
+    log: &Arc<dyn EventLog>,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
+    let policy = Policy::new(&PolicySpec {
+        version: config.guardrails.policy_version,
+        max_prompt_bytes: config.guardrails.max_prompt_bytes.get(),
+        blocked_terms: config.guardrails.blocked_terms.clone(),
+    })?;
+    let facts = instance::fact_writer(log, "guardrail", &instance::name());
+    Ok(async move { Ok(guardrails::serve(facts, policy, shutdown).await?) })
+}
+
+fn router_role(
+    config: &Config,
+    log: &Arc<dyn EventLog>,
+    shutdown: CancellationToken,
+) -> impl Future<Output = Result<()>> + Send + use<> {
+    let policy = RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get() };
+    let facts = instance::fact_writer(log, "router", &instance::name());
+    async move { Ok(routing::serve(facts, policy, shutdown).await?) }
+}
+
+async fn projector_role(
+    log: Arc<dyn EventLog>,
+    database: Database,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    Ok(Projector::run(log, database, shutdown).await?)
+}
+
+fn worker_role(
+    config: &WorkerConfig,
+    log: &Arc<dyn EventLog>,
+    model: LoadedModel,
+    default_id: WorkerId,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
+    let id = match &config.id {
+        Some(id) => id.parse().context("worker.id")?,
+        None => default_id,
+    };
+    let options = WorkerOptions {
+        pool: PoolName::slug(&model.card.name),
+        id: id.clone(),
+        num_slots: engine_config(config).max_num_seqs,
+        grace: shutdown::GRACE,
+    };
+    let facts = instance::fact_writer(log, "worker", &id);
+    let worker = Worker::new(facts, model.engine, model.text, model.card, options);
+    Ok(async move { Ok(worker.run(model.outputs, shutdown).await?) })
+}
+
+async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel> {
+    let path = config
+        .model
+        .clone()
+        .context("no model: name a GGUF file or a Hugging Face directory with --model")?;
+    let defaults = CpuRunnerOptions::default();
+    let runner = CpuRunnerOptions {
+        num_threads: config.num_threads.map_or(defaults.num_threads, Into::into),
+        kv_capacity: config
+            .kv_cache_mib
+            .map_or(defaults.kv_capacity, |mib| KvCapacity::Bytes(mib.get() << 20)),
+        max_num_batched_tokens: config
+            .max_num_batched_tokens
+            .map_or(defaults.max_num_batched_tokens, Into::into),
+        max_model_len_tokens: config.max_model_len_tokens.map(Into::into),
+        ..defaults
+    };
+    let options = ModelLoadOptions {
+        path,
+        name: config.model_name.clone(),
+        aliases: config.aliases.clone(),
+        runner,
+        engine: engine_config(config),
+        digest_cache_dir: Some(data_dir(whole).join("digests")),
+        build: env!("CARGO_PKG_VERSION"),
+    };
+    Ok(tokio::task::spawn_blocking(|| LoadedModel::load(options)).await??)
+}
+
+fn engine_config(config: &WorkerConfig) -> EngineConfig {
+    let defaults = EngineConfig::default();
+    EngineConfig {
+        max_num_seqs: config.max_num_seqs.map_or(defaults.max_num_seqs, Into::into),
+        policy: match config.scheduling {
+            SchedulingPolicyName::Fcfs => batching::config::Policy::Fcfs,
+            SchedulingPolicyName::Priority => batching::config::Policy::Priority,
+        },
+        enable_prefix_caching: config.enable_prefix_caching.unwrap_or(defaults.enable_prefix_caching),
+        ..defaults
+    }
+}
+
+/// Connects to the configured database, or to the SQLite file of the data directory.
+pub(crate) async fn connect_database(config: &Config) -> Result<Database> {
+    let url = match &config.database.url {
+        Some(url) => url.clone(),
+        None => {
+            let dir = data_dir(config);
+            std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            format!("sqlite://{}?mode=rwc", dir.join("jetmill.db").display())
+        }
+    };
+    Ok(Database::connect(&url).await?)
+}
