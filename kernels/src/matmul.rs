@@ -30,8 +30,8 @@ const MAX_ROWS_PER_PASS: usize = 256;
 /// # Errors
 /// `ShapeMismatch` if `x` is not whole rows of `w.num_cols()`, or `out` not as many of `w.num_rows()`.
 ///
-/// Parity: bit-identical between instruction sets; against the f32 product within `1e-2·‖x‖·‖w‖/√in` per output for quantised
-/// weights, 1e-5 relative for floats.
+/// Parity: bit-identical between instruction sets; against the f32 product, in units of `‖x‖·‖w‖/√in` per output, 0.05 for
+/// quantised weights (the inputs' rounding to 8 bits) and `1e-5·√in` for floats.
 pub fn matmul(
     pool: &Pool,
     x: &[f32],

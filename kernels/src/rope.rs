@@ -54,7 +54,7 @@ impl HeadRows {
 /// `ShapeMismatch` if the heads do not lie in the rows, there are not as many positions as rows, or heads are
 /// smaller than the table's dimensions; `OutOfRange` for a position past the table.
 ///
-/// Parity 1e-6 of the pair's length; bit-identical between instruction sets. Source: Su et al. 2021.
+/// Parity 2e-6 for elements of about 1; bit-identical between instruction sets. Source: Su et al. 2021.
 pub fn rope(
     pool: &Pool,
     x: &mut [f32],
