@@ -81,13 +81,14 @@ impl StepLoop {
             return Err(SubmitError::DuplicateInference(request.id));
         }
         let num_sequences = request.sampling.n as usize;
+        // Tokens of an earlier attempt are not what makes a prompt too long: they were possible once, and an answer that
+        // reached the end of the context ends at once.
+        self.scheduler.check_admission(num_sequences, request.prompt_token_ids.len())?;
         let num_held = self.answers.len() + self.outputs.num_unread_ends();
         if num_held + num_sequences > self.max_num_held {
             return Err(SubmitError::OutputBacklog { num_held, max_num_held: self.max_num_held });
         }
-        // Tokens of an earlier attempt are not what makes a prompt too long: they were possible once, and an answer that
-        // reached the end of the context ends at once.
-        Ok(self.scheduler.check_admission(num_sequences, request.prompt_token_ids.len())?)
+        Ok(())
     }
 
     /// Gives an inference up; without effect if it is unknown.
