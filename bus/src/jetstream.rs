@@ -61,7 +61,7 @@ impl JetStreamLog {
         let link = Arc::new(Link::open(&options).await?);
         let context = jetstream::new(link.client.clone());
         let api = Arc::new(Api { link, context, patience: options.patience });
-        reconcile::reconcile_streams(&api, &options.policy).await?;
+        reconcile::reconcile_streams(&api, &options).await?;
         let objects = reconcile::open_objects(&api).await?;
         let sender = Arc::new(Sender::open(Arc::clone(&api), options.max_num_in_flight).await?);
         let claims = ClaimCheck::new(Arc::clone(&api), objects);

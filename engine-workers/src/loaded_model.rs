@@ -52,7 +52,7 @@ pub enum ModelLoadError {
         /// The model.
         path: PathBuf,
         /// What is wrong.
-        error: LoadError,
+        error: Box<LoadError>,
     },
     /// The engine over it.
     #[error(transparent)]
@@ -99,7 +99,7 @@ impl LoadedModel {
         let digest = file.digest(options.digest_cache_dir.as_deref())?.to_string();
         let text = Arc::new(model_text(&file, &path)?);
         let runner = CpuRunner::load(&file, &options.runner)
-            .map_err(|error| ModelLoadError::Runner { path: path.clone(), error })?;
+            .map_err(|error| ModelLoadError::Runner { path: path.clone(), error: Box::new(error) })?;
         let shape = runner.shape();
         let kernel_path = runner.kernel_path();
         info!(path = %path.display(), kernel_path, num_weight_bytes = runner.num_weight_bytes(), "the model is packed");

@@ -20,6 +20,8 @@ pub struct JetStreamOptions {
     pub root_certificate: Option<PathBuf>,
     /// What the streams may keep.
     pub policy: StreamPolicy,
+    /// Leave streams that exist as they are: for a process that joins a broker whose streams another one decides on.
+    pub keeps_existing_streams: bool,
     /// How long a call goes on trying while the broker is away; below the two minutes for which it knows message ids.
     pub patience: Duration,
     /// Largest payload of one record.
@@ -39,6 +41,7 @@ impl JetStreamOptions {
             credentials: None,
             root_certificate: None,
             policy: StreamPolicy::default(),
+            keeps_existing_streams: false,
             patience: Duration::from_secs(10),
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
             max_num_in_flight: 1_000,

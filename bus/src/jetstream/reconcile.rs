@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::dead_letters::ADVISORIES;
 use super::failure;
+use super::options::JetStreamOptions;
 use crate::topology::{ConsumerSpec, StreamPolicy, StreamSpec, WhenFull, streams};
 use crate::{BusError, StreamName};
 
@@ -18,12 +19,13 @@ const OBJECTS_STREAM: &str = "OBJ_jetmill-objects";
 /// Objects outlive the stubs that name them.
 const OBJECTS_MARGIN: Duration = Duration::from_secs(3_600);
 
-/// Creates or updates every stream and the object store.
-pub(super) async fn reconcile_streams(api: &Api, policy: &StreamPolicy) -> Result<(), BusError> {
-    for spec in streams(policy) {
-        reconcile(api, stream_config(&spec)).await?;
+/// Creates every stream and the object store; those that exist are updated, unless they are to be kept.
+pub(super) async fn reconcile_streams(api: &Api, options: &JetStreamOptions) -> Result<(), BusError> {
+    let streams = streams(&options.policy).into_iter().map(|spec| stream_config(&spec));
+    for config in streams.chain([objects_config(&options.policy)]) {
+        reconcile(api, config, options.keeps_existing_streams).await?;
     }
-    reconcile(api, objects_config(policy)).await
+    Ok(())
 }
 
 /// The store of claim-checked payloads.
@@ -58,7 +60,7 @@ pub(super) async fn reconcile_consumer(api: &Api, spec: &ConsumerSpec) -> Result
 /// Pull requests that may wait at one consumer: one per replica of a service.
 const MAX_NUM_WAITING: u64 = 2_048;
 
-async fn reconcile(api: &Api, wanted: Config) -> Result<(), BusError> {
+async fn reconcile(api: &Api, wanted: Config, keeps_existing: bool) -> Result<(), BusError> {
     let name = wanted.name.clone();
     let created = api.call::<Value>(&format!("STREAM.CREATE.{name}"), &wanted).await?;
     let error = match created {
@@ -71,6 +73,9 @@ async fn reconcile(api: &Api, wanted: Config) -> Result<(), BusError> {
     }
     if error.err_code != ErrorCode::STREAM_NAME_EXIST.0 {
         return Err(error.about(&name));
+    }
+    if keeps_existing {
+        return Ok(());
     }
     let info: stream::Info =
         api.call(&format!("STREAM.INFO.{name}"), &json!({})).await?.map_err(|error| error.about(&name))?;

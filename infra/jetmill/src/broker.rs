@@ -34,13 +34,16 @@ impl Broker {
     /// Connects to the configured broker, or starts one and tells others where it is.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
         if let Some(url) = &config.nats.url {
-            return Self::connect(url, policy(&config.nats, StreamPolicy::default()), None).await;
+            let mut options = JetStreamOptions::new(url, instance::name().as_str());
+            options.policy = policy(&config.nats, StreamPolicy::default());
+            options.keeps_existing_streams = !config.nats.decides_on_streams();
+            return Self::connect(options, None).await;
         }
         let server = start_server(config).await?;
         write_address(&address_path(config), server.url())?;
-        let policy = policy(&config.nats, server.policy());
-        let url = server.url().to_owned();
-        Self::connect(&url, policy, Some(server)).await
+        let mut options = JetStreamOptions::new(server.url(), instance::name().as_str());
+        options.policy = policy(&config.nats, server.policy());
+        Self::connect(options, Some(server)).await
     }
 
     /// Connects to the configured broker or to that of a running `serve`; starts one when nobody does.
@@ -50,6 +53,7 @@ impl Broker {
         {
             let mut options = JetStreamOptions::new(url.trim(), instance::name().as_str());
             options.patience = Duration::from_secs(1);
+            options.keeps_existing_streams = true;
             if let Ok(log) = JetStreamLog::connect(options).await {
                 return Ok(Self::over(log, None));
             }
@@ -57,9 +61,7 @@ impl Broker {
         Self::open(config).await
     }
 
-    async fn connect(url: &str, policy: StreamPolicy, server: Option<EmbeddedServer>) -> Result<Self> {
-        let mut options = JetStreamOptions::new(url, instance::name().as_str());
-        options.policy = policy;
+    async fn connect(options: JetStreamOptions, server: Option<EmbeddedServer>) -> Result<Self> {
         let log = JetStreamLog::connect(options).await.context("cannot use the broker")?;
         Ok(Self::over(log, server))
     }
@@ -96,7 +98,7 @@ async fn start_server(config: &Config) -> Result<EmbeddedServer> {
         "no nats-server was found: name it with --nats-server, put it on the PATH, or name a broker with --nats",
     )?;
     let mut options = EmbeddedServerOptions::new(binary, data_dir(config).join("nats"));
-    options.max_store_bytes = config.nats.max_log_bytes.map(Into::into);
+    options.max_store_bytes = config.nats.max_store_bytes.map(Into::into);
     Ok(EmbeddedServer::start(options).await?)
 }
 
@@ -111,6 +113,7 @@ fn policy(config: &NatsConfig, defaults: StreamPolicy) -> StreamPolicy {
     StreamPolicy {
         inference_max_age: max_age.unwrap_or(defaults.inference_max_age),
         num_replicas: config.num_replicas.map_or(defaults.num_replicas, Into::into),
+        inference_max_bytes: config.max_log_bytes.map_or(defaults.inference_max_bytes, Into::into),
         ..defaults
     }
 }

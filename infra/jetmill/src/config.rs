@@ -38,9 +38,12 @@ pub(crate) struct LogConfig {
     pub(crate) level: String,
 }
 
+/// Libraries speak up when something is wrong.
+const DEFAULT_LEVEL: &str = "info,async_nats=warn,sea_orm_migration=warn,sqlx=warn";
+
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
+        Self { format: LogFormat::Text, level: DEFAULT_LEVEL.to_owned() }
     }
 }
 
@@ -53,8 +56,19 @@ pub(crate) struct NatsConfig {
     pub(crate) server_binary: Option<PathBuf>,
     /// Copies of each stream.
     pub(crate) num_replicas: Option<NonZeroUsize>,
+    /// What the embedded server may take of the disk.
+    pub(crate) max_store_bytes: Option<NonZeroU64>,
+    /// Size of the log; when it is reached, requests are refused.
     pub(crate) max_log_bytes: Option<NonZeroU64>,
+    /// Age at which facts leave the log.
     pub(crate) max_log_age_days: Option<NonZeroU64>,
+}
+
+impl NatsConfig {
+    /// Whether this process says what the streams keep; otherwise it takes them as they are.
+    pub(crate) fn decides_on_streams(&self) -> bool {
+        self.num_replicas.is_some() || self.max_log_bytes.is_some() || self.max_log_age_days.is_some()
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

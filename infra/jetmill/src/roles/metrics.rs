@@ -1,6 +1,5 @@
 //! The engine's numbers in Prometheus' text format, under the stems that dashboards for inference engines know.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use engine_workers::engine::handle::EngineHandle;
@@ -47,9 +46,7 @@ fn append(page: &mut String, stats: &EngineStats) {
     ];
     for (kind, rows) in [("gauge", &gauges[..]), ("counter", &counters[..])] {
         for (stem, help, value) in rows {
-            // Writing to a string cannot fail.
-            drop(write!(
-                page,
+            page.push_str(&format!(
                 "# HELP jetmill:{stem} {help}\n# TYPE jetmill:{stem} {kind}\njetmill:{stem} {value}\n"
             ));
         }
