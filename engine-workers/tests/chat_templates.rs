@@ -1,4 +1,5 @@
 //! Rendered conversations against Jinja2's, and what the templates of real models do.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

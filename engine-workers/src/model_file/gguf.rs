@@ -159,12 +159,14 @@ fn place(info: &TensorInfo, ty: WeightType, data_start: u64, file_bytes: u64) ->
         .collect::<Option<Vec<usize>>>()
         .ok_or_else(|| format!("dimensions {:?} are out of range", info.dimensions))?;
     let (columns, outer) = dimensions.split_first().ok_or("no dimensions")?;
-    let row_bytes = ty.row_bytes(*columns).ok_or_else(|| {
-        format!("rows of {columns} elements do not divide into blocks of {}", ty.block_size())
-    })?;
-    let num_bytes = outer
-        .iter()
-        .try_fold(row_bytes, |bytes, dimension| bytes.checked_mul(*dimension))
+    if !columns.is_multiple_of(ty.block_size()) {
+        return Err(format!("rows of {columns} elements do not divide into blocks of {}", ty.block_size()));
+    }
+    let num_bytes = ty
+        .row_bytes(*columns)
+        .and_then(|row_bytes| {
+            outer.iter().try_fold(row_bytes, |bytes, dimension| bytes.checked_mul(*dimension))
+        })
         .ok_or_else(|| format!("dimensions {:?} are out of range", info.dimensions))?;
     let start = data_start.checked_add(info.offset);
     let end = start.and_then(|start| start.checked_add(num_bytes as u64));
