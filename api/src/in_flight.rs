@@ -13,9 +13,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::answer_track::{AnswerTrack, Heard};
+use crate::metrics::Metrics;
+use crate::token_clock::TokenClock;
 
 /// A request that waits for its inferences.
-#[derive(Debug)]
 pub(crate) struct InFlight {
     /// One per prompt, in the order of the request.
     pub(crate) ids: Vec<InferenceId>,
@@ -45,9 +46,9 @@ pub(crate) enum Delivered {
     InRepair,
 }
 
-#[derive(Debug)]
 struct State {
     answers: Vec<Answer>,
+    clock: TokenClock,
     waiting: VecDeque<Arrival>,
     failure: Option<Failure>,
 }
@@ -62,13 +63,19 @@ struct Answer {
 
 impl InFlight {
     /// A request for `num_choices` answers to each of `ids`.
-    pub(crate) fn new(ids: Vec<InferenceId>, num_choices: usize, requested_at_unix_nanos: u64) -> Self {
+    pub(crate) fn new(
+        ids: Vec<InferenceId>,
+        num_choices: usize,
+        requested_at_unix_nanos: u64,
+        metrics: Metrics,
+    ) -> Self {
+        let clock = TokenClock::start(metrics, ids.len(), num_choices);
         let last_heard_at = Instant::now();
         let answers = ids
             .iter()
             .map(|_| Answer { track: AnswerTrack::new(num_choices), held: Vec::new(), last_heard_at })
             .collect();
-        let state = State { answers, waiting: VecDeque::new(), failure: None };
+        let state = State { answers, clock, waiting: VecDeque::new(), failure: None };
         Self { ids, requested_at_unix_nanos, state: Mutex::new(state), arrived: Notify::new() }
     }
 
@@ -212,6 +219,7 @@ impl State {
     }
 
     fn push(&mut self, arrival: Arrival) {
+        self.clock.measure(arrival.prompt_index, &arrival.entry);
         let is_same_choice = |waiting: &&mut Arrival| {
             waiting.prompt_index == arrival.prompt_index && waiting.entry.choice == arrival.entry.choice
         };
@@ -257,7 +265,7 @@ mod tests {
     }
 
     fn in_flight(num_choices: usize) -> InFlight {
-        InFlight::new(vec![InferenceId::new(uuid::Uuid::nil())], num_choices, 0)
+        InFlight::new(vec![InferenceId::new(uuid::Uuid::nil())], num_choices, 0, Metrics::new(Vec::new()))
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::config::ApiConfig;
 use crate::error::ApiError;
+use crate::json_object::JsonObject;
 
 /// How long an over-long body is read on and thrown away, so that its sender gets to read the refusal.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
@@ -86,12 +87,19 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ApiError
     Ok(parsed)
 }
 
+/// The same for a struct, which only an object can be.
+pub(crate) fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ApiError> {
+    parse(text).map(|JsonObject(fields)| fields)
+}
+
 fn not_json(error: &serde_json::Error) -> ApiError {
     ApiError::malformed(format!("the body is not valid JSON: {error}"))
 }
 
 fn explain(path: &Path, error: &serde_json::Error) -> ApiError {
-    if error.classify() != Category::Data {
+    // serde_json counts a key that should be a number among the errors of syntax.
+    let is_numeric_key = error.to_string().contains("key to be a number in quotes");
+    if error.classify() != Category::Data && !is_numeric_key {
         return not_json(error);
     }
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -109,6 +117,7 @@ fn explain(path: &Path, error: &serde_json::Error) -> ApiError {
     let subject = if param.is_empty() { "the body".to_owned() } else { param.clone() };
     // serde's words begin with the client's value; what follows the last "expected" is ours.
     let message = match what.rsplit_once(", expected ") {
+        _ if is_numeric_key => format!("the keys of {subject} must be numbers in quotes{place}"),
         Some((_, expected)) => format!("{subject} must be {}{place}", plain(expected)),
         None if what.starts_with("invalid") || what.starts_with("unknown") => {
             format!("{subject} has a value of the wrong kind{place}")
@@ -172,7 +181,7 @@ mod tests {
     }
 
     fn check(text: &str, expected_param: Option<&str>, expected_words: &str) {
-        let error = parse::<Example>(text).unwrap_err().body().error;
+        let error = parse_object::<Example>(text).unwrap_err().body().error;
         assert_eq!(error.param.as_deref(), expected_param, "{}", error.message);
         assert!(error.message.contains(expected_words), "{}", error.message);
         assert!(!error.message.contains("secret"), "{}", error.message);

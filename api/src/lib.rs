@@ -18,6 +18,7 @@ mod in_flight;
 mod inference_id;
 mod inference_request;
 mod json_body;
+mod json_object;
 mod metrics;
 mod node;
 mod openai;
@@ -27,6 +28,7 @@ mod running;
 mod server;
 mod sse;
 mod state;
+mod token_clock;
 mod token_dispatcher;
 
 pub use auth::MasterKey;

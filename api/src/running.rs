@@ -31,8 +31,6 @@ pub(crate) struct Running {
     deadline: Pin<Box<Sleep>>,
     runtime: Handle,
     num_ends_taken: usize,
-    last_tokens_at: Vec<Option<Instant>>,
-    num_choices: usize,
     cancel_reason: &'static str,
     _registration: Registration,
     _places: Places,
@@ -58,8 +56,8 @@ impl Running {
         let ids: Vec<InferenceId> =
             prompts.iter().map(|_| InferenceId::new(state.facts.stamp().event_id.uuid())).collect();
         let num_choices = request.sampling.n as usize;
-        let num_answers = ids.len() * num_choices;
-        let in_flight = Arc::new(InFlight::new(ids.clone(), num_choices, requested_at_unix_nanos));
+        let metrics = state.metrics.clone();
+        let in_flight = Arc::new(InFlight::new(ids.clone(), num_choices, requested_at_unix_nanos, metrics));
         let mut running = Self {
             state: Arc::clone(state),
             appends: Vec::with_capacity(ids.len()),
@@ -68,8 +66,6 @@ impl Running {
             deadline: Box::pin(tokio::time::sleep_until(started_at + state.config.timeouts.request)),
             runtime: Handle::current(),
             num_ends_taken: 0,
-            last_tokens_at: vec![None; num_answers],
-            num_choices,
             cancel_reason: "client_disconnected",
             _registration: state.dispatcher.register(&in_flight),
             _places: places,
@@ -168,16 +164,6 @@ impl Running {
     fn take_note(&mut self, arrival: &Arrival) {
         let metrics = &self.state.metrics;
         let entry = &arrival.entry;
-        let answer = arrival.prompt_index * self.num_choices + entry.choice as usize;
-        if !entry.token_ids.is_empty()
-            && let Some(last) = self.last_tokens_at.get_mut(answer)
-        {
-            let now = Instant::now();
-            match last.replace(now) {
-                Some(last) => metrics.next_tokens(entry.token_ids.len(), now - last),
-                None => metrics.first_token(now - self.started_at),
-            }
-        }
         if let Some(word) = finish_word(entry.finish_reason()) {
             metrics.choice_finished(word);
         }

@@ -19,12 +19,12 @@ use crate::in_flight::{Delivered, InFlight};
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Who waits for which inference. Clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct TokenDispatcher {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     waiting: Mutex<HashMap<InferenceId, Waiting>>,
     gaps: Mutex<HashSet<InferenceId>>,
@@ -33,14 +33,13 @@ struct Shared {
 }
 
 /// A request and the place of one of its inferences in it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Waiting {
     pub(crate) request: Arc<InFlight>,
     pub(crate) prompt_index: usize,
 }
 
 /// Keeps a request known to the dispatcher until dropped.
-#[derive(Debug)]
 pub(crate) struct Registration {
     dispatcher: TokenDispatcher,
     ids: Vec<InferenceId>,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
+use crate::json_object::JsonObject;
 
 /// Deepest nesting that is handed on to chat templates.
 const MAX_DEPTH: usize = 64;
@@ -17,7 +18,6 @@ const MAX_ARGUMENTS_BYTES: usize = 256 * 1024;
 
 /// One message of a chat.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct ChatMessage {
     /// system, developer, user, assistant or tool.
     role: String,
@@ -38,7 +38,6 @@ pub(crate) struct ChatMessage {
 
 /// A call that the assistant made.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct ToolCall {
     id: Option<String>,
     function: FunctionCall,
@@ -46,7 +45,6 @@ pub(crate) struct ToolCall {
 
 /// The function and its arguments.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct FunctionCall {
     name: String,
     /// A JSON text.
@@ -60,7 +58,6 @@ enum Content {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(expecting = "an object")]
 struct ContentPart {
     #[serde(rename = "type")]
     kind: String,
@@ -100,7 +97,10 @@ struct TemplateFunction {
 }
 
 /// The messages as one JSON array; `Err` names the first one at fault.
-pub(crate) fn to_template_json(messages: Vec<ChatMessage>, max_num: usize) -> Result<String, ApiError> {
+pub(crate) fn to_template_json(
+    messages: Vec<JsonObject<ChatMessage>>,
+    max_num: usize,
+) -> Result<String, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::invalid("messages", "messages is empty, at least one message is needed"));
     }
@@ -111,7 +111,7 @@ pub(crate) fn to_template_json(messages: Vec<ChatMessage>, max_num: usize) -> Re
     let messages: Vec<TemplateMessage> = messages
         .into_iter()
         .enumerate()
-        .map(|(index, message)| message.for_template(&format!("messages.{index}")))
+        .map(|(index, JsonObject(message))| message.for_template(&format!("messages.{index}")))
         .collect::<Result<_, _>>()?;
     serde_json::to_string(&messages).map_err(|_| ApiError::Internal)
 }
@@ -274,6 +274,7 @@ mod tests {
         check_refused(r#"[{"role":"user","content":"x"},{"role":"user"}]"#, "messages.1.content");
         check_refused(r#"[{"role":"user","content":[{"type":"image_url"}]}]"#, "messages.0.content.0.type");
         check_refused(r#"[{"role":"user","content":[{"type":"text"}]}]"#, "messages.0.content.0.text");
+        check_refused(r#"[["user","x"]]"#, "0");
         check_refused(r#"[{"role":"user","content":7}]"#, "0.content");
         check_refused(r#"[{"role":"user","content":[7]}]"#, "0.content.0");
     }

@@ -12,7 +12,8 @@ use crate::config::Limits;
 use crate::deployments::{Deployment, Deployments};
 use crate::error::ApiError;
 use crate::inference_request::{InferenceRequest, StreamOptions};
-use crate::json_body::parse;
+use crate::json_body::{parse, parse_object};
+use crate::json_object::JsonObject;
 use crate::openai::chat_message::{ChatMessage, depth_is_at_most, to_template_json};
 use crate::openai::sampling_fields::SamplingFields;
 use crate::openai::unsupported_fields::TopLevelFields;
@@ -23,15 +24,16 @@ const MAX_DEPTH: usize = 64;
 
 /// What a chat has beside its sampling parameters.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct ChatFields {
     /// A name that `/v1/models` lists.
     model: String,
     /// The chat so far.
-    messages: Vec<ChatMessage>,
+    #[schema(value_type = Vec<ChatMessage>)]
+    messages: Vec<JsonObject<ChatMessage>>,
     /// Send the answer as server-sent events.
     stream: Option<bool>,
-    stream_options: Option<StreamOptionsField>,
+    #[schema(value_type = Option<StreamOptionsField>)]
+    stream_options: Option<JsonObject<StreamOptionsField>>,
     /// Report log probabilities.
     logprobs: Option<bool>,
     /// Alternatives to report per token; needs `logprobs`.
@@ -56,7 +58,6 @@ pub(crate) struct ChatFields {
 
 /// How an answer is streamed.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct StreamOptionsField {
     /// A last chunk with the usage.
     include_usage: Option<bool>,
@@ -109,8 +110,8 @@ pub(crate) fn read(
     limits: &Limits,
 ) -> Result<InferenceRequest, ApiError> {
     let top_level: TopLevelFields<'_> = parse(body)?;
-    let fields: ChatFields = parse(body)?;
-    let sampling: SamplingFields = parse(body)?;
+    let fields: ChatFields = parse_object(body)?;
+    let sampling: SamplingFields = parse_object(body)?;
     let deployment = deployments.find(&fields.model)?;
     top_level.check_supported()?;
     tracing::debug!(fields = ?top_level.names().collect::<Vec<_>>(), "a chat's fields");
@@ -131,7 +132,8 @@ impl ChatFields {
         if self.echo.unwrap_or_default() {
             return Err(ApiError::unsupported("echo", "echo is supported by /v1/completions only"));
         }
-        let stream = StreamOptionsField::resolve(self.stream, self.stream_options)?;
+        let stream =
+            StreamOptionsField::resolve(self.stream, self.stream_options.map(|JsonObject(options)| options))?;
         let logprobs = logprobs(self.logprobs, self.top_logprobs, &limits.sampling)?;
         let mut sampling = sampling.validate(&limits.sampling, deployment.vocab_size, stream.is_some())?;
         sampling.logprobs = logprobs;

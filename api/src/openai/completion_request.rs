@@ -9,7 +9,8 @@ use crate::config::Limits;
 use crate::deployments::{Deployment, Deployments};
 use crate::error::ApiError;
 use crate::inference_request::InferenceRequest;
-use crate::json_body::parse;
+use crate::json_body::{parse, parse_object};
+use crate::json_object::JsonObject;
 use crate::openai::chat_request::StreamOptionsField;
 use crate::openai::prompt_field::PromptField;
 use crate::openai::sampling_fields::SamplingFields;
@@ -20,7 +21,6 @@ const DEFAULT_MAX_TOKENS: u32 = 16;
 
 /// What a completion has beside its sampling parameters.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct CompletionFields {
     /// A name that `/v1/models` lists.
     model: String,
@@ -28,7 +28,8 @@ pub(crate) struct CompletionFields {
     prompt: PromptField,
     /// Send the answer as server-sent events.
     stream: Option<bool>,
-    stream_options: Option<StreamOptionsField>,
+    #[schema(value_type = Option<StreamOptionsField>)]
+    stream_options: Option<JsonObject<StreamOptionsField>>,
     /// Alternatives to report per token; 0 reports the chosen one alone.
     #[schema(maximum = 20)]
     logprobs: Option<u32>,
@@ -64,8 +65,8 @@ pub(crate) fn read(
     limits: &Limits,
 ) -> Result<InferenceRequest, ApiError> {
     let top_level: TopLevelFields<'_> = parse(body)?;
-    let fields: CompletionFields = parse(body)?;
-    let sampling: SamplingFields = parse(body)?;
+    let fields: CompletionFields = parse_object(body)?;
+    let sampling: SamplingFields = parse_object(body)?;
     let deployment = deployments.find(&fields.model)?;
     top_level.check_supported()?;
     tracing::debug!(fields = ?top_level.names().collect::<Vec<_>>(), "a completion's fields");
@@ -79,7 +80,8 @@ impl CompletionFields {
         deployment: &Deployment,
         limits: &Limits,
     ) -> Result<InferenceRequest, ApiError> {
-        let stream = StreamOptionsField::resolve(self.stream, self.stream_options)?;
+        let stream =
+            StreamOptionsField::resolve(self.stream, self.stream_options.map(|JsonObject(options)| options))?;
         let max_num = limits.sampling.max_logprobs;
         if let Some(num) = self.logprobs.filter(|num| *num > max_num) {
             let message = format!("logprobs is {num}, at most {max_num} are allowed");

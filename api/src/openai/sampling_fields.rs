@@ -11,7 +11,6 @@ use crate::openai::string_or_list::StringOrList;
 
 /// How the answer is sampled. Everything is optional.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct SamplingFields {
     /// Answers per prompt.
     #[schema(minimum = 1, default = 1)]

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use crate::deployments::Deployment;
 use crate::error::{ApiError, ErrorBody};
 use crate::json_body;
+use crate::json_object::JsonObject;
 use crate::openai::chat_message::{ChatMessage, to_template_json};
 use crate::openai::chat_request::template_kwargs_json;
 use crate::openai::sampling_fields::check_vocabulary;
@@ -23,12 +24,12 @@ use crate::state::ApiState;
 
 /// A text or a chat.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct TokenizeRequest {
     /// May be left out while there is only one.
     model: Option<String>,
     prompt: Option<String>,
-    messages: Option<Vec<ChatMessage>>,
+    #[schema(value_type = Option<Vec<ChatMessage>>)]
+    messages: Option<Vec<JsonObject<ChatMessage>>>,
     /// Whether the tokenizer adds its special tokens; true for a prompt, false for a chat unless given.
     add_special_tokens: Option<bool>,
     return_token_strs: Option<bool>,
@@ -49,7 +50,6 @@ pub(crate) struct TokenizeAnswer {
 
 /// Tokens.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(crate) struct DetokenizeRequest {
     /// May be left out while there is only one.
     model: Option<String>,
@@ -107,7 +107,7 @@ pub(crate) async fn tokenize(
     request: Request,
 ) -> Result<Response, ApiError> {
     let body = json_body::read(&state.config, request).await?;
-    let request: TokenizeRequest = json_body::parse(&body)?;
+    let request: TokenizeRequest = json_body::parse_object(&body)?;
     let deployment = find_model(&state, request.model.as_deref())?;
     let question = request.into_question(state.config.limits.max_num_messages)?;
     let answer: TokenizeAnswer = ask(&state, &deployment, "tokenize", &question).await?;
@@ -124,7 +124,7 @@ pub(crate) async fn detokenize(
     request: Request,
 ) -> Result<Response, ApiError> {
     let body = json_body::read(&state.config, request).await?;
-    let request: DetokenizeRequest = json_body::parse(&body)?;
+    let request: DetokenizeRequest = json_body::parse_object(&body)?;
     let deployment = find_model(&state, request.model.as_deref())?;
     check_vocabulary("tokens", request.tokens.iter().copied(), deployment.vocab_size)?;
     let question = DetokenizeQuestion { tokens: request.tokens };

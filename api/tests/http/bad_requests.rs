@@ -125,7 +125,7 @@ async fn a_body_that_is_no_json_is_told_where() {
     for (body, words) in [
         (&b""[..], "not valid JSON: EOF"),
         (b"{", "line 1 column 1"),
-        (b"{\"model\": \"secret\", }", "line 1 column 20"),
+        (b"{\"model\": \"secret\", }", "line 1 column 21"),
         (b"{\"model\": NaN}", "not valid JSON"),
         (b"{\"model\": \"secret\"} secret", "trailing characters"),
         (b"{\"model\": \"\xff\"}", "not UTF-8 at byte 11"),
