@@ -244,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_holds_every_key_with_its_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("jetmill.toml");
+        let example = Config::read(&path).unwrap();
+        assert_eq!(format!("{example:?}"), format!("{:?}", Config::default()));
+        let all_keys: String = std::fs::read_to_string(&path)
+            .unwrap()
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        Config::parse(&all_keys, &path).unwrap();
+    }
+
+    #[test]
     fn a_key_is_never_printed() {
         let config = Config::parse("[api]\nmaster_key = \"sk-hush\"\n", Path::new("x")).unwrap();
         assert!(!format!("{config:?}").contains("hush"));

@@ -1,0 +1,259 @@
+//! The worker between the memory log and an engine over a real model.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bus::{EventLog, FactWriter, LiveMessages, MemoryLog, ReadFrom, Stamp, StreamName, subjects};
+use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
+use engine_workers::engine::config::EngineConfig;
+use engine_workers::loaded_model::{LoadedModel, ModelLoadOptions};
+use engine_workers::worker::{Worker, WorkerOptions};
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use schemas::v1::envelope::Fact;
+use schemas::v1::{
+    Assigned, CancelRequested, ChatPrompt, Ended, FinishReason, FrameEntry, Outcome, Prompt, RequestSummary,
+    Requested, TokenFrame, WorkClass, prompt::Content,
+};
+use schemas::{EventId, FactKind, InferenceId, PoolName, SamplingParams, TenantId};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const MODEL: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../.jetmill/models/smollm2-135m-instruct-q4_1.gguf");
+
+fn load() -> LoadedModel {
+    assert!(Path::new(MODEL).exists(), "the model is missing: run infra/test, which fetches it");
+    LoadedModel::load(ModelLoadOptions {
+        path: MODEL.into(),
+        name: Some("smol".to_owned()),
+        aliases: Vec::new(),
+        runner: CpuRunnerOptions {
+            num_threads: 2,
+            kv_capacity: KvCapacity::Blocks(128),
+            max_model_len_tokens: Some(512),
+            ..CpuRunnerOptions::default()
+        },
+        engine: EngineConfig { max_num_seqs: 8, ..EngineConfig::default() },
+        digest_cache_dir: None,
+        build: "test",
+    })
+    .unwrap()
+}
+
+struct Bench {
+    log: Arc<dyn EventLog>,
+    facts: FactWriter,
+    frames: LiveMessages,
+    tenant: TenantId,
+    pool: PoolName,
+    shutdown: CancellationToken,
+    worker: JoinHandle<Result<(), bus::BusError>>,
+}
+
+impl Bench {
+    async fn new(grace: Duration) -> Self {
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+        let counter = AtomicU64::new(1);
+        let stamps = Arc::new(move || {
+            let next = counter.fetch_add(1, Ordering::Relaxed);
+            Stamp { event_id: EventId::new(Uuid::from_u128(u128::from(next))), unix_nanos: next }
+        });
+        let facts = FactWriter::new(Arc::clone(&log), stamps, "worker", "w1".parse().unwrap());
+        let frames = log.listen("tokens.api-1.*".to_owned()).await.unwrap();
+        let model = load();
+        let pool: PoolName = "smol".parse().unwrap();
+        let options = WorkerOptions { id: "w1".parse().unwrap(), pool: pool.clone(), num_slots: 8, grace };
+        let worker = Worker::new(facts.clone(), model.engine, model.text, model.card, options);
+        let shutdown = CancellationToken::new();
+        let worker = tokio::spawn(worker.run(model.outputs, shutdown.clone()));
+        Self { log, facts, frames, tenant: "default".parse().unwrap(), pool, shutdown, worker }
+    }
+
+    async fn assign(&self, number: u128, content: Content, sampling: SamplingParams) -> InferenceId {
+        let id = InferenceId::new(Uuid::from_u128(number));
+        let requested = Requested {
+            model: "smol".to_owned(),
+            ingress: "api-1".to_owned(),
+            prompt: Some(Prompt { content: Some(content) }),
+            sampling: Some(sampling.into()),
+            ..Requested::default()
+        };
+        let subject = subjects::fact(FactKind::Requested, &self.tenant, id);
+        self.facts.append(id, &self.tenant, subject.clone(), Fact::Requested(requested)).await.unwrap();
+        let content_sequence = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap().sequence;
+        let summary = RequestSummary {
+            model: "smol".to_owned(),
+            ingress: "api-1".to_owned(),
+            content_sequence,
+            ..RequestSummary::default()
+        };
+        let assigned = Assigned { attempt: 1, summary: Some(summary), ..Assigned::default() };
+        let subject = subjects::assigned(&self.pool, WorkClass::Interactive, id, 1);
+        self.facts.append(id, &self.tenant, subject, Fact::Assigned(assigned)).await.unwrap();
+        id
+    }
+
+    async fn next_entries(&mut self) -> Vec<FrameEntry> {
+        TokenFrame::decode(self.frames.next().await.unwrap().payload).unwrap().entries
+    }
+
+    /// Text per choice, up to the terminal entry; indexes must be contiguous.
+    async fn answer(&mut self, id: InferenceId) -> (BTreeMap<u32, (String, Vec<u32>)>, Outcome) {
+        let mut choices: BTreeMap<u32, (String, Vec<u32>)> = BTreeMap::new();
+        loop {
+            for entry in self.next_entries().await {
+                if entry.inference_id != id.to_string() {
+                    continue;
+                }
+                if let Some(end) = entry.end {
+                    return (choices, end.outcome());
+                }
+                let choice = choices.entry(entry.choice).or_default();
+                assert_eq!(choice.1.len(), entry.first_token_index as usize, "indexes are contiguous");
+                choice.0.push_str(&entry.text);
+                choice.1.extend(entry.token_ids);
+            }
+        }
+    }
+
+    async fn ended(&self, id: InferenceId) -> Ended {
+        let subject = subjects::fact(FactKind::Ended, &self.tenant, id);
+        let record = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap();
+        match schemas::decode_envelope(&record.payload).unwrap().fact {
+            Some(Fact::Ended(ended)) => ended,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn num_facts(&self, kind: FactKind) -> usize {
+        let patterns = vec![subjects::all_of(kind)];
+        let records = self.log.read(StreamName::Inference, patterns, ReadFrom::Start, false).await.unwrap();
+        records.count().await
+    }
+}
+
+fn text(text: &str) -> Content {
+    Content::Text(text.to_owned())
+}
+
+fn greedy(max_tokens: u32) -> SamplingParams {
+    SamplingParams {
+        temperature: 0.0,
+        max_tokens: Some(max_tokens),
+        ignore_eos: true,
+        ..SamplingParams::default()
+    }
+}
+
+#[tokio::test]
+async fn an_assignment_becomes_contiguous_frames_and_one_end_that_agrees_with_them() {
+    let mut bench = Bench::new(Duration::from_secs(30)).await;
+    let chat = ChatPrompt {
+        messages_json: r#"[{"role":"user","content":"Name a colour."}]"#.to_owned(),
+        add_generation_prompt: true,
+        ..ChatPrompt::default()
+    };
+    let sampling = SamplingParams { n: 2, temperature: 1.0, seed: Some(5), ..greedy(12) };
+    let id = bench.assign(1, Content::Chat(chat), sampling).await;
+    let (choices, outcome) = bench.answer(id).await;
+    assert_eq!((choices.len(), outcome), (2, Outcome::Completed));
+    let ended = bench.ended(id).await;
+    for choice in ended.choices {
+        assert_eq!(choices[&choice.index], (choice.text.clone(), choice.token_ids.clone()));
+        assert_eq!(choice.finish_reason(), FinishReason::Length);
+    }
+    assert_eq!(ended.usage.unwrap().num_completion_tokens, 24);
+    assert_eq!(bench.num_facts(FactKind::Started).await, 1);
+}
+
+#[tokio::test]
+async fn a_prompt_beyond_the_context_ends_with_the_numbers_and_the_field() {
+    let mut bench = Bench::new(Duration::from_secs(30)).await;
+    let id = bench.assign(2, text(&"word ".repeat(600)), greedy(8)).await;
+    assert_eq!(bench.answer(id).await.1, Outcome::Failed);
+    let failure = bench.ended(id).await.failure.unwrap();
+    assert_eq!((failure.code.as_str(), failure.param.as_str()), ("context_length_exceeded", "prompt"));
+    assert!(failure.message.contains("512"), "{}", failure.message);
+    assert_eq!(bench.num_facts(FactKind::Started).await, 0);
+}
+
+#[tokio::test]
+async fn a_cancelled_inference_ends_early_even_if_it_was_cancelled_before_it_was_assigned() {
+    let mut bench = Bench::new(Duration::from_secs(30)).await;
+    for number in [3, 4] {
+        let id = InferenceId::new(Uuid::from_u128(number));
+        let cancel = async |bench: &Bench| {
+            let subject = subjects::fact(FactKind::CancelRequested, &bench.tenant, id);
+            let fact = Fact::CancelRequested(CancelRequested::default());
+            bench.facts.append(id, &bench.tenant, subject, fact).await.unwrap();
+        };
+        if number == 3 {
+            cancel(&bench).await;
+        }
+        bench.assign(number, text("Once upon a time"), greedy(480)).await;
+        if number == 4 {
+            bench.next_entries().await;
+            cancel(&bench).await;
+        }
+        while !bench.next_entries().await.iter().any(|entry| entry.end.is_some()) {}
+        let ended = bench.ended(id).await;
+        assert_eq!(ended.outcome(), Outcome::Cancelled);
+        assert!(ended.usage.unwrap().num_completion_tokens < 480);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish() {
+    let mut bench = Bench::new(Duration::ZERO).await;
+    let id = bench.assign(5, text("Once upon a time"), greedy(480)).await;
+    bench.next_entries().await;
+    bench.shutdown.cancel();
+    (&mut bench.worker).await.unwrap().unwrap();
+    assert_eq!(bench.num_facts(FactKind::Ended).await, 0);
+    let spec = bus::topology::pool_consumer(&bench.pool, WorkClass::Interactive);
+    let consumer = bench.log.consumer(&spec).await.unwrap();
+    let again = consumer.fetch(1, Duration::from_secs(20)).await.unwrap();
+    let envelope = schemas::decode_envelope(&again[0].record.payload).unwrap();
+    assert_eq!((envelope.inference_id, again[0].num_delivered), (id.to_string(), 2));
+}
+
+#[tokio::test]
+async fn the_same_request_gives_the_same_tokens_on_another_worker() {
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let mut bench = Bench::new(Duration::from_secs(30)).await;
+        let sampling = SamplingParams { temperature: 1.0, ..greedy(24) };
+        let id = bench.assign(6, text("The sea is"), sampling).await;
+        answers.push(bench.answer(id).await.0);
+    }
+    assert_eq!(answers[0], answers[1], "without a seed the inference's own id decides");
+}
+
+#[tokio::test]
+async fn questions_about_tokens_are_answered() {
+    let bench = Bench::new(Duration::from_secs(30)).await;
+    let ask = async |question: &str, body: &str| {
+        let subject = subjects::query(&bench.pool, question);
+        loop {
+            // The worker subscribes while it starts.
+            match bench.log.ask(subject.clone(), body.to_owned().into(), Duration::from_secs(5)).await {
+                Err(bus::BusError::NoResponder(_)) => tokio::task::yield_now().await,
+                answer => break serde_json::from_slice::<serde_json::Value>(&answer.unwrap()).unwrap(),
+            }
+        }
+    };
+    let tokenized = ask("tokenize", r#"{"prompt":"Hello world","return_token_strs":true}"#).await;
+    assert_eq!(tokenized["count"], 2);
+    assert_eq!(tokenized["token_strs"], serde_json::json!(["Hello", " world"]));
+    let tokens = serde_json::json!({ "tokens": tokenized["tokens"] }).to_string();
+    assert_eq!(ask("detokenize", &tokens).await["prompt"], "Hello world");
+    assert_eq!(ask("detokenize", r#"{"tokens":[999999]}"#).await["error"]["kind"], "invalid_request");
+    assert_eq!(ask("tokenize", r#"{"prompt":3}"#).await["error"]["kind"], "invalid_request");
+}
