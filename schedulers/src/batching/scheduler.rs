@@ -1,5 +1,8 @@
 //! Which tokens of which sequences the next step computes.
 
+mod completion;
+mod draft;
+
 use std::collections::HashMap;
 
 use crate::batching::admission::Rejection;
@@ -8,10 +11,11 @@ use crate::batching::config::{Policy, SchedulerConfig};
 use crate::batching::error::BatchingError;
 use crate::batching::kv_cache_manager::KvCacheManager;
 use crate::batching::kv_event::KvEvent;
+use crate::batching::scheduler::draft::Draft;
 use crate::batching::sequence::{NewSequence, Sequence, SequenceId};
 use crate::batching::state::{FinishReason, SequenceState};
 use crate::batching::stats::SchedulerStats;
-use crate::batching::step_plan::{ScheduledSequence, SequenceProgress, StepPlan, StepResult};
+use crate::batching::step_plan::{ScheduledSequence, StepPlan};
 use crate::batching::waiting_queue::{ServiceOrder, WaitingQueue};
 
 /// Sequences that wait, run and are preempted over one KV cache.
@@ -29,26 +33,6 @@ pub struct Scheduler {
     kv_cache: KvCacheManager,
     next_arrival: u64,
     totals: SchedulerStats,
-}
-
-/// A step while it is being planned.
-struct Draft {
-    plan: StepPlan,
-    budget_tokens: usize,
-}
-
-impl Draft {
-    fn push(&mut self, share: ScheduledSequence) {
-        self.budget_tokens -= share.num_tokens;
-        self.plan.sequences.push(share);
-    }
-
-    /// Takes a preempted sequence's share back.
-    fn withdraw(&mut self, id: SequenceId) {
-        if let Some(index) = self.plan.sequences.iter().position(|share| share.id == id) {
-            self.budget_tokens += self.plan.sequences.remove(index).num_tokens;
-        }
-    }
 }
 
 impl Scheduler {
@@ -291,76 +275,6 @@ impl Scheduler {
             _ => usize::MAX,
         };
         num_wanted_tokens.min(draft.budget_tokens).min(threshold)
-    }
-
-    /// Applies what a step brought, one result per planned sequence in the plan's order. Sequences that ended or were
-    /// preempted since it was planned are passed over; a sequence that ends here is forgotten.
-    pub fn complete(
-        &mut self,
-        plan: &StepPlan,
-        results: Vec<StepResult>,
-    ) -> Result<Vec<SequenceProgress>, BatchingError> {
-        if results.len() != plan.sequences.len() {
-            return Err(BatchingError::ResultsMismatch {
-                planned: plan.sequences.len(),
-                completed: results.len(),
-            });
-        }
-        let mut progress = Vec::with_capacity(results.len());
-        for (share, result) in plan.sequences.iter().zip(results) {
-            let is_current = self.sequences.get(&share.id).is_some_and(|sequence| {
-                sequence.state() == SequenceState::Running
-                    && sequence.num_preemptions() == share.num_preemptions
-            });
-            if is_current {
-                progress.push(self.complete_one(share, result)?);
-            }
-        }
-        Ok(progress)
-    }
-
-    fn complete_one(
-        &mut self,
-        share: &ScheduledSequence,
-        result: StepResult,
-    ) -> Result<SequenceProgress, BatchingError> {
-        let id = share.id;
-        let max_sequence_tokens = self.config.max_sequence_tokens();
-        let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
-        let sampled = match result {
-            StepResult::Failed => {
-                self.finish(id, FinishReason::Error)?;
-                return Ok(SequenceProgress {
-                    id,
-                    num_appended_tokens: 0,
-                    finish: Some(FinishReason::Error),
-                });
-            }
-            StepResult::Computed => Vec::new(),
-            StepResult::Sampled(tokens) => tokens,
-        };
-        if share.is_sampled == sampled.is_empty() {
-            return Err(BatchingError::SampledMismatch {
-                id,
-                num_computed_tokens: share.first_position + share.num_tokens,
-                num_tokens: sequence.tokens().len(),
-                was_sampled: !sampled.is_empty(),
-            });
-        }
-        self.kv_cache.commit(sequence, share.first_position + share.num_tokens);
-        let mut num_appended_tokens = 0;
-        let mut finish = None;
-        for token in sampled {
-            finish = sequence.append(token, max_sequence_tokens);
-            num_appended_tokens += 1;
-            if finish.is_some() {
-                break;
-            }
-        }
-        if let Some(reason) = finish {
-            self.finish(id, reason)?;
-        }
-        Ok(SequenceProgress { id, num_appended_tokens, finish })
     }
 
     /// The sequence, while it is queued or runs.

@@ -2,6 +2,7 @@ use super::*;
 use crate::batching::block_hash::CacheKey;
 use crate::batching::kv_event::KvEvent;
 use crate::batching::sequence::AwaitedInput;
+use crate::batching::step_plan::StepResult;
 use crate::batching::stop_rules::StopRules;
 
 fn config() -> SchedulerConfig {

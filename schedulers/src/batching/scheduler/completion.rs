@@ -1,0 +1,78 @@
+//! What a step's results change.
+
+use crate::batching::error::BatchingError;
+use crate::batching::scheduler::Scheduler;
+use crate::batching::state::{FinishReason, SequenceState};
+use crate::batching::step_plan::{ScheduledSequence, SequenceProgress, StepPlan, StepResult};
+
+impl Scheduler {
+    /// Applies what a step brought, one result per planned sequence in the plan's order. Sequences that ended or were
+    /// preempted since it was planned are passed over; a sequence that ends here is forgotten.
+    pub fn complete(
+        &mut self,
+        plan: &StepPlan,
+        results: Vec<StepResult>,
+    ) -> Result<Vec<SequenceProgress>, BatchingError> {
+        if results.len() != plan.sequences.len() {
+            return Err(BatchingError::ResultsMismatch {
+                planned: plan.sequences.len(),
+                completed: results.len(),
+            });
+        }
+        let mut progress = Vec::with_capacity(results.len());
+        for (share, result) in plan.sequences.iter().zip(results) {
+            let is_current = self.sequences.get(&share.id).is_some_and(|sequence| {
+                sequence.state() == SequenceState::Running
+                    && sequence.num_preemptions() == share.num_preemptions
+            });
+            if is_current {
+                progress.push(self.complete_one(share, result)?);
+            }
+        }
+        Ok(progress)
+    }
+
+    fn complete_one(
+        &mut self,
+        share: &ScheduledSequence,
+        result: StepResult,
+    ) -> Result<SequenceProgress, BatchingError> {
+        let id = share.id;
+        let max_sequence_tokens = self.config.max_sequence_tokens();
+        let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
+        let sampled = match result {
+            StepResult::Failed => {
+                self.finish(id, FinishReason::Error)?;
+                return Ok(SequenceProgress {
+                    id,
+                    num_appended_tokens: 0,
+                    finish: Some(FinishReason::Error),
+                });
+            }
+            StepResult::Computed => Vec::new(),
+            StepResult::Sampled(tokens) => tokens,
+        };
+        if share.is_sampled == sampled.is_empty() {
+            return Err(BatchingError::SampledMismatch {
+                id,
+                num_computed_tokens: share.first_position + share.num_tokens,
+                num_tokens: sequence.tokens().len(),
+                was_sampled: !sampled.is_empty(),
+            });
+        }
+        self.kv_cache.commit(sequence, share.first_position + share.num_tokens);
+        let mut num_appended_tokens = 0;
+        let mut finish = None;
+        for token in sampled {
+            finish = sequence.append(token, max_sequence_tokens);
+            num_appended_tokens += 1;
+            if finish.is_some() {
+                break;
+            }
+        }
+        if let Some(reason) = finish {
+            self.finish(id, reason)?;
+        }
+        Ok(SequenceProgress { id, num_appended_tokens, finish })
+    }
+}
