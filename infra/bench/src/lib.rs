@@ -8,6 +8,7 @@
 pub mod arrivals;
 pub mod compare;
 pub mod completion;
+pub mod engine_target;
 pub mod http_target;
 pub mod load;
 pub mod memory;

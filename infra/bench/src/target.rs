@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::completion::{CompletionRequest, Outcome};
+use crate::engine_target::EngineTarget;
 use crate::http_target::HttpTarget;
 
 /// One of the things that a comparison sets side by side.
@@ -10,6 +11,8 @@ use crate::http_target::HttpTarget;
 pub enum Target {
     /// An OpenAI-compatible server.
     Http(HttpTarget),
+    /// The engine, called directly.
+    Engine(EngineTarget),
 }
 
 impl Target {
@@ -17,6 +20,7 @@ impl Target {
     pub async fn complete(self, request: CompletionRequest, due: Instant) -> Outcome {
         match self {
             Self::Http(target) => target.complete(&request, due).await,
+            Self::Engine(target) => target.complete(request, due).await,
         }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use bench::compare::{
     Comparison, Contender, Figures, FirstToken, first_token, first_token_table, throughput, throughput_table,
 };
+use bench::engine_target::EngineTarget;
 use bench::http_target::HttpTarget;
 use bench::served_process::{ServedProcess, ServerCommand};
 use bench::target::Target;
@@ -66,7 +67,9 @@ struct Report {
 
 pub(crate) async fn run(arguments: CompareArguments) -> anyhow::Result<bool> {
     let mut servers = Vec::new();
-    let mut contenders = Vec::new();
+    super::progress("loading the engine")?;
+    let engine = EngineTarget::load(&arguments.model, arguments.threads).await?;
+    let mut contenders = vec![Contender { name: "engine alone".to_owned(), target: Target::Engine(engine) }];
     super::progress("starting jetmill serve")?;
     let platform = ServedProcess::start(&arguments.platform_command()).await?;
     contenders.push(contender("jetmill serve (HTTP, JetStream)", &platform).await?);
@@ -135,6 +138,7 @@ impl CompareArguments {
             ["serve", "--model", &text(&self.model), "--listen", "{address}", "--data", "{folder}/data"];
         let mut arguments = arguments.map(str::to_owned).to_vec();
         arguments.extend(["--nats-server".to_owned(), text(&self.nats_server)]);
+        arguments.extend(["--num-threads".to_owned(), self.threads.to_string()]);
         ServerCommand { program: self.jetmill.clone(), arguments, ready_path: "/health/readiness" }
     }
 
