@@ -8,6 +8,10 @@ use schemas::v1::{Choice, End, Ended, FinishReason, FrameEntry, Outcome};
 
 /// What an entry means for the answer so far.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one call; a box would cost an allocation per token"
+)]
 pub(crate) enum Heard {
     /// It goes on where the answer stands; what was known of it already is taken out.
     Next(FrameEntry),

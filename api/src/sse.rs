@@ -108,7 +108,7 @@ impl EventStream {
         Arrival { prompt_index, entry }: &Arrival,
         text: &mut String,
     ) -> Result<(), ApiError> {
-        let Some(chunk) = self.answers.to_chunk(*prompt_index, entry)? else { return Ok(()) };
+        let Some(chunk) = self.answers.next_chunk(*prompt_index, entry)? else { return Ok(()) };
         text.push_str("id: ");
         text.push_str(&self.event_id(*prompt_index, entry.choice));
         text.push_str("\ndata: ");

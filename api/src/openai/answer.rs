@@ -135,7 +135,7 @@ impl Answers {
     }
 
     /// What an entry adds, as a chunk; `None` when it adds nothing that a client sees.
-    pub(crate) fn to_chunk(
+    pub(crate) fn next_chunk(
         &mut self,
         prompt_index: usize,
         entry: &FrameEntry,

@@ -1,6 +1,6 @@
 //! Real HTTP against a node on the memory log, with a scripted back end that plays guardrail, router and worker.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answers;
 mod auth;
