@@ -124,6 +124,11 @@ impl World {
         prop_assert!(plan.num_tokens() <= self.scheduler.config().max_num_batched_tokens);
         prop_assert!(plan.sequences.iter().all(|share| share.num_tokens > 0));
         prop_assert_eq!(plan.sequences.is_empty(), !self.scheduler.has_work(), "work is never left undone");
+        for share in &plan.sequences {
+            let sequence = self.scheduler.sequence(share.id).unwrap();
+            prop_assert_eq!(sequence.state(), SequenceState::Running);
+            prop_assert_eq!(sequence.num_computed_tokens(), share.first_position + share.num_tokens);
+        }
         let admitted = plan.sequences.iter().filter(|share| was_waiting.contains(&share.id));
         let admitted: Vec<SequenceId> = admitted.map(|share| share.id).collect();
         prop_assert!(
