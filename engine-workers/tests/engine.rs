@@ -1,0 +1,389 @@
+//! The engine over a fake runner: lives, ends, failures, and what is reported of them.
+
+#[path = "support/engine_client.rs"]
+mod engine_client;
+#[path = "support/fake_runner.rs"]
+mod fake_runner;
+
+use std::sync::mpsc;
+
+use engine_client::{collect, id, request, run_all, start, take};
+use engine_workers::engine::EngineStatus;
+use engine_workers::engine::config::EngineConfig;
+use engine_workers::engine::error::SubmitError;
+use engine_workers::engine::output::{FinishCause, Usage};
+use fake_runner::{EOS, FakeRunner, Mishap, POISON, VOCAB_SIZE, logits_after};
+use schemas::SamplingParams;
+
+const PROMPT: [u32; 10] = [11, 12, 13, 14, 15, 16, 17, 18, 19, 20];
+
+fn runner() -> FakeRunner {
+    FakeRunner::new(64, 4, 64)
+}
+
+fn greedy(params: &mut SamplingParams) {
+    params.temperature = 0.0;
+}
+
+/// Greedy tokens after `prompt`, by the definition.
+fn greedy_answer(prompt: &[u32], num_tokens: usize) -> Vec<u32> {
+    let mut tokens = prompt.to_vec();
+    for _ in 0..num_tokens {
+        let logits = logits_after(tokens.iter().copied());
+        let best = (0..VOCAB_SIZE).rev().max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+        tokens.push(best as u32);
+    }
+    tokens.split_off(prompt.len())
+}
+
+#[tokio::test]
+async fn an_answer_has_contiguous_tokens_usage_and_an_end() {
+    let answers = run_all(runner(), EngineConfig::default(), &[request(1, &PROMPT, greedy)]).await;
+    let answer = &answers[&(1, 0)];
+    assert_eq!(answer.tokens, greedy_answer(&PROMPT, 8));
+    let finish = answer.finish.as_ref().unwrap();
+    assert_eq!(finish.reason, FinishCause::Length);
+    let usage = Usage { num_prompt_tokens: 10, num_completion_tokens: 8, num_cached_prompt_tokens: 0 };
+    assert_eq!(finish.usage, usage);
+    assert!(finish.is_last_of_inference);
+}
+
+#[tokio::test]
+async fn stop_tokens_end_the_answer_and_their_text_is_left_out() {
+    let tokens = greedy_answer(&PROMPT, 8);
+    let stop_at = |stop: u32, keeps: bool| {
+        request(1, &PROMPT, |params| {
+            greedy(params);
+            params.stop_token_ids = vec![stop];
+            params.include_stop_str_in_output = keeps;
+        })
+    };
+    let [without, with] = [false, true].map(|keeps| stop_at(tokens[3], keeps));
+    let without = run_all(runner(), EngineConfig::default(), &[without]).await.remove(&(1, 0)).unwrap();
+    let with = run_all(runner(), EngineConfig::default(), &[with]).await.remove(&(1, 0)).unwrap();
+    assert_eq!(without.tokens, tokens[..4]);
+    assert_eq!(without.finish.unwrap().reason, FinishCause::StopToken(tokens[3]));
+    assert_eq!(with.tokens, tokens[..4]);
+    assert!(with.text.starts_with(&without.text) && with.text.len() > without.text.len());
+}
+
+#[tokio::test]
+async fn a_stop_string_across_tokens_ends_the_answer_and_is_cut_off() {
+    let whole = run_all(runner(), EngineConfig::default(), &[request(1, &PROMPT, greedy)]).await;
+    let text = &whole[&(1, 0)].text;
+    // The second half of one token and the first of the next.
+    let first =
+        text.char_indices().map(|(at, _)| at).find(|at| text[*at..].starts_with(char::is_uppercase)).unwrap();
+    let stop: String = text[first..].chars().take(2).collect();
+    let stopped = request(1, &PROMPT, |params| {
+        greedy(params);
+        params.stop = vec!["never".to_owned(), stop.clone()];
+    });
+    let answers = run_all(runner(), EngineConfig::default(), &[stopped]).await;
+    let answer = &answers[&(1, 0)];
+    assert_eq!(answer.text, text[..text.find(&stop).unwrap()]);
+    assert_eq!(answer.finish.as_ref().unwrap().reason, FinishCause::StopString(stop));
+    assert!(answer.tokens.len() < 8);
+}
+
+#[tokio::test]
+async fn choices_share_the_prompt_and_draw_their_own_tokens() {
+    let several = request(1, &PROMPT, |params| {
+        params.n = 4;
+        params.max_tokens = Some(20);
+    });
+    let answers = run_all(runner(), EngineConfig::default(), std::slice::from_ref(&several)).await;
+    let again = run_all(runner(), EngineConfig::default(), &[several]).await;
+    assert_eq!(answers.len(), 4);
+    for choice in 0..4 {
+        assert_eq!(answers[&(1, choice)].tokens, again[&(1, choice)].tokens);
+        for other in choice + 1..4 {
+            assert_ne!(answers[&(1, choice)].tokens, answers[&(1, other)].tokens);
+        }
+    }
+    let num_last = answers.values().filter(|a| a.finish.as_ref().unwrap().is_last_of_inference).count();
+    assert_eq!(num_last, 1);
+}
+
+#[tokio::test]
+async fn choices_find_the_prompt_in_the_prefix_cache() {
+    let (engine, mut outputs) = start(runner(), EngineConfig::default());
+    engine.submit(request(1, &PROMPT, |params| params.n = 3)).await.unwrap();
+    collect(&mut outputs, 3).await;
+    // Two full blocks of 4 for each of the two choices that waited.
+    assert_eq!(engine.stats().scheduler.prefix_cache_hits_total, 16);
+}
+
+#[tokio::test]
+async fn a_cached_prefix_is_reported_and_a_salt_hides_it() {
+    let (engine, mut outputs) = start(runner(), EngineConfig::default());
+    let mut salted = request(3, &PROMPT, greedy);
+    salted.cache_salt = Some("tenant".to_owned());
+    let mut cached = Vec::new();
+    for next in [request(1, &PROMPT, greedy), request(2, &PROMPT, greedy), salted] {
+        engine.submit(next).await.unwrap();
+        let answers = collect(&mut outputs, 1).await;
+        let answer = answers.values().next().unwrap();
+        let usage = answer.finish.as_ref().unwrap().usage;
+        assert_eq!(answer.prompt.as_ref().unwrap().num_cached_tokens, usage.num_cached_prompt_tokens);
+        cached.push(usage.num_cached_prompt_tokens);
+    }
+    assert_eq!(cached, [0, 8, 0]);
+}
+
+#[tokio::test]
+async fn prompt_logprobs_cover_every_token_after_the_first() {
+    let config = EngineConfig { max_num_batched_tokens: Some(3), ..EngineConfig::default() };
+    let scored = request(1, &PROMPT, |params| {
+        greedy(params);
+        params.prompt_logprobs = Some(2);
+        params.logprobs = Some(0);
+        params.echo = true;
+    });
+    let answers = run_all(runner(), config, &[scored]).await;
+    let answer = &answers[&(1, 0)];
+    let prompt = answer.prompt.as_ref().unwrap();
+    assert_eq!(prompt.token_ids, PROMPT);
+    assert_eq!(prompt.logprobs.len(), PROMPT.len() - 1);
+    for (index, found) in prompt.logprobs.iter().enumerate() {
+        let logits = logits_after(PROMPT[..=index].iter().copied());
+        let sum: f32 = logits.iter().map(|x| x.exp()).sum();
+        let expected = logits[PROMPT[index + 1] as usize] - sum.ln();
+        assert_eq!(found.chosen.token_id, PROMPT[index + 1]);
+        assert!((found.chosen.logprob - expected).abs() < 1e-4);
+        assert_eq!(found.top.len(), 2);
+    }
+    assert_eq!(answer.logprobs.len(), answer.tokens.len());
+    assert!(answer.logprobs.iter().all(|found| found.chosen.rank == 0 && found.top.is_empty()));
+}
+
+#[tokio::test]
+async fn the_prompt_is_truncated_from_its_beginning() {
+    let truncated = request(1, &PROMPT, |params| {
+        greedy(params);
+        params.truncate_prompt_tokens = Some(3);
+    });
+    let answers = run_all(runner(), EngineConfig::default(), &[truncated]).await;
+    assert_eq!(answers[&(1, 0)].tokens, greedy_answer(&PROMPT[7..], 8));
+    assert_eq!(answers[&(1, 0)].prompt.as_ref().unwrap().num_prompt_tokens, 3);
+}
+
+#[tokio::test]
+async fn an_abort_frees_the_blocks_before_the_next_step() {
+    let (permit, permits) = mpsc::channel();
+    let (engine, mut outputs) = start(runner().with_permits(permits), EngineConfig::default());
+    for number in [1, 2] {
+        engine
+            .submit(request(number, &[number as u32 + 10; 9], |params| params.max_tokens = Some(100)))
+            .await
+            .unwrap();
+        permit.send(()).unwrap();
+    }
+    let mut answers = engine_client::Answers::new();
+    while answers.len() < 2 {
+        outputs.recv().await.unwrap().sequences.into_iter().for_each(|output| take(&mut answers, output));
+        permit.send(()).unwrap();
+    }
+    engine.abort(id(1)).unwrap();
+    permit.send(()).unwrap();
+    permit.send(()).unwrap();
+    while answers[&(1, 0)].finish.is_none() {
+        outputs.recv().await.unwrap().sequences.into_iter().for_each(|output| take(&mut answers, output));
+        permit.send(()).unwrap();
+    }
+    assert_eq!(answers[&(1, 0)].finish.as_ref().unwrap().reason, FinishCause::Cancelled);
+    let stats = engine.stats().scheduler;
+    assert_eq!(stats.num_running, 1);
+    engine.abort(id(2)).unwrap();
+    engine.abort(id(99)).unwrap();
+    drop(permit);
+    engine.drain().await.unwrap();
+    let stats = engine.stats().scheduler;
+    assert_eq!((stats.num_running, stats.num_free_blocks), (0, stats.num_blocks));
+}
+
+#[tokio::test]
+async fn logits_that_are_not_numbers_fail_their_sequence_alone() {
+    let poisoned = request(1, &[POISON, 11, 12], greedy);
+    let answers = run_all(runner(), EngineConfig::default(), &[poisoned, request(2, &PROMPT, greedy)]).await;
+    let FinishCause::Error(failure) = &answers[&(1, 0)].finish.as_ref().unwrap().reason else {
+        panic!("the poisoned sequence ended otherwise: {answers:?}");
+    };
+    assert_eq!((failure.code, failure.is_retryable), ("invalid_logits", false));
+    assert_eq!(answers[&(2, 0)].tokens, greedy_answer(&PROMPT, 8));
+}
+
+#[tokio::test]
+async fn a_failed_step_fails_its_sequences_and_the_engine_goes_on() {
+    let (engine, mut outputs) = start(runner().with_mishap(3, Mishap::Fail), EngineConfig::default());
+    engine.submit(request(1, &PROMPT, greedy)).await.unwrap();
+    let answers = collect(&mut outputs, 1).await;
+    let FinishCause::Error(failure) = &answers[&(1, 0)].finish.as_ref().unwrap().reason else {
+        panic!("the sequence ended otherwise: {answers:?}");
+    };
+    assert_eq!((failure.code, failure.is_retryable), ("runner_failed", true));
+    assert_eq!(answers[&(1, 0)].tokens, greedy_answer(&PROMPT, 2));
+    engine.submit(request(2, &PROMPT, greedy)).await.unwrap();
+    assert_eq!(collect(&mut outputs, 1).await[&(2, 0)].tokens, greedy_answer(&PROMPT, 8));
+}
+
+#[tokio::test]
+async fn a_panic_in_the_runner_ends_the_engine_with_a_report() {
+    let (engine, mut outputs) = start(runner().with_mishap(3, Mishap::Panic), EngineConfig::default());
+    engine.submit(request(1, &PROMPT, |params| params.n = 2)).await.unwrap();
+    let answers = collect(&mut outputs, 3).await;
+    assert_eq!(answers.len(), 2, "both choices end, then the output does");
+    for answer in answers.values() {
+        let Some(FinishCause::Error(failure)) = answer.finish.as_ref().map(|finish| &finish.reason) else {
+            panic!("a sequence ended otherwise: {answers:?}");
+        };
+        assert_eq!(failure.code, "engine_stopped");
+        assert!(failure.message.contains("panics in step 3"), "{}", failure.message);
+    }
+    assert!(matches!(engine.stopped().await, EngineStatus::Crashed(reason) if reason.contains("step 3")));
+    assert_eq!(engine.submit(request(2, &PROMPT, greedy)).await, Err(SubmitError::Stopped));
+    assert_eq!(engine.abort(id(1)), Err(SubmitError::Stopped));
+    assert_eq!(engine.drain().await, Err(SubmitError::Stopped));
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_served_is_refused_with_the_reason() {
+    let (engine, _outputs) = start(runner(), EngineConfig::default());
+    let check = async |change: fn(&mut SamplingParams), prompt: &[u32], code: &str, message: &str| {
+        let error = engine.submit(request(1, prompt, change)).await.unwrap_err();
+        assert_eq!((error.code(), error.to_string().as_str()), (code, message));
+        assert!(!error.is_retryable());
+    };
+    let too_long = "the prompt has 160 tokens, the model takes at most 159 and one answer token";
+    check(|_| {}, &[5; 160], "context_length_exceeded", too_long).await;
+    check(|_| {}, &[], "empty_prompt", "the prompt is empty").await;
+    check(|_| {}, &[64], "invalid_parameter", "prompt holds the token 64, the vocabulary has 64").await;
+    let bias: fn(&mut SamplingParams) = |params| params.logit_bias.extend([(99, 1.0)]);
+    check(bias, &PROMPT, "invalid_parameter", "logit_bias holds the token 99, the vocabulary has 64").await;
+    let n: fn(&mut SamplingParams) = |params| params.n = 0;
+    check(n, &PROMPT, "invalid_parameter", "n is 0, it must be between 1 and 128").await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_for_now() {
+    let (permit, permits) = mpsc::channel();
+    let config = EngineConfig { max_num_seqs: 1, max_num_queued_requests: 2, ..EngineConfig::default() };
+    let (engine, mut outputs) = start(runner().with_permits(permits), config);
+    engine.submit(request(1, &PROMPT, greedy)).await.unwrap();
+    permit.send(()).unwrap();
+    outputs.recv().await.unwrap();
+    let waiting = [2, 3, 4].map(|number| engine.submit(request(number, &PROMPT, greedy)));
+    let [two, three, four] = waiting;
+    let feeding = async {
+        permit.send(()).unwrap();
+        permit.send(()).unwrap();
+    };
+    let (two, three, four, ()) = tokio::join!(two, three, four, feeding);
+    assert_eq!((two, three), (Ok(()), Ok(())));
+    let error = four.unwrap_err();
+    assert_eq!(error.to_string(), "the queue holds 2 of at most 2 sequences");
+    assert!(error.is_retryable());
+    drop(permit);
+    let (engine_again, mut answers) = (engine.clone(), 0);
+    while answers < 3 {
+        let output = outputs.recv().await.unwrap();
+        answers += output.sequences.iter().filter(|sequence| sequence.finish.is_some()).count();
+    }
+    assert_eq!(engine_again.submit(request(4, &PROMPT, greedy)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn unread_output_is_bounded_by_refusing_new_requests() {
+    let config = EngineConfig { max_num_seqs: 2, max_num_queued_requests: 2, ..EngineConfig::default() };
+    let (engine, mut outputs) = start(runner(), config);
+    let mut num_taken = 0;
+    let refused = loop {
+        match engine.submit(request(num_taken, &PROMPT, greedy)).await {
+            Ok(()) => num_taken += 1,
+            Err(error @ SubmitError::OutputBacklog { .. }) => break error,
+            // The queue may be full for a moment.
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(num_taken, 4);
+    assert_eq!(
+        refused.to_string(),
+        "the engine holds 4 of at most 4 sequences, those with unread output included"
+    );
+    assert_eq!(collect(&mut outputs, 4).await.len(), 4);
+    assert_eq!(engine.submit(request(9, &PROMPT, greedy)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_drained_engine_finishes_what_it_has_and_takes_nothing_new() {
+    let (engine, mut outputs) = start(runner(), EngineConfig::default());
+    engine.submit(request(1, &PROMPT, greedy)).await.unwrap();
+    engine.drain().await.unwrap();
+    assert_eq!(engine.submit(request(2, &PROMPT, greedy)).await, Err(SubmitError::Draining));
+    assert_eq!(collect(&mut outputs, 1).await[&(1, 0)].tokens, greedy_answer(&PROMPT, 8));
+    assert_eq!(engine.shutdown().await, EngineStatus::ShutDown);
+    assert_eq!(outputs.recv().await, None);
+}
+
+#[tokio::test]
+async fn a_shutdown_cancels_what_runs() {
+    let (permit, permits) = mpsc::channel();
+    let (engine, mut outputs) = start(runner().with_permits(permits), EngineConfig::default());
+    engine.submit(request(1, &PROMPT, greedy)).await.unwrap();
+    permit.send(()).unwrap();
+    outputs.recv().await.unwrap();
+    let (status, ()) = tokio::join!(engine.shutdown(), async { drop(permit) });
+    assert_eq!(status, EngineStatus::ShutDown);
+    let mut last = None;
+    while let Some(output) = outputs.recv().await {
+        last = output.sequences.into_iter().next_back();
+    }
+    assert_eq!(last.unwrap().finish.unwrap().reason, FinishCause::Cancelled);
+}
+
+#[tokio::test]
+async fn the_engine_ends_with_its_last_handle() {
+    let (engine, mut outputs) = start(runner(), EngineConfig::default());
+    drop(engine);
+    assert_eq!(outputs.recv().await, None);
+}
+
+#[tokio::test]
+async fn the_same_id_cannot_run_twice_at_once() {
+    let (permit, permits) = mpsc::channel();
+    let (engine, mut outputs) = start(runner().with_permits(permits), EngineConfig::default());
+    engine.submit(request(1, &PROMPT, greedy)).await.unwrap();
+    let (second, _) = tokio::join!(engine.submit(request(1, &PROMPT, greedy)), async { drop(permit) });
+    assert_eq!(second, Err(SubmitError::DuplicateInference(id(1))));
+    collect(&mut outputs, 1).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_complete_before_its_worker_died_ends_at_once() {
+    let whole = run_all(runner(), EngineConfig::default(), &[request(1, &PROMPT, greedy)]).await;
+    let mut resumed = request(1, &PROMPT, greedy);
+    resumed.generated = vec![whole[&(1, 0)].tokens.clone()];
+    let answers = run_all(runner(), EngineConfig::default(), &[resumed]).await;
+    let answer = &answers[&(1, 0)];
+    assert_eq!((answer.tokens.as_slice(), answer.text.as_str()), (&[][..], ""));
+    let finish = answer.finish.as_ref().unwrap();
+    assert_eq!((&finish.reason, finish.usage.num_completion_tokens), (&FinishCause::Length, 8));
+}
+
+#[tokio::test]
+async fn eos_ends_the_answer_unless_it_is_ignored() {
+    let biased = |ignore_eos| {
+        request(1, &PROMPT, move |params| {
+            greedy(params);
+            params.logit_bias.insert(EOS, 100.0);
+            params.min_tokens = 2;
+            params.ignore_eos = ignore_eos;
+        })
+    };
+    let ended = run_all(runner(), EngineConfig::default(), &[biased(false)]).await.remove(&(1, 0)).unwrap();
+    assert_eq!((ended.tokens.len(), ended.tokens.last()), (3, Some(&EOS)));
+    assert_eq!(ended.finish.unwrap().reason, FinishCause::EndOfSequence);
+    let ignored = run_all(runner(), EngineConfig::default(), &[biased(true)]).await.remove(&(1, 0)).unwrap();
+    assert_eq!(ignored.tokens, [EOS; 8]);
+    assert_eq!(ignored.finish.unwrap().reason, FinishCause::Length);
+}
