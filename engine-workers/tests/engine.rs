@@ -1,5 +1,12 @@
 //! The engine over a fake runner: lives, ends, failures, and what is reported of them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
+
 #[path = "support/engine_client.rs"]
 mod engine_client;
 #[path = "support/fake_runner.rs"]

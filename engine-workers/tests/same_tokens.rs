@@ -1,5 +1,12 @@
 //! A sequence's tokens do not depend on its batch, on chunking, on preemption, on prefix hits or on a resume.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
+
 #[path = "support/engine_client.rs"]
 mod engine_client;
 #[path = "support/fake_runner.rs"]
