@@ -140,11 +140,13 @@ fn note_events(
                 *state = LinkState { epoch: state.epoch + 1, is_up: true };
             }),
             Event::Disconnected | Event::Closed => {
-                if sender.send_if_modified(|state| {
+                let was_up = sender.send_if_modified(|state| {
                     // Epoch 0 is the time before the first `Connected`; a loss must never look like it.
                     state.epoch = state.epoch.max(1);
                     std::mem::replace(&mut state.is_up, false)
-                }) {
+                });
+                // Only we close it: whatever else ends it is followed by attempts to connect again.
+                if was_up && matches!(event, Event::Disconnected) {
                     tracing::warn!("the connection to the broker broke");
                 }
             }

@@ -67,18 +67,20 @@ async fn reconcile(api: &Api, wanted: Config, keeps_existing: bool) -> Result<()
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    if error.is_full() {
-        let text = format!("stream {name} reserves {} bytes: {}", wanted.max_bytes, error.description);
-        return Err(BusError::Refused(text));
-    }
-    if error.err_code != ErrorCode::STREAM_NAME_EXIST.0 {
+    // A server without room for one more stream says so even of a stream that it has.
+    if !error.is_full() && error.err_code != ErrorCode::STREAM_NAME_EXIST.0 {
         return Err(error.about(&name));
     }
-    if keeps_existing {
-        return Ok(());
-    }
-    let info: stream::Info =
-        api.call(&format!("STREAM.INFO.{name}"), &json!({})).await?.map_err(|error| error.about(&name))?;
+    let existing = api.call::<stream::Info>(&format!("STREAM.INFO.{name}"), &json!({})).await?;
+    let info = match existing {
+        Ok(_) if keeps_existing => return Ok(()),
+        Ok(info) => info,
+        Err(_) if error.is_full() => {
+            let text = format!("stream {name} reserves {} bytes: {}", wanted.max_bytes, error.description);
+            return Err(BusError::Refused(text));
+        }
+        Err(error) => return Err(error.about(&name)),
+    };
     let merged = merge(&info.config, wanted);
     let differences = differences(&info.config, &merged)?;
     if differences.is_empty() {
