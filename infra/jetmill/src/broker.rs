@@ -12,7 +12,7 @@ use bus::topology::StreamPolicy;
 use bus::{EmbeddedServer, EmbeddedServerOptions, EventLog, JetStreamLog, JetStreamOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::config::{Config, NatsConfig};
 use crate::instance;
@@ -20,6 +20,9 @@ use crate::instance;
 /// Where a running `serve` tells other commands how to reach its broker; readable by its owner alone.
 const ADDRESS_FILE: &str = "broker-address";
 const DEFAULT_DATA_DIR: &str = "jetmill-data";
+/// The address may be that of a `serve` that was killed.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// A connection, and the child if it is ours.
@@ -48,17 +51,32 @@ impl Broker {
 
     /// Connects to the configured broker or to that of a running `serve`; starts one when nobody does.
     pub(crate) async fn open_existing(config: &Config) -> Result<Self> {
-        if config.nats.url.is_none()
-            && let Ok(url) = fs::read_to_string(address_path(config))
-        {
-            let mut options = JetStreamOptions::new(url.trim(), instance::name().as_str());
-            options.patience = Duration::from_secs(1);
-            options.keeps_existing_streams = true;
-            if let Ok(log) = JetStreamLog::connect(options).await {
-                return Ok(Self::over(log, None));
+        if config.nats.url.is_some() {
+            return Self::open(config).await;
+        }
+        if let Some(broker) = Self::join(config, FIRST_PATIENCE).await {
+            return Ok(broker);
+        }
+        match Self::open(config).await {
+            Ok(broker) => Ok(broker),
+            // Mostly because a `serve` holds the store and its broker is busy or on its way back.
+            Err(error) => Self::join(config, LAST_PATIENCE).await.ok_or(error),
+        }
+    }
+
+    /// The broker of the `serve` that wrote its address last, if it still answers.
+    async fn join(config: &Config, patience: Duration) -> Option<Self> {
+        let url = fs::read_to_string(address_path(config)).ok()?;
+        let mut options = JetStreamOptions::new(url.trim(), instance::name().as_str());
+        options.patience = patience;
+        options.keeps_existing_streams = true;
+        match JetStreamLog::connect(options).await {
+            Ok(log) => Some(Self::over(log, None)),
+            Err(error) => {
+                debug!(%error, "no running broker can be joined");
+                None
             }
         }
-        Self::open(config).await
     }
 
     async fn connect(options: JetStreamOptions, server: Option<EmbeddedServer>) -> Result<Self> {

@@ -24,10 +24,22 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("jetmill: {error:#}");
+            eprintln!("jetmill: {}", in_one_line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes; a cause that the words before it already tell is left out.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(|cause| cause.to_string().replace('\n', " ")) {
+        if !line.ends_with(&cause) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            line = line + separator + &cause;
+        }
+    }
+    line
 }
 
 fn run(cli: Cli) -> Result<()> {
@@ -49,4 +61,16 @@ fn run(cli: Cli) -> Result<()> {
             Command::Rebuild => record::rebuild(&config).await,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("the disk\nis gone");
+        let error = anyhow::Error::new(cause).context("cannot read a: the disk is gone").context("no model");
+        assert_eq!(in_one_line(&error), "no model: cannot read a: the disk is gone");
+    }
 }

@@ -3,6 +3,7 @@
 //! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
 
 mod metrics;
+mod projection;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use engine_workers::engine::handle::EngineHandle;
 use engine_workers::loaded_model::{LoadedModel, ModelLoadOptions};
 use engine_workers::worker::{Worker, WorkerOptions};
 use guardrails::{Policy, PolicySpec};
-use read_model::{Database, Projector};
+use read_model::Database;
 use schedulers::batching;
 use schedulers::routing::{self, RoutingPolicy};
 use schemas::{IngressId, PoolName, WorkerId};
@@ -36,14 +37,14 @@ type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 pub(crate) async fn serve(config: &Config) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let listener = listen(config).await?;
-    let model = load_model(&config.worker, config).await?;
     let database = connect_database(config).await?;
+    let model = load_model(&config.worker, config).await?;
     let broker = Broker::open(config).await?;
     let log = broker.log();
 
-    let inner = CancellationToken::new();
+    let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
-    roles.spawn(projector_role(Arc::clone(&log), database, inner.clone()));
+    roles.spawn(projection::projector_role(Arc::clone(&log), database, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
     let engine = model.engine.clone();
@@ -51,14 +52,16 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     let front = CancellationToken::new();
     let api = tokio::spawn(api_role(config, &log, listener, Some(engine), front.clone()));
 
-    // The api goes first: what it holds is finished while the other roles still work.
+    // The api goes first: what it holds is finished while the other roles still work. The projector goes last.
     let ended_early = run_until(signal, &mut roles).await;
     front.cancel();
     let answered = api.await.context("the api broke")?;
     inner.cancel();
-    let finished = join(roles).await;
+    let finished = join(&mut roles, 1).await;
+    last.cancel();
+    let folded = join(&mut roles, 0).await;
     broker.close().await?;
-    ended_early.and(answered).and(finished)
+    ended_early.and(answered).and(finished).and(folded)
 }
 
 /// The api alone.
@@ -80,7 +83,8 @@ pub(crate) async fn router(config: &Config) -> Result<()> {
 /// The projector alone.
 pub(crate) async fn projector(config: &Config) -> Result<()> {
     let database = connect_database(config).await?;
-    alone(config, |log, token| Ok(Box::pin(projector_role(Arc::clone(log), database, token)))).await
+    alone(config, |log, token| Ok(Box::pin(projection::projector_role(Arc::clone(log), database, token))))
+        .await
 }
 
 /// One worker alone.
@@ -115,11 +119,15 @@ async fn run_until(signal: CancellationToken, roles: &mut JoinSet<Result<()>>) -
     }
 }
 
-async fn join(mut roles: JoinSet<Result<()>>) -> Result<()> {
-    while let Some(ended) = roles.join_next().await {
-        ended.context("a role broke")??;
+/// Waits until only `num_left` roles are there; the first error counts, and the others are waited for all the same.
+async fn join(roles: &mut JoinSet<Result<()>>, num_left: usize) -> Result<()> {
+    let mut outcome = Ok(());
+    while roles.len() > num_left
+        && let Some(ended) = roles.join_next().await
+    {
+        outcome = outcome.and(ended.context("a role broke").flatten());
     }
-    Ok(())
+    outcome
 }
 
 async fn listen(config: &Config) -> Result<TcpListener> {
@@ -175,14 +183,6 @@ fn router_role(
     let policy = RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get() };
     let facts = instance::fact_writer(log, "router", &instance::name());
     async move { Ok(routing::serve(facts, policy, shutdown).await?) }
-}
-
-async fn projector_role(
-    log: Arc<dyn EventLog>,
-    database: Database,
-    shutdown: CancellationToken,
-) -> Result<()> {
-    Ok(Projector::run(log, database, shutdown).await?)
 }
 
 fn worker_role(

@@ -1,0 +1,45 @@
+//! The projector, which leaves the tables as the log is when it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use bus::{BusError, EventLog, StreamName};
+use read_model::{Database, Progress, Projector, ProjectorSettings};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Folding the rest takes milliseconds; a database that is away must not hold up the end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Folds until `shutdown`, and then what the log holds by then.
+pub(super) async fn projector_role(
+    log: Arc<dyn EventLog>,
+    database: Database,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let projector = Projector::new(Arc::clone(&log), database, ProjectorSettings::default());
+    let progress = projector.progress();
+    let is_up_to_date = async {
+        shutdown.cancelled().await;
+        match tokio::time::timeout(PATIENCE, catch_up(log.as_ref(), progress)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(%error, "the tables may be behind the log; the next start folds the rest")
+            }
+            Err(_) => warn!("the tables are behind the log; the next start folds the rest"),
+        }
+    };
+    tokio::select! {
+        ended = projector.drive(CancellationToken::new()) => Ok(ended?),
+        () = is_up_to_date => Ok(()),
+    }
+}
+
+async fn catch_up(log: &dyn EventLog, mut progress: watch::Receiver<Progress>) -> Result<(), BusError> {
+    let end = log.last_sequence(StreamName::Inference).await?;
+    // The projector is driven beside this and outlives it.
+    drop(progress.wait_for(|progress| progress.last_sequence >= end).await);
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! What a client says and hears.
+
+use std::net::SocketAddr;
+
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+
+use crate::site::MODEL;
+use crate::wait::soon;
+
+/// One api.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    address: SocketAddr,
+}
+
+/// A greedy chat whose answer has exactly `num_tokens` tokens.
+pub(crate) fn chat(question: &str, num_tokens: u32, is_streaming: bool) -> Value {
+    let mut body = json!({
+        "model": MODEL,
+        "messages": [{"role": "user", "content": question}],
+        "temperature": 0,
+        "max_tokens": num_tokens,
+        "ignore_eos": true,
+        "stream": is_streaming,
+    });
+    if is_streaming {
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    body
+}
+
+/// The text of a whole answer.
+pub(crate) fn text_of(answer: &Value) -> &str {
+    answer["choices"][0]["message"]["content"].as_str().unwrap()
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { http: reqwest::Client::new(), address }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("http://{}{path}", self.address))
+    }
+
+    pub(crate) fn post(&self, body: &Value) -> RequestBuilder {
+        self.http.post(format!("http://{}/v1/chat/completions", self.address)).json(body)
+    }
+
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = self.get("/health/readiness").send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// A gauge or counter of the metrics page.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let page = self.get("/metrics").send().await.unwrap().text().await.unwrap();
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
+    }
+
+    /// A whole answer with its inference's id.
+    pub(crate) async fn whole(&self, question: &str, num_tokens: u32) -> (String, Value) {
+        let response = soon("an answer", self.post(&chat(question, num_tokens, false)).send()).await.unwrap();
+        let (status, id) = (response.status(), id_of(&response));
+        let body = soon("an answer's body", response.text()).await.unwrap();
+        assert_eq!(status, 200, "{body}");
+        (id, serde_json::from_str(&body).unwrap())
+    }
+
+    /// An answer that has begun to stream.
+    pub(crate) async fn stream(&self, question: &str, num_tokens: u32) -> Stream {
+        let response = soon("a stream", self.post(&chat(question, num_tokens, true)).send()).await.unwrap();
+        let (status, id) = (response.status(), id_of(&response));
+        assert_eq!(status, 200, "{}", response.text().await.unwrap());
+        Stream {
+            id,
+            response,
+            unread: String::new(),
+            text: String::new(),
+            usage: Value::Null,
+            is_done: false,
+        }
+    }
+}
+
+fn id_of(response: &Response) -> String {
+    let id = response.headers().get("x-jetmill-inference-id");
+    id.unwrap_or_else(|| panic!("{} without an inference id", response.status())).to_str().unwrap().to_owned()
+}
+
+/// A streamed answer, as far as it was read.
+pub(crate) struct Stream {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) usage: Value,
+    response: Response,
+    unread: String,
+    is_done: bool,
+}
+
+impl Stream {
+    /// Reads until the text has at least so many bytes; fails when the stream ends before.
+    pub(crate) async fn read_text(&mut self, num_bytes: usize) {
+        while self.text.len() < num_bytes {
+            assert!(self.read_chunk().await, "the stream of {} ended after {:?}", self.id, self.text);
+        }
+    }
+
+    /// Reads to the end, which has to be `[DONE]`.
+    pub(crate) async fn read_all(mut self) -> Self {
+        while self.read_chunk().await {}
+        assert!(self.is_done, "the stream of {} broke after {:?}", self.id, self.text);
+        self
+    }
+
+    async fn read_chunk(&mut self) -> bool {
+        let Ok(Some(bytes)) = soon("the next part of a stream", self.response.chunk()).await else {
+            return false;
+        };
+        // Events are JSON in ASCII or whole characters; a part may end within one, so the rest waits for the next.
+        self.unread.push_str(std::str::from_utf8(&bytes).unwrap());
+        while let Some((event, rest)) = self.unread.split_once("\n\n") {
+            let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+            self.unread = rest.to_owned();
+            if let Some(data) = data {
+                self.take(&data);
+            }
+        }
+        true
+    }
+
+    fn take(&mut self, data: &str) {
+        if data == "[DONE]" {
+            self.is_done = true;
+            return;
+        }
+        let event: Value = serde_json::from_str(data).unwrap();
+        assert!(event.get("error").is_none_or(Value::is_null), "{data}");
+        if let Some(text) = event["choices"][0]["delta"]["content"].as_str() {
+            self.text.push_str(text);
+        }
+        if event["usage"].is_object() {
+            self.usage = event["usage"].clone();
+        }
+    }
+}

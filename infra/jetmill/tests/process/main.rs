@@ -1,0 +1,21 @@
+//! The real binary as its users run it: real processes, a real broker, real tables and a real model.
+//!
+//! Each test has a [`site::Site`] of its own: a temporary directory, free ports, and the processes it started, all of which
+//! end with it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cancellation;
+mod client;
+mod crash;
+mod one_request;
+#[path = "../../../../schemas/read-model/tests/read_model/postgres_server.rs"]
+mod postgres_server;
+mod process;
+mod record;
+mod roles;
+mod secrets;
+mod shutdown;
+mod site;
+mod startup;
+mod wait;
