@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::KernelError;
 
-const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// Size of a large page.
+pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 const CHUNK_BYTES: usize = 32 << 20;
 
 /// Hands out memory in 2 MiB pages, so that streaming over the weights does not miss the TLB. Pages are backed only
@@ -70,19 +71,20 @@ impl Drop for Chunk {
     }
 }
 
+/// Asks for 2 MiB pages for freshly allocated memory; only whole ones within it can become large.
 #[cfg(target_os = "linux")]
-fn advise_huge_pages(start: NonNull<u8>, num_bytes: usize) {
+pub(crate) fn advise_huge_pages(start: NonNull<u8>, num_bytes: usize) {
     const MADV_HUGEPAGE: i32 = 14;
     unsafe extern "C" {
         fn madvise(start: *mut std::ffi::c_void, num_bytes: usize, advice: i32) -> i32;
     }
-    // SAFETY: the range is allocated and aligned to pages. The advice changes no contents, and a kernel that refuses
-    // it only leaves the pages small.
+    // SAFETY: the range is allocated. The advice changes no contents, and a kernel that refuses it, as it does for a
+    // start within a page, only leaves the pages small.
     let _refused_is_fine = unsafe { madvise(start.as_ptr().cast(), num_bytes, MADV_HUGEPAGE) };
 }
 
 #[cfg(not(target_os = "linux"))]
-fn advise_huge_pages(_start: NonNull<u8>, _num_bytes: usize) {}
+pub(crate) fn advise_huge_pages(_start: NonNull<u8>, _num_bytes: usize) {}
 
 /// Memory of an [`Arena`], written once and then read by all threads.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
+use crate::arena::{HUGE_PAGE_BYTES, advise_huge_pages};
 use crate::disjoint::Disjoint;
 use crate::error::{check_shape, count_rows};
 use crate::lanes::{Kernel, Lanes, NUM_LANES};
@@ -205,7 +206,8 @@ impl Kernel for StoreHead<'_> {
     }
 }
 
-/// Zeroed memory that the system backs page by page.
+/// Zeroed memory, all of it backed from the beginning: a cache that does not fit is found at start and not under load,
+/// and the memory of a process stays what it was. In 2 MiB pages where it is large enough for one.
 #[derive(Debug)]
 struct Zeros {
     start: NonNull<u16>,
@@ -221,17 +223,24 @@ impl Zeros {
     fn new(num_bytes: usize) -> Result<Self, KernelError> {
         let out_of_memory = KernelError::OutOfMemory { num_bytes, purpose: "keys and values" };
         // An empty cache gets one cache line, since an empty layout cannot be allocated.
-        let Ok(layout) = Layout::from_size_align(num_bytes.max(64), 16) else {
+        let size = num_bytes.max(64);
+        let align = if size < HUGE_PAGE_BYTES { 64 } else { HUGE_PAGE_BYTES };
+        let Ok(layout) = Layout::from_size_align(size, align) else {
             return Err(out_of_memory);
         };
         // SAFETY: the size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        NonNull::new(start.cast()).map(|start| Self { start, layout }).ok_or(out_of_memory)
+        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else {
+            return Err(out_of_memory);
+        };
+        advise_huge_pages(start, size);
+        // SAFETY: all of it was just allocated.
+        unsafe { start.write_bytes(0, size) };
+        Ok(Self { start: start.cast(), layout })
     }
 
     #[inline(always)]
     fn as_slice(&self) -> &[u16] {
-        // SAFETY: initialised to zero, owned, and aligned to 16.
+        // SAFETY: initialised to zero, owned, and aligned to a cache line.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.size() / size_of::<u16>()) }
     }
 

@@ -23,7 +23,7 @@ pub struct EngineStats {
     pub finished_cancelled_total: u64,
     /// Sequences failed.
     pub finished_error_total: u64,
-    /// Time planning steps and applying their results.
+    /// Time planning steps.
     pub schedule_time_total: Duration,
     /// Time in the runner.
     pub forward_time_total: Duration,

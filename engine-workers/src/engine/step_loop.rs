@@ -82,12 +82,19 @@ impl StepLoop {
     /// Runs until the engine is shut down; `Err` if it cannot go on.
     pub(super) fn run(&mut self) -> Result<(), EngineError> {
         while self.take_commands()? {
-            let plan = self.scheduler.schedule()?;
+            let plan = self.plan()?;
             let outcome = self.forward(&plan)?;
             self.postprocess(&plan, outcome)?;
             self.publish()?;
         }
         Ok(())
+    }
+
+    fn plan(&mut self) -> Result<StepPlan, EngineError> {
+        let started_at = Instant::now();
+        let plan = self.scheduler.schedule()?;
+        self.stats.schedule_time_total += started_at.elapsed();
+        Ok(plan)
     }
 
     /// Obeys what was commanded since the last step, and waits for commands while there is nothing to compute. False to
