@@ -75,6 +75,18 @@ async fn a_broker_that_is_too_small_is_told_apart_from_a_full_one() {
     assert!(text.contains("INFERENCE reserves 1125899906842624 bytes"), "{text}");
 }
 
+#[tokio::test]
+async fn a_broker_without_room_for_more_streams_can_be_joined() {
+    let broker = Broker::start().await;
+    let first = broker.connect().await;
+    let mut greedy = broker.options();
+    greedy.policy.inference_max_bytes = 1 << 40;
+    greedy.keeps_existing_streams = true;
+    let second = in_time(JetStreamLog::connect(greedy)).await.unwrap();
+    in_time(second.append(large_fact())).await.unwrap();
+    assert_eq!(in_time(first.last_sequence(StreamName::Inference)).await.unwrap(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payload_whose_object_is_gone_is_an_error_and_goes_to_the_dead_letters() {
     let broker = Broker::start().await;
