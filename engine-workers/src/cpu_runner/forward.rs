@@ -70,8 +70,7 @@ impl Forward {
     /// Scratch memory for steps of up to `max_num_rows` rows. The system backs it when it is first used.
     pub(crate) fn new(config: &ModelConfig, max_num_rows: usize) -> Self {
         let tile = max_num_rows.min(MAX_ROWS_PER_TILE);
-        let (hidden_size, ffn_size, query_size) =
-            (config.hidden_size, config.ffn_size, config.query_size());
+        let (hidden_size, ffn_size, query_size) = (config.hidden_size, config.ffn_size, config.query_size());
         Self {
             hidden_size,
             ffn_size,
@@ -99,8 +98,7 @@ impl Forward {
     /// Writes the keys and values of all rows into the cache and replaces `logits` by `[logit_rows, vocab_size]`.
     pub(crate) fn run(&mut self, mut pass: Pass<'_>, logits: &mut Vec<f32>) -> Result<(), KernelError> {
         let mut watch = Stopwatch::start(std::mem::take(&mut self.times));
-        let outcome =
-            self.layers(&mut pass, &mut watch).and_then(|()| self.head(&pass, &mut watch, logits));
+        let outcome = self.layers(&mut pass, &mut watch).and_then(|()| self.head(&pass, &mut watch, logits));
         self.times = watch.stop();
         outcome
     }
@@ -159,16 +157,10 @@ impl Forward {
     }
 
     /// From queries in `qkv` to `attention`.
-    fn attend(
-        &mut self,
-        pass: &Pass<'_>,
-        layer: usize,
-        watch: &mut Stopwatch,
-    ) -> Result<(), KernelError> {
+    fn attend(&mut self, pass: &Pass<'_>, layer: usize, watch: &mut Stopwatch) -> Result<(), KernelError> {
         let num_rows = pass.step.tokens.len();
         let row_stride = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim;
-        let heads =
-            HeadRows { row_stride, first: 0, num_heads: self.num_heads, head_dim: self.head_dim };
+        let heads = HeadRows { row_stride, first: 0, num_heads: self.num_heads, head_dim: self.head_dim };
         let input = AttentionInput {
             q: &self.qkv[..num_rows * row_stride],
             heads,

@@ -54,7 +54,12 @@ impl CpuRunnerOptions {
         ];
         for (option, value, range) in checks {
             if !range.contains(&value) {
-                return Err(LoadError::InvalidOption { option, value, min: *range.start(), max: *range.end() });
+                return Err(LoadError::InvalidOption {
+                    option,
+                    value,
+                    min: *range.start(),
+                    max: *range.end(),
+                });
             }
         }
         Ok(())

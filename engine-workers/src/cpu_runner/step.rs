@@ -54,7 +54,10 @@ impl Step {
         }
         let num_tokens = self.tokens.len();
         if num_tokens > shape.max_num_batched_tokens {
-            return Err(invalid(format!("{num_tokens} tokens, at most {} fit", shape.max_num_batched_tokens)));
+            return Err(invalid(format!(
+                "{num_tokens} tokens, at most {} fit",
+                shape.max_num_batched_tokens
+            )));
         }
         self.written_blocks.sort_unstable();
         if let Some(pair) = self.written_blocks.array_windows().find(|[block, next]| block == next) {
@@ -101,7 +104,9 @@ fn check_chunk(shape: &RunnerShape, sequence: usize, chunk: &SequenceChunk<'_>) 
     let end = chunk.first_position.saturating_add(chunk.tokens.len());
     if end > shape.max_model_len_tokens {
         let longest = shape.max_model_len_tokens;
-        return Err(invalid(format!("chunk {sequence} ends at position {end}, a sequence has at most {longest}")));
+        return Err(invalid(format!(
+            "chunk {sequence} ends at position {end}, a sequence has at most {longest}"
+        )));
     }
     let num_blocks = end.div_ceil(shape.block_size_tokens);
     let Some(blocks) = chunk.block_table.get(..num_blocks) else {
@@ -157,10 +162,10 @@ mod tests {
         check(&[chunk(&[1], 0, &[8])], Err("chunk 0 uses block 8 of 8"));
         check(&[chunk(&[100], 0, &[1])], Err("chunk 0 has token 100 of 100"));
         check(&[chunk(&[1], 64, &[0; 9])], Err("chunk 0 ends at position 65, a sequence has at most 64"));
-        check(&[chunk(&[1], usize::MAX, &[0])], Err(&format!(
-            "chunk 0 ends at position {}, a sequence has at most 64",
-            usize::MAX
-        )));
+        check(
+            &[chunk(&[1], usize::MAX, &[0])],
+            Err(&format!("chunk 0 ends at position {}, a sequence has at most 64", usize::MAX)),
+        );
         check(&[chunk(&[1; 41], 0, &[0, 1, 2])], Err("41 tokens, at most 40 fit"));
         check(&[chunk(&[1], 0, &[3]), chunk(&[1], 5, &[3])], Err("block 3 is written by two sequences"));
         check(&[chunk(&[1], 3, &[3]), chunk(&[1], 16, &[3, 4])], Ok(()));
