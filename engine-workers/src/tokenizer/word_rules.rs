@@ -63,7 +63,17 @@ const RULES: &[(&[&str], WordRule)] = &[
         &["deepseek-coder"],
         WordRule { patterns: &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CJK, r"\p{N}"], ..PLAIN },
     ),
-    (&["deepseek-v3"], WordRule { patterns: &[r"\p{N}{1,3}", r"[\x{4e00}-\x{9fa5}\x{3040}-\x{309f}\x{30a0}-\x{30ff}]+", DEEPSEEK_V3], ..PLAIN }),
+    (
+        &["deepseek-v3"],
+        WordRule {
+            patterns: &[
+                r"\p{N}{1,3}",
+                r"[\x{4e00}-\x{9fa5}\x{3040}-\x{309f}\x{30a0}-\x{30ff}]+",
+                DEEPSEEK_V3,
+            ],
+            ..PLAIN
+        },
+    ),
     (&["falcon"], WordRule { patterns: &[r"[\p{P}\$\+<=>\^~\|`]+", GPT2, r"[0-9][0-9][0-9]"], ..PLAIN }),
     (&["tekken"], WordRule { patterns: &[TEKKEN], ignores_merges: true, adds_bos: true }),
 ];
