@@ -2,7 +2,7 @@
 //!
 //! [`Worker::run`] starts five tasks over one shared state: `intake` takes assignments for the slots that are free, `pump`
 //! publishes what the engine says, and three small ones hear cancellations, keep deliveries alive and answer questions.
-//! Every inference ends by one path, [`Worker::end`].
+//! Every inference ends by one path, `Worker::end`.
 
 mod active;
 mod assignment;

@@ -5,7 +5,7 @@
 //!
 //! Every output row is a pure function of its input row: sums run in a fixed order, so the bits do not depend on what
 //! else is in the batch, on the number of threads or on the instruction set ([`Isa`]). Start reading at
-//! [`reference`], which says what each operation means; then `lanes`, over which each kernel is written once; then
+//! [`mod@reference`], which says what each operation means; then `lanes`, over which each kernel is written once; then
 //! [`matmul`], where the time goes.
 
 #[expect(unsafe_code, reason = "vector loads and stores, rows given to threads")]

@@ -142,7 +142,7 @@ impl Sequence {
         self.arrival
     }
 
-    /// Hashes of its leading full blocks, as far as [`Sequence::hash_full_blocks`] came.
+    /// Hashes of its leading full blocks, as far as `hash_full_blocks` came.
     pub fn block_hashes(&self) -> &[BlockHash] {
         &self.block_hashes
     }

@@ -56,7 +56,7 @@ pub struct Requested {
     pub model: ::prost::alloc::string::String,
     #[prost(enumeration = "WorkClass", tag = "2")]
     pub class: i32,
-    /// The api node that holds the client's connection; token frames go to tokens.<ingress>.<worker>.
+    /// The api node that holds the client's connection; token frames go to `tokens.<ingress>.<worker>`.
     #[prost(string, tag = "3")]
     pub ingress: ::prost::alloc::string::String,
     /// The route that was called: "/v1/chat/completions".
@@ -537,7 +537,7 @@ impl ::prost::Name for Failure {
         "/jetmill.v1.Failure".into()
     }
 }
-/// What one engine step produced for one api node, on tokens.<ingress>.<worker>.
+/// What one engine step produced for one api node, on `tokens.<ingress>.<worker>`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TokenFrame {
     #[prost(string, tag = "1")]
