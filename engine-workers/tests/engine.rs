@@ -179,14 +179,22 @@ async fn the_prompt_is_truncated_from_its_beginning() {
 async fn an_abort_frees_the_blocks_before_the_next_step() {
     let (permit, permits) = mpsc::channel();
     let (engine, mut outputs) = start(runner().with_permits(permits), EngineConfig::default());
-    for number in [1, 2] {
-        engine
-            .submit(request(number, &[number as u32 + 10; 9], |params| params.max_tokens = Some(100)))
-            .await
-            .unwrap();
-        permit.send(()).unwrap();
-    }
     let mut answers = engine_client::Answers::new();
+    permit.send(()).unwrap();
+    for number in [1, 2] {
+        let new = request(number, &[number as u32 + 10; 9], |params| params.max_tokens = Some(100));
+        let mut submit = std::pin::pin!(engine.submit(new));
+        // A request is answered between two steps, so each step that ends while it waits is followed by another.
+        loop {
+            tokio::select! {
+                submitted = &mut submit => break submitted.unwrap(),
+                output = outputs.recv() => {
+                    output.unwrap().sequences.into_iter().for_each(|output| take(&mut answers, output));
+                    permit.send(()).unwrap();
+                }
+            }
+        }
+    }
     while answers.len() < 2 {
         outputs.recv().await.unwrap().sequences.into_iter().for_each(|output| take(&mut answers, output));
         permit.send(()).unwrap();
