@@ -53,6 +53,7 @@ impl InferenceRequest {
             cache_salt: self.cache_salt.clone(),
             request_group: group.to_owned(),
             caller: caller.to_string(),
+            pooling: None,
         }
     }
 }

@@ -211,6 +211,7 @@ pub(crate) fn finish_word(reason: FinishReason) -> Option<&'static str> {
         FinishReason::Length => Some("length"),
         FinishReason::Cancelled => Some("abort"),
         FinishReason::Error => Some("error"),
+        FinishReason::ToolCalls => Some("tool_calls"),
     }
 }
 

@@ -162,6 +162,8 @@ impl Worker {
             model_digest: self.card.model_digest.clone(),
             vocab_size: u32::try_from(self.card.vocab_size).unwrap_or(u32::MAX),
             has_chat_template: self.text.template.is_some(),
+            tasks: vec!["generate".to_owned()],
+            ..DeploymentAnnounced::default()
         };
         self.append_control(control_envelope::Fact::DeploymentAnnounced(announced)).await
     }

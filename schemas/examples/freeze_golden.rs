@@ -35,7 +35,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_tokens: Some(16),
         ..Default::default()
     };
-    let usage = v1::Usage { num_prompt_tokens: 12, num_completion_tokens: 3, num_cached_prompt_tokens: 8 };
+    let usage = v1::Usage {
+        num_prompt_tokens: 12,
+        num_completion_tokens: 3,
+        num_cached_prompt_tokens: 8,
+        ..Default::default()
+    };
     let timings =
         v1::Timings { queued_nanos: 1, prefill_nanos: 2, decode_nanos: 3, time_to_first_token_nanos: 4 };
     let facts = [
@@ -51,6 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             cache_salt: "s".into(),
             request_group: "g".into(),
             caller: "c".into(),
+            ..Default::default()
         }),
         Fact::Admitted(v1::Admitted {
             verdicts: vec![v1::CheckVerdict {
@@ -99,6 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 token_ids: vec![1, 2, 300_000],
                 finish_reason: v1::FinishReason::Stop.into(),
                 stop_reason: "END".into(),
+                ..Default::default()
             }],
             usage: Some(usage),
             timings: Some(timings),
@@ -106,6 +113,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             engine_fingerprint: "jetmill-0.1.0-cpu".into(),
             verdicts: Vec::new(),
             policy_version: 0,
+            ..Default::default()
         }),
     ];
     let by = WrittenBy {
@@ -142,6 +150,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 failure: Some(lost),
                 timings: Some(timings),
             }),
+            ..Default::default()
         }],
     };
     freeze("token_frame_1", &frame)?;
@@ -156,6 +165,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         model_digest: "b3:00".into(),
         vocab_size: 49_152,
         has_chat_template: true,
+        ..Default::default()
     };
     let withdrawn = v1::DeploymentWithdrawn { deployment: "worker-1".into() };
     freeze(

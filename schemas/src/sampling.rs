@@ -59,6 +59,10 @@ pub struct SamplingParams {
     pub return_token_ids: bool,
     /// Whether the tokenizer adds its special tokens; absent leaves it to the kind of prompt.
     pub add_special_tokens: Option<bool>,
+    /// What the answer's text must match.
+    pub grammar: Option<v1::grammar::Kind>,
+    /// Most tokens of a thinking span; absent means no limit of its own.
+    pub thinking_budget_tokens: Option<u32>,
 }
 
 impl Default for SamplingParams {
@@ -89,6 +93,8 @@ impl Default for SamplingParams {
             echo: false,
             return_token_ids: false,
             add_special_tokens: None,
+            grammar: None,
+            thinking_budget_tokens: None,
         }
     }
 }
@@ -231,6 +237,8 @@ impl From<SamplingParams> for v1::SamplingParams {
             echo: p.echo,
             return_token_ids: p.return_token_ids,
             add_special_tokens: p.add_special_tokens,
+            grammar: p.grammar.map(|kind| v1::Grammar { kind: Some(kind) }),
+            thinking_budget_tokens: p.thinking_budget_tokens,
         }
     }
 }
@@ -263,6 +271,8 @@ impl From<v1::SamplingParams> for SamplingParams {
             echo: p.echo,
             return_token_ids: p.return_token_ids,
             add_special_tokens: p.add_special_tokens,
+            grammar: p.grammar.and_then(|grammar| grammar.kind),
+            thinking_budget_tokens: p.thinking_budget_tokens,
         }
     }
 }

@@ -153,6 +153,7 @@ impl ChatFields {
             template_kwargs_json: template_kwargs_json(kwargs)?,
             add_generation_prompt,
             continue_final_message,
+            ..ChatPrompt::default()
         };
         Ok(InferenceRequest {
             model: self.model,

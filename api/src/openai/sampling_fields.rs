@@ -173,6 +173,8 @@ impl SamplingFields {
             echo: false,
             return_token_ids: self.return_token_ids.unwrap_or_default(),
             add_special_tokens: self.add_special_tokens,
+            grammar: None,
+            thinking_budget_tokens: None,
         })
     }
 }

@@ -113,6 +113,8 @@ async fn what_a_client_asked_for_is_what_the_log_holds() {
         echo: false,
         return_token_ids: false,
         add_special_tokens: None,
+        grammar: None,
+        thinking_budget_tokens: None,
     };
     assert_eq!(sampling, expected);
 }

@@ -161,12 +161,13 @@ impl Asked {
             text: HELLO.iter().map(|(_, text)| *text).collect(),
             token_ids: HELLO.iter().map(|(token_id, _)| *token_id).collect(),
             finish_reason: FinishReason::Stop.into(),
-            stop_reason: String::new(),
+            ..Choice::default()
         });
         let usage = Usage {
             num_prompt_tokens: 7,
             num_completion_tokens: self.num_choices() * HELLO.len() as u32,
             num_cached_prompt_tokens: 4,
+            ..Usage::default()
         };
         let ended = Ended {
             outcome: outcome.into(),

@@ -32,7 +32,7 @@ pub(super) fn entry(output: SequenceOutput, context: &EntryContext<'_>) -> Frame
         finish_reason: finish_reason.into(),
         stop_reason,
         prompt: output.prompt.map(|prompt| prompt_report(prompt, context)),
-        end: None,
+        ..FrameEntry::default()
     }
 }
 

@@ -158,6 +158,7 @@ fn life(requested_at_unix_nanos: u64) -> Vec<Fact> {
                 num_prompt_tokens: 120,
                 num_completion_tokens: 120,
                 num_cached_prompt_tokens: 16,
+                ..Usage::default()
             }),
             timings: Some(Timings {
                 queued_nanos: 1_000_000,

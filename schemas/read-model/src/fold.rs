@@ -230,6 +230,7 @@ const fn finish_word(reason: FinishReason) -> &'static str {
         FinishReason::Length => "length",
         FinishReason::Cancelled => "cancelled",
         FinishReason::Error => "error",
+        FinishReason::ToolCalls => "tool_calls",
     }
 }
 

@@ -80,6 +80,9 @@ pub struct Requested {
     /// Fingerprint of the caller's key; never the key.
     #[prost(string, tag = "11")]
     pub caller: ::prost::alloc::string::String,
+    /// Present when vectors or scores are asked for instead of text; prompt and sampling are then empty.
+    #[prost(message, optional, tag = "12")]
+    pub pooling: ::core::option::Option<Pooling>,
 }
 impl ::prost::Name for Requested {
     const NAME: &'static str = "Requested";
@@ -89,6 +92,74 @@ impl ::prost::Name for Requested {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.Requested".into()
+    }
+}
+/// Inputs whose vectors or scores are asked for.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Pooling {
+    #[prost(enumeration = "PoolingTask", tag = "1")]
+    pub task: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub inputs: ::prost::alloc::vec::Vec<PoolingInput>,
+    /// Leading elements to keep of each vector, normalised again; 0: all.
+    #[prost(uint32, tag = "3")]
+    pub dimensions: u32,
+    /// Keep only this many tokens from each input's beginning; absent: a longer input than the model takes is refused.
+    #[prost(uint32, optional, tag = "4")]
+    pub truncate_prompt_tokens: ::core::option::Option<u32>,
+}
+impl ::prost::Name for Pooling {
+    const NAME: &'static str = "Pooling";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Pooling".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Pooling".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PoolingInput {
+    #[prost(oneof = "pooling_input::Content", tags = "1, 2, 3")]
+    pub content: ::core::option::Option<pooling_input::Content>,
+}
+/// Nested message and enum types in `PoolingInput`.
+pub mod pooling_input {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Content {
+        #[prost(string, tag = "1")]
+        Text(::prost::alloc::string::String),
+        #[prost(message, tag = "2")]
+        TokenIds(super::TokenIds),
+        #[prost(message, tag = "3")]
+        Pair(super::TextPair),
+    }
+}
+impl ::prost::Name for PoolingInput {
+    const NAME: &'static str = "PoolingInput";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.PoolingInput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.PoolingInput".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TextPair {
+    #[prost(string, tag = "1")]
+    pub query: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub document: ::prost::alloc::string::String,
+}
+impl ::prost::Name for TextPair {
+    const NAME: &'static str = "TextPair";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.TextPair".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.TextPair".into()
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -148,6 +219,12 @@ pub struct ChatPrompt {
     pub add_generation_prompt: bool,
     #[prost(bool, tag = "5")]
     pub continue_final_message: bool,
+    /// "auto", "none", "required", or the name of one of the tools after "function:"; empty: auto if there are tools.
+    #[prost(string, tag = "6")]
+    pub tool_choice: ::prost::alloc::string::String,
+    /// At most one call per answer.
+    #[prost(bool, tag = "7")]
+    pub single_tool_call: bool,
 }
 impl ::prost::Name for ChatPrompt {
     const NAME: &'static str = "ChatPrompt";
@@ -215,6 +292,12 @@ pub struct SamplingParams {
     /// Absent: the tokenizer's rule for this kind of prompt.
     #[prost(bool, optional, tag = "25")]
     pub add_special_tokens: ::core::option::Option<bool>,
+    /// What the answer's text must match.
+    #[prost(message, optional, tag = "26")]
+    pub grammar: ::core::option::Option<Grammar>,
+    /// Most tokens of a thinking span; absent: no limit but max_tokens; 0: no thinking.
+    #[prost(uint32, optional, tag = "27")]
+    pub thinking_budget_tokens: ::core::option::Option<u32>,
 }
 impl ::prost::Name for SamplingParams {
     const NAME: &'static str = "SamplingParams";
@@ -224,6 +307,58 @@ impl ::prost::Name for SamplingParams {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.SamplingParams".into()
+    }
+}
+/// What an answer must match from its first character to its end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Grammar {
+    #[prost(oneof = "grammar::Kind", tags = "1, 2, 3, 4, 5")]
+    pub kind: ::core::option::Option<grammar::Kind>,
+}
+/// Nested message and enum types in `Grammar`.
+pub mod grammar {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// A JSON schema, as JSON text.
+        #[prost(string, tag = "1")]
+        JsonSchema(::prost::alloc::string::String),
+        /// Any JSON object.
+        #[prost(bool, tag = "2")]
+        JsonObject(bool),
+        /// A regular expression, anchored at both ends.
+        #[prost(string, tag = "3")]
+        Regex(::prost::alloc::string::String),
+        /// One of these texts.
+        #[prost(message, tag = "4")]
+        Choices(super::TextChoices),
+        /// A context-free grammar in llguidance's dialect of Lark.
+        #[prost(string, tag = "5")]
+        Lark(::prost::alloc::string::String),
+    }
+}
+impl ::prost::Name for Grammar {
+    const NAME: &'static str = "Grammar";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Grammar".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Grammar".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TextChoices {
+    #[prost(string, repeated, tag = "1")]
+    pub choices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for TextChoices {
+    const NAME: &'static str = "TextChoices";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.TextChoices".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.TextChoices".into()
     }
 }
 /// Every check of the policy allowed the request.
@@ -436,6 +571,9 @@ pub struct Ended {
     pub verdicts: ::prost::alloc::vec::Vec<CheckVerdict>,
     #[prost(uint64, tag = "10")]
     pub policy_version: u64,
+    /// One per input when vectors or scores were asked for, in the order of the inputs.
+    #[prost(message, repeated, tag = "11")]
+    pub pooled: ::prost::alloc::vec::Vec<Pooled>,
 }
 impl ::prost::Name for Ended {
     const NAME: &'static str = "Ended";
@@ -447,7 +585,25 @@ impl ::prost::Name for Ended {
         "/jetmill.v1.Ended".into()
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// A vector, or a score as a vector of one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Pooled {
+    #[prost(float, repeated, tag = "1")]
+    pub values: ::prost::alloc::vec::Vec<f32>,
+    #[prost(uint32, tag = "2")]
+    pub num_tokens: u32,
+}
+impl ::prost::Name for Pooled {
+    const NAME: &'static str = "Pooled";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Pooled".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Pooled".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Choice {
     #[prost(uint32, tag = "1")]
     pub index: u32,
@@ -460,6 +616,11 @@ pub struct Choice {
     /// The stop string or the decimal id of the stop token that ended it; empty for end-of-sequence and length.
     #[prost(string, tag = "5")]
     pub stop_reason: ::prost::alloc::string::String,
+    /// Text of the thinking span; `text` holds what is outside of it and outside of tool calls.
+    #[prost(string, tag = "6")]
+    pub reasoning: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "7")]
+    pub tool_calls: ::prost::alloc::vec::Vec<ToolCall>,
 }
 impl ::prost::Name for Choice {
     const NAME: &'static str = "Choice";
@@ -471,6 +632,27 @@ impl ::prost::Name for Choice {
         "/jetmill.v1.Choice".into()
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ToolCall {
+    /// Derived from the inference, the choice and the call's index: the same in every attempt.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// JSON text as the model wrote it.
+    #[prost(string, tag = "3")]
+    pub arguments: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ToolCall {
+    const NAME: &'static str = "ToolCall";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ToolCall".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ToolCall".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Usage {
     #[prost(uint32, tag = "1")]
@@ -479,6 +661,9 @@ pub struct Usage {
     pub num_completion_tokens: u32,
     #[prost(uint32, tag = "3")]
     pub num_cached_prompt_tokens: u32,
+    /// Completion tokens inside thinking spans.
+    #[prost(uint32, tag = "4")]
+    pub num_reasoning_tokens: u32,
 }
 impl ::prost::Name for Usage {
     const NAME: &'static str = "Usage";
@@ -587,6 +772,12 @@ pub struct FrameEntry {
     /// With the last entry of an inference, after its terminal fact is durable.
     #[prost(message, optional, tag = "11")]
     pub end: ::core::option::Option<End>,
+    /// Text of the thinking span that became certain with this step.
+    #[prost(string, tag = "12")]
+    pub reasoning: ::prost::alloc::string::String,
+    /// Parts of tool calls that became certain with this step.
+    #[prost(message, repeated, tag = "13")]
+    pub tool_calls: ::prost::alloc::vec::Vec<ToolCallDelta>,
 }
 impl ::prost::Name for FrameEntry {
     const NAME: &'static str = "FrameEntry";
@@ -596,6 +787,30 @@ impl ::prost::Name for FrameEntry {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.FrameEntry".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ToolCallDelta {
+    /// Index of the call in the choice.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// With the call's first part only, as is its name.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// To be appended.
+    #[prost(string, tag = "4")]
+    pub arguments: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ToolCallDelta {
+    const NAME: &'static str = "ToolCallDelta";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ToolCallDelta".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ToolCallDelta".into()
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -691,7 +906,7 @@ impl ::prost::Name for End {
     }
 }
 /// One fact on the CONTROL stream.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlEnvelope {
     #[prost(uint32, tag = "1")]
     pub schema_version: u32,
@@ -706,7 +921,7 @@ pub struct ControlEnvelope {
 }
 /// Nested message and enum types in `ControlEnvelope`.
 pub mod control_envelope {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Fact {
         #[prost(message, tag = "10")]
         DeploymentAnnounced(super::DeploymentAnnounced),
@@ -725,7 +940,7 @@ impl ::prost::Name for ControlEnvelope {
     }
 }
 /// A worker is ready to answer for a model.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DeploymentAnnounced {
     #[prost(string, tag = "1")]
     pub deployment: ::prost::alloc::string::String,
@@ -747,6 +962,15 @@ pub struct DeploymentAnnounced {
     pub vocab_size: u32,
     #[prost(bool, tag = "10")]
     pub has_chat_template: bool,
+    /// What it can be asked for: "generate", "embed", "score". Empty: generate.
+    #[prost(string, repeated, tag = "11")]
+    pub tasks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Adapters that are loaded, each asked for by its name as a model.
+    #[prost(message, repeated, tag = "12")]
+    pub adapters: ::prost::alloc::vec::Vec<Adapter>,
+    /// Its weights are released; requests wait until it is woken.
+    #[prost(bool, tag = "13")]
+    pub is_asleep: bool,
 }
 impl ::prost::Name for DeploymentAnnounced {
     const NAME: &'static str = "DeploymentAnnounced";
@@ -756,6 +980,26 @@ impl ::prost::Name for DeploymentAnnounced {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.DeploymentAnnounced".into()
+    }
+}
+/// Low-rank weights over a base model.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Adapter {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub rank: u32,
+}
+impl ::prost::Name for Adapter {
+    const NAME: &'static str = "Adapter";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Adapter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Adapter".into()
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -804,6 +1048,37 @@ impl WorkClass {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum PoolingTask {
+    Unspecified = 0,
+    /// One vector per input.
+    Embed = 1,
+    /// One score per input, which is a pair of texts.
+    Score = 2,
+}
+impl PoolingTask {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POOLING_TASK_UNSPECIFIED",
+            Self::Embed => "POOLING_TASK_EMBED",
+            Self::Score => "POOLING_TASK_SCORE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POOLING_TASK_UNSPECIFIED" => Some(Self::Unspecified),
+            "POOLING_TASK_EMBED" => Some(Self::Embed),
+            "POOLING_TASK_SCORE" => Some(Self::Score),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum Outcome {
     Unspecified = 0,
     Completed = 1,
@@ -845,6 +1120,8 @@ pub enum FinishReason {
     Length = 2,
     Cancelled = 3,
     Error = 4,
+    /// The answer is a call of tools.
+    ToolCalls = 5,
 }
 impl FinishReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -858,6 +1135,7 @@ impl FinishReason {
             Self::Length => "FINISH_REASON_LENGTH",
             Self::Cancelled => "FINISH_REASON_CANCELLED",
             Self::Error => "FINISH_REASON_ERROR",
+            Self::ToolCalls => "FINISH_REASON_TOOL_CALLS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -868,6 +1146,7 @@ impl FinishReason {
             "FINISH_REASON_LENGTH" => Some(Self::Length),
             "FINISH_REASON_CANCELLED" => Some(Self::Cancelled),
             "FINISH_REASON_ERROR" => Some(Self::Error),
+            "FINISH_REASON_TOOL_CALLS" => Some(Self::ToolCalls),
             _ => None,
         }
     }

@@ -1,3 +1,130 @@
+impl serde::Serialize for Adapter {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.name.is_empty() {
+            len += 1;
+        }
+        if !self.digest.is_empty() {
+            len += 1;
+        }
+        if self.rank != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Adapter", len)?;
+        if !self.name.is_empty() {
+            struct_ser.serialize_field("name", &self.name)?;
+        }
+        if !self.digest.is_empty() {
+            struct_ser.serialize_field("digest", &self.digest)?;
+        }
+        if self.rank != 0 {
+            struct_ser.serialize_field("rank", &self.rank)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Adapter {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "name",
+            "digest",
+            "rank",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Name,
+            Digest,
+            Rank,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "name" => Ok(GeneratedField::Name),
+                            "digest" => Ok(GeneratedField::Digest),
+                            "rank" => Ok(GeneratedField::Rank),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Adapter;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Adapter")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Adapter, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut name__ = None;
+                let mut digest__ = None;
+                let mut rank__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Name => {
+                            if name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("name"));
+                            }
+                            name__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Digest => {
+                            if digest__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("digest"));
+                            }
+                            digest__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Rank => {
+                            if rank__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rank"));
+                            }
+                            rank__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Adapter {
+                    name: name__.unwrap_or_default(),
+                    digest: digest__.unwrap_or_default(),
+                    rank: rank__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Adapter", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Admitted {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -565,6 +692,12 @@ impl serde::Serialize for ChatPrompt {
         if self.continue_final_message {
             len += 1;
         }
+        if !self.tool_choice.is_empty() {
+            len += 1;
+        }
+        if self.single_tool_call {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.ChatPrompt", len)?;
         if !self.messages_json.is_empty() {
             struct_ser.serialize_field("messages_json", &self.messages_json)?;
@@ -580,6 +713,12 @@ impl serde::Serialize for ChatPrompt {
         }
         if self.continue_final_message {
             struct_ser.serialize_field("continue_final_message", &self.continue_final_message)?;
+        }
+        if !self.tool_choice.is_empty() {
+            struct_ser.serialize_field("tool_choice", &self.tool_choice)?;
+        }
+        if self.single_tool_call {
+            struct_ser.serialize_field("single_tool_call", &self.single_tool_call)?;
         }
         struct_ser.end()
     }
@@ -601,6 +740,10 @@ impl<'de> serde::Deserialize<'de> for ChatPrompt {
             "addGenerationPrompt",
             "continue_final_message",
             "continueFinalMessage",
+            "tool_choice",
+            "toolChoice",
+            "single_tool_call",
+            "singleToolCall",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -610,6 +753,8 @@ impl<'de> serde::Deserialize<'de> for ChatPrompt {
             TemplateKwargsJson,
             AddGenerationPrompt,
             ContinueFinalMessage,
+            ToolChoice,
+            SingleToolCall,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -636,6 +781,8 @@ impl<'de> serde::Deserialize<'de> for ChatPrompt {
                             "templateKwargsJson" | "template_kwargs_json" => Ok(GeneratedField::TemplateKwargsJson),
                             "addGenerationPrompt" | "add_generation_prompt" => Ok(GeneratedField::AddGenerationPrompt),
                             "continueFinalMessage" | "continue_final_message" => Ok(GeneratedField::ContinueFinalMessage),
+                            "toolChoice" | "tool_choice" => Ok(GeneratedField::ToolChoice),
+                            "singleToolCall" | "single_tool_call" => Ok(GeneratedField::SingleToolCall),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -660,6 +807,8 @@ impl<'de> serde::Deserialize<'de> for ChatPrompt {
                 let mut template_kwargs_json__ = None;
                 let mut add_generation_prompt__ = None;
                 let mut continue_final_message__ = None;
+                let mut tool_choice__ = None;
+                let mut single_tool_call__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::MessagesJson => {
@@ -692,6 +841,18 @@ impl<'de> serde::Deserialize<'de> for ChatPrompt {
                             }
                             continue_final_message__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::ToolChoice => {
+                            if tool_choice__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("toolChoice"));
+                            }
+                            tool_choice__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::SingleToolCall => {
+                            if single_tool_call__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("singleToolCall"));
+                            }
+                            single_tool_call__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(ChatPrompt {
@@ -700,6 +861,8 @@ impl<'de> serde::Deserialize<'de> for ChatPrompt {
                     template_kwargs_json: template_kwargs_json__.unwrap_or_default(),
                     add_generation_prompt: add_generation_prompt__.unwrap_or_default(),
                     continue_final_message: continue_final_message__.unwrap_or_default(),
+                    tool_choice: tool_choice__.unwrap_or_default(),
+                    single_tool_call: single_tool_call__.unwrap_or_default(),
                 })
             }
         }
@@ -876,6 +1039,12 @@ impl serde::Serialize for Choice {
         if !self.stop_reason.is_empty() {
             len += 1;
         }
+        if !self.reasoning.is_empty() {
+            len += 1;
+        }
+        if !self.tool_calls.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Choice", len)?;
         if self.index != 0 {
             struct_ser.serialize_field("index", &self.index)?;
@@ -893,6 +1062,12 @@ impl serde::Serialize for Choice {
         }
         if !self.stop_reason.is_empty() {
             struct_ser.serialize_field("stop_reason", &self.stop_reason)?;
+        }
+        if !self.reasoning.is_empty() {
+            struct_ser.serialize_field("reasoning", &self.reasoning)?;
+        }
+        if !self.tool_calls.is_empty() {
+            struct_ser.serialize_field("tool_calls", &self.tool_calls)?;
         }
         struct_ser.end()
     }
@@ -912,6 +1087,9 @@ impl<'de> serde::Deserialize<'de> for Choice {
             "finishReason",
             "stop_reason",
             "stopReason",
+            "reasoning",
+            "tool_calls",
+            "toolCalls",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -921,6 +1099,8 @@ impl<'de> serde::Deserialize<'de> for Choice {
             TokenIds,
             FinishReason,
             StopReason,
+            Reasoning,
+            ToolCalls,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -947,6 +1127,8 @@ impl<'de> serde::Deserialize<'de> for Choice {
                             "tokenIds" | "token_ids" => Ok(GeneratedField::TokenIds),
                             "finishReason" | "finish_reason" => Ok(GeneratedField::FinishReason),
                             "stopReason" | "stop_reason" => Ok(GeneratedField::StopReason),
+                            "reasoning" => Ok(GeneratedField::Reasoning),
+                            "toolCalls" | "tool_calls" => Ok(GeneratedField::ToolCalls),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -971,6 +1153,8 @@ impl<'de> serde::Deserialize<'de> for Choice {
                 let mut token_ids__ = None;
                 let mut finish_reason__ = None;
                 let mut stop_reason__ = None;
+                let mut reasoning__ = None;
+                let mut tool_calls__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Index => {
@@ -1008,6 +1192,18 @@ impl<'de> serde::Deserialize<'de> for Choice {
                             }
                             stop_reason__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Reasoning => {
+                            if reasoning__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reasoning"));
+                            }
+                            reasoning__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ToolCalls => {
+                            if tool_calls__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("toolCalls"));
+                            }
+                            tool_calls__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Choice {
@@ -1016,6 +1212,8 @@ impl<'de> serde::Deserialize<'de> for Choice {
                     token_ids: token_ids__.unwrap_or_default(),
                     finish_reason: finish_reason__.unwrap_or_default(),
                     stop_reason: stop_reason__.unwrap_or_default(),
+                    reasoning: reasoning__.unwrap_or_default(),
+                    tool_calls: tool_calls__.unwrap_or_default(),
                 })
             }
         }
@@ -1249,6 +1447,15 @@ impl serde::Serialize for DeploymentAnnounced {
         if self.has_chat_template {
             len += 1;
         }
+        if !self.tasks.is_empty() {
+            len += 1;
+        }
+        if !self.adapters.is_empty() {
+            len += 1;
+        }
+        if self.is_asleep {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.DeploymentAnnounced", len)?;
         if !self.deployment.is_empty() {
             struct_ser.serialize_field("deployment", &self.deployment)?;
@@ -1280,6 +1487,15 @@ impl serde::Serialize for DeploymentAnnounced {
         if self.has_chat_template {
             struct_ser.serialize_field("has_chat_template", &self.has_chat_template)?;
         }
+        if !self.tasks.is_empty() {
+            struct_ser.serialize_field("tasks", &self.tasks)?;
+        }
+        if !self.adapters.is_empty() {
+            struct_ser.serialize_field("adapters", &self.adapters)?;
+        }
+        if self.is_asleep {
+            struct_ser.serialize_field("is_asleep", &self.is_asleep)?;
+        }
         struct_ser.end()
     }
 }
@@ -1306,6 +1522,10 @@ impl<'de> serde::Deserialize<'de> for DeploymentAnnounced {
             "vocabSize",
             "has_chat_template",
             "hasChatTemplate",
+            "tasks",
+            "adapters",
+            "is_asleep",
+            "isAsleep",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1320,6 +1540,9 @@ impl<'de> serde::Deserialize<'de> for DeploymentAnnounced {
             ModelDigest,
             VocabSize,
             HasChatTemplate,
+            Tasks,
+            Adapters,
+            IsAsleep,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1351,6 +1574,9 @@ impl<'de> serde::Deserialize<'de> for DeploymentAnnounced {
                             "modelDigest" | "model_digest" => Ok(GeneratedField::ModelDigest),
                             "vocabSize" | "vocab_size" => Ok(GeneratedField::VocabSize),
                             "hasChatTemplate" | "has_chat_template" => Ok(GeneratedField::HasChatTemplate),
+                            "tasks" => Ok(GeneratedField::Tasks),
+                            "adapters" => Ok(GeneratedField::Adapters),
+                            "isAsleep" | "is_asleep" => Ok(GeneratedField::IsAsleep),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1380,6 +1606,9 @@ impl<'de> serde::Deserialize<'de> for DeploymentAnnounced {
                 let mut model_digest__ = None;
                 let mut vocab_size__ = None;
                 let mut has_chat_template__ = None;
+                let mut tasks__ = None;
+                let mut adapters__ = None;
+                let mut is_asleep__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Deployment => {
@@ -1448,6 +1677,24 @@ impl<'de> serde::Deserialize<'de> for DeploymentAnnounced {
                             }
                             has_chat_template__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Tasks => {
+                            if tasks__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tasks"));
+                            }
+                            tasks__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Adapters => {
+                            if adapters__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("adapters"));
+                            }
+                            adapters__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::IsAsleep => {
+                            if is_asleep__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isAsleep"));
+                            }
+                            is_asleep__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(DeploymentAnnounced {
@@ -1461,6 +1708,9 @@ impl<'de> serde::Deserialize<'de> for DeploymentAnnounced {
                     model_digest: model_digest__.unwrap_or_default(),
                     vocab_size: vocab_size__.unwrap_or_default(),
                     has_chat_template: has_chat_template__.unwrap_or_default(),
+                    tasks: tasks__.unwrap_or_default(),
+                    adapters: adapters__.unwrap_or_default(),
+                    is_asleep: is_asleep__.unwrap_or_default(),
                 })
             }
         }
@@ -1740,6 +1990,9 @@ impl serde::Serialize for Ended {
         if self.policy_version != 0 {
             len += 1;
         }
+        if !self.pooled.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Ended", len)?;
         if self.outcome != 0 {
             let v = Outcome::try_from(self.outcome)
@@ -1775,6 +2028,9 @@ impl serde::Serialize for Ended {
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("policy_version", ToString::to_string(&self.policy_version).as_str())?;
         }
+        if !self.pooled.is_empty() {
+            struct_ser.serialize_field("pooled", &self.pooled)?;
+        }
         struct_ser.end()
     }
 }
@@ -1797,6 +2053,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             "verdicts",
             "policy_version",
             "policyVersion",
+            "pooled",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1811,6 +2068,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             EngineFingerprint,
             Verdicts,
             PolicyVersion,
+            Pooled,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1842,6 +2100,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
                             "verdicts" => Ok(GeneratedField::Verdicts),
                             "policyVersion" | "policy_version" => Ok(GeneratedField::PolicyVersion),
+                            "pooled" => Ok(GeneratedField::Pooled),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1871,6 +2130,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                 let mut engine_fingerprint__ = None;
                 let mut verdicts__ = None;
                 let mut policy_version__ = None;
+                let mut pooled__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Outcome => {
@@ -1937,6 +2197,12 @@ impl<'de> serde::Deserialize<'de> for Ended {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::Pooled => {
+                            if pooled__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("pooled"));
+                            }
+                            pooled__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Ended {
@@ -1950,6 +2216,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                     engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
                     verdicts: verdicts__.unwrap_or_default(),
                     policy_version: policy_version__.unwrap_or_default(),
+                    pooled: pooled__.unwrap_or_default(),
                 })
             }
         }
@@ -2487,6 +2754,7 @@ impl serde::Serialize for FinishReason {
             Self::Length => "FINISH_REASON_LENGTH",
             Self::Cancelled => "FINISH_REASON_CANCELLED",
             Self::Error => "FINISH_REASON_ERROR",
+            Self::ToolCalls => "FINISH_REASON_TOOL_CALLS",
         };
         serializer.serialize_str(variant)
     }
@@ -2503,6 +2771,7 @@ impl<'de> serde::Deserialize<'de> for FinishReason {
             "FINISH_REASON_LENGTH",
             "FINISH_REASON_CANCELLED",
             "FINISH_REASON_ERROR",
+            "FINISH_REASON_TOOL_CALLS",
         ];
 
         struct GeneratedVisitor;
@@ -2548,6 +2817,7 @@ impl<'de> serde::Deserialize<'de> for FinishReason {
                     "FINISH_REASON_LENGTH" => Ok(FinishReason::Length),
                     "FINISH_REASON_CANCELLED" => Ok(FinishReason::Cancelled),
                     "FINISH_REASON_ERROR" => Ok(FinishReason::Error),
+                    "FINISH_REASON_TOOL_CALLS" => Ok(FinishReason::ToolCalls),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }
@@ -2596,6 +2866,12 @@ impl serde::Serialize for FrameEntry {
         if self.end.is_some() {
             len += 1;
         }
+        if !self.reasoning.is_empty() {
+            len += 1;
+        }
+        if !self.tool_calls.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.FrameEntry", len)?;
         if !self.inference_id.is_empty() {
             struct_ser.serialize_field("inference_id", &self.inference_id)?;
@@ -2632,6 +2908,12 @@ impl serde::Serialize for FrameEntry {
         if let Some(v) = self.end.as_ref() {
             struct_ser.serialize_field("end", v)?;
         }
+        if !self.reasoning.is_empty() {
+            struct_ser.serialize_field("reasoning", &self.reasoning)?;
+        }
+        if !self.tool_calls.is_empty() {
+            struct_ser.serialize_field("tool_calls", &self.tool_calls)?;
+        }
         struct_ser.end()
     }
 }
@@ -2658,6 +2940,9 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
             "stopReason",
             "prompt",
             "end",
+            "reasoning",
+            "tool_calls",
+            "toolCalls",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -2673,6 +2958,8 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
             StopReason,
             Prompt,
             End,
+            Reasoning,
+            ToolCalls,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2705,6 +2992,8 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                             "stopReason" | "stop_reason" => Ok(GeneratedField::StopReason),
                             "prompt" => Ok(GeneratedField::Prompt),
                             "end" => Ok(GeneratedField::End),
+                            "reasoning" => Ok(GeneratedField::Reasoning),
+                            "toolCalls" | "tool_calls" => Ok(GeneratedField::ToolCalls),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2735,6 +3024,8 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                 let mut stop_reason__ = None;
                 let mut prompt__ = None;
                 let mut end__ = None;
+                let mut reasoning__ = None;
+                let mut tool_calls__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::InferenceId => {
@@ -2812,6 +3103,18 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                             }
                             end__ = map_.next_value()?;
                         }
+                        GeneratedField::Reasoning => {
+                            if reasoning__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("reasoning"));
+                            }
+                            reasoning__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ToolCalls => {
+                            if tool_calls__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("toolCalls"));
+                            }
+                            tool_calls__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(FrameEntry {
@@ -2826,10 +3129,158 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                     stop_reason: stop_reason__.unwrap_or_default(),
                     prompt: prompt__,
                     end: end__,
+                    reasoning: reasoning__.unwrap_or_default(),
+                    tool_calls: tool_calls__.unwrap_or_default(),
                 })
             }
         }
         deserializer.deserialize_struct("jetmill.v1.FrameEntry", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Grammar {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.kind.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Grammar", len)?;
+        if let Some(v) = self.kind.as_ref() {
+            match v {
+                grammar::Kind::JsonSchema(v) => {
+                    struct_ser.serialize_field("json_schema", v)?;
+                }
+                grammar::Kind::JsonObject(v) => {
+                    struct_ser.serialize_field("json_object", v)?;
+                }
+                grammar::Kind::Regex(v) => {
+                    struct_ser.serialize_field("regex", v)?;
+                }
+                grammar::Kind::Choices(v) => {
+                    struct_ser.serialize_field("choices", v)?;
+                }
+                grammar::Kind::Lark(v) => {
+                    struct_ser.serialize_field("lark", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Grammar {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "json_schema",
+            "jsonSchema",
+            "json_object",
+            "jsonObject",
+            "regex",
+            "choices",
+            "lark",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            JsonSchema,
+            JsonObject,
+            Regex,
+            Choices,
+            Lark,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "jsonSchema" | "json_schema" => Ok(GeneratedField::JsonSchema),
+                            "jsonObject" | "json_object" => Ok(GeneratedField::JsonObject),
+                            "regex" => Ok(GeneratedField::Regex),
+                            "choices" => Ok(GeneratedField::Choices),
+                            "lark" => Ok(GeneratedField::Lark),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Grammar;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Grammar")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Grammar, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut kind__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::JsonSchema => {
+                            if kind__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("jsonSchema"));
+                            }
+                            kind__ = map_.next_value::<::std::option::Option<_>>()?.map(grammar::Kind::JsonSchema);
+                        }
+                        GeneratedField::JsonObject => {
+                            if kind__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("jsonObject"));
+                            }
+                            kind__ = map_.next_value::<::std::option::Option<_>>()?.map(grammar::Kind::JsonObject);
+                        }
+                        GeneratedField::Regex => {
+                            if kind__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("regex"));
+                            }
+                            kind__ = map_.next_value::<::std::option::Option<_>>()?.map(grammar::Kind::Regex);
+                        }
+                        GeneratedField::Choices => {
+                            if kind__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("choices"));
+                            }
+                            kind__ = map_.next_value::<::std::option::Option<_>>()?.map(grammar::Kind::Choices)
+;
+                        }
+                        GeneratedField::Lark => {
+                            if kind__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lark"));
+                            }
+                            kind__ = map_.next_value::<::std::option::Option<_>>()?.map(grammar::Kind::Lark);
+                        }
+                    }
+                }
+                Ok(Grammar {
+                    kind: kind__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Grammar", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Outcome {
@@ -2905,6 +3356,465 @@ impl<'de> serde::Deserialize<'de> for Outcome {
                     "OUTCOME_REJECTED" => Ok(Outcome::Rejected),
                     "OUTCOME_FAILED" => Ok(Outcome::Failed),
                     "OUTCOME_CANCELLED" => Ok(Outcome::Cancelled),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Pooled {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.values.is_empty() {
+            len += 1;
+        }
+        if self.num_tokens != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Pooled", len)?;
+        if !self.values.is_empty() {
+            struct_ser.serialize_field("values", &self.values)?;
+        }
+        if self.num_tokens != 0 {
+            struct_ser.serialize_field("num_tokens", &self.num_tokens)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Pooled {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "values",
+            "num_tokens",
+            "numTokens",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Values,
+            NumTokens,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "values" => Ok(GeneratedField::Values),
+                            "numTokens" | "num_tokens" => Ok(GeneratedField::NumTokens),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Pooled;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Pooled")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Pooled, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut values__ = None;
+                let mut num_tokens__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Values => {
+                            if values__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("values"));
+                            }
+                            values__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::NumberDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                        GeneratedField::NumTokens => {
+                            if num_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numTokens"));
+                            }
+                            num_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Pooled {
+                    values: values__.unwrap_or_default(),
+                    num_tokens: num_tokens__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Pooled", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Pooling {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.task != 0 {
+            len += 1;
+        }
+        if !self.inputs.is_empty() {
+            len += 1;
+        }
+        if self.dimensions != 0 {
+            len += 1;
+        }
+        if self.truncate_prompt_tokens.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Pooling", len)?;
+        if self.task != 0 {
+            let v = PoolingTask::try_from(self.task)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.task)))?;
+            struct_ser.serialize_field("task", &v)?;
+        }
+        if !self.inputs.is_empty() {
+            struct_ser.serialize_field("inputs", &self.inputs)?;
+        }
+        if self.dimensions != 0 {
+            struct_ser.serialize_field("dimensions", &self.dimensions)?;
+        }
+        if let Some(v) = self.truncate_prompt_tokens.as_ref() {
+            struct_ser.serialize_field("truncate_prompt_tokens", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Pooling {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "task",
+            "inputs",
+            "dimensions",
+            "truncate_prompt_tokens",
+            "truncatePromptTokens",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Task,
+            Inputs,
+            Dimensions,
+            TruncatePromptTokens,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "task" => Ok(GeneratedField::Task),
+                            "inputs" => Ok(GeneratedField::Inputs),
+                            "dimensions" => Ok(GeneratedField::Dimensions),
+                            "truncatePromptTokens" | "truncate_prompt_tokens" => Ok(GeneratedField::TruncatePromptTokens),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Pooling;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Pooling")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Pooling, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut task__ = None;
+                let mut inputs__ = None;
+                let mut dimensions__ = None;
+                let mut truncate_prompt_tokens__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Task => {
+                            if task__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("task"));
+                            }
+                            task__ = Some(map_.next_value::<PoolingTask>()? as i32);
+                        }
+                        GeneratedField::Inputs => {
+                            if inputs__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inputs"));
+                            }
+                            inputs__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Dimensions => {
+                            if dimensions__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("dimensions"));
+                            }
+                            dimensions__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TruncatePromptTokens => {
+                            if truncate_prompt_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("truncatePromptTokens"));
+                            }
+                            truncate_prompt_tokens__ = 
+                                map_.next_value::<::std::option::Option<::pbjson::private::NumberDeserialize<_>>>()?.map(|x| x.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Pooling {
+                    task: task__.unwrap_or_default(),
+                    inputs: inputs__.unwrap_or_default(),
+                    dimensions: dimensions__.unwrap_or_default(),
+                    truncate_prompt_tokens: truncate_prompt_tokens__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Pooling", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for PoolingInput {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.content.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.PoolingInput", len)?;
+        if let Some(v) = self.content.as_ref() {
+            match v {
+                pooling_input::Content::Text(v) => {
+                    struct_ser.serialize_field("text", v)?;
+                }
+                pooling_input::Content::TokenIds(v) => {
+                    struct_ser.serialize_field("token_ids", v)?;
+                }
+                pooling_input::Content::Pair(v) => {
+                    struct_ser.serialize_field("pair", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for PoolingInput {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "text",
+            "token_ids",
+            "tokenIds",
+            "pair",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Text,
+            TokenIds,
+            Pair,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "text" => Ok(GeneratedField::Text),
+                            "tokenIds" | "token_ids" => Ok(GeneratedField::TokenIds),
+                            "pair" => Ok(GeneratedField::Pair),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = PoolingInput;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.PoolingInput")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<PoolingInput, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut content__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Text => {
+                            if content__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("text"));
+                            }
+                            content__ = map_.next_value::<::std::option::Option<_>>()?.map(pooling_input::Content::Text);
+                        }
+                        GeneratedField::TokenIds => {
+                            if content__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tokenIds"));
+                            }
+                            content__ = map_.next_value::<::std::option::Option<_>>()?.map(pooling_input::Content::TokenIds)
+;
+                        }
+                        GeneratedField::Pair => {
+                            if content__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("pair"));
+                            }
+                            content__ = map_.next_value::<::std::option::Option<_>>()?.map(pooling_input::Content::Pair)
+;
+                        }
+                    }
+                }
+                Ok(PoolingInput {
+                    content: content__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.PoolingInput", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for PoolingTask {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "POOLING_TASK_UNSPECIFIED",
+            Self::Embed => "POOLING_TASK_EMBED",
+            Self::Score => "POOLING_TASK_SCORE",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for PoolingTask {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "POOLING_TASK_UNSPECIFIED",
+            "POOLING_TASK_EMBED",
+            "POOLING_TASK_SCORE",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = PoolingTask;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "POOLING_TASK_UNSPECIFIED" => Ok(PoolingTask::Unspecified),
+                    "POOLING_TASK_EMBED" => Ok(PoolingTask::Embed),
+                    "POOLING_TASK_SCORE" => Ok(PoolingTask::Score),
                     _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
                 }
             }
@@ -3495,6 +4405,9 @@ impl serde::Serialize for Requested {
         if !self.caller.is_empty() {
             len += 1;
         }
+        if self.pooling.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
         if !self.model.is_empty() {
             struct_ser.serialize_field("model", &self.model)?;
@@ -3531,6 +4444,9 @@ impl serde::Serialize for Requested {
         if !self.caller.is_empty() {
             struct_ser.serialize_field("caller", &self.caller)?;
         }
+        if let Some(v) = self.pooling.as_ref() {
+            struct_ser.serialize_field("pooling", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -3554,6 +4470,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "request_group",
             "requestGroup",
             "caller",
+            "pooling",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3569,6 +4486,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             CacheSalt,
             RequestGroup,
             Caller,
+            Pooling,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3601,6 +4519,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "cacheSalt" | "cache_salt" => Ok(GeneratedField::CacheSalt),
                             "requestGroup" | "request_group" => Ok(GeneratedField::RequestGroup),
                             "caller" => Ok(GeneratedField::Caller),
+                            "pooling" => Ok(GeneratedField::Pooling),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3631,6 +4550,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut cache_salt__ = None;
                 let mut request_group__ = None;
                 let mut caller__ = None;
+                let mut pooling__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -3701,6 +4621,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             caller__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Pooling => {
+                            if pooling__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("pooling"));
+                            }
+                            pooling__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Requested {
@@ -3715,6 +4641,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     cache_salt: cache_salt__.unwrap_or_default(),
                     request_group: request_group__.unwrap_or_default(),
                     caller: caller__.unwrap_or_default(),
+                    pooling: pooling__,
                 })
             }
         }
@@ -3929,6 +4856,12 @@ impl serde::Serialize for SamplingParams {
         if self.add_special_tokens.is_some() {
             len += 1;
         }
+        if self.grammar.is_some() {
+            len += 1;
+        }
+        if self.thinking_budget_tokens.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.SamplingParams", len)?;
         if self.n != 0 {
             struct_ser.serialize_field("n", &self.n)?;
@@ -4007,6 +4940,12 @@ impl serde::Serialize for SamplingParams {
         if let Some(v) = self.add_special_tokens.as_ref() {
             struct_ser.serialize_field("add_special_tokens", v)?;
         }
+        if let Some(v) = self.grammar.as_ref() {
+            struct_ser.serialize_field("grammar", v)?;
+        }
+        if let Some(v) = self.thinking_budget_tokens.as_ref() {
+            struct_ser.serialize_field("thinking_budget_tokens", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -4061,6 +5000,9 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
             "returnTokenIds",
             "add_special_tokens",
             "addSpecialTokens",
+            "grammar",
+            "thinking_budget_tokens",
+            "thinkingBudgetTokens",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -4090,6 +5032,8 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
             Echo,
             ReturnTokenIds,
             AddSpecialTokens,
+            Grammar,
+            ThinkingBudgetTokens,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -4136,6 +5080,8 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
                             "echo" => Ok(GeneratedField::Echo),
                             "returnTokenIds" | "return_token_ids" => Ok(GeneratedField::ReturnTokenIds),
                             "addSpecialTokens" | "add_special_tokens" => Ok(GeneratedField::AddSpecialTokens),
+                            "grammar" => Ok(GeneratedField::Grammar),
+                            "thinkingBudgetTokens" | "thinking_budget_tokens" => Ok(GeneratedField::ThinkingBudgetTokens),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -4180,6 +5126,8 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
                 let mut echo__ = None;
                 let mut return_token_ids__ = None;
                 let mut add_special_tokens__ = None;
+                let mut grammar__ = None;
+                let mut thinking_budget_tokens__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::N => {
@@ -4369,6 +5317,20 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
                             }
                             add_special_tokens__ = map_.next_value()?;
                         }
+                        GeneratedField::Grammar => {
+                            if grammar__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("grammar"));
+                            }
+                            grammar__ = map_.next_value()?;
+                        }
+                        GeneratedField::ThinkingBudgetTokens => {
+                            if thinking_budget_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("thinkingBudgetTokens"));
+                            }
+                            thinking_budget_tokens__ = 
+                                map_.next_value::<::std::option::Option<::pbjson::private::NumberDeserialize<_>>>()?.map(|x| x.0)
+                            ;
+                        }
                     }
                 }
                 Ok(SamplingParams {
@@ -4397,6 +5359,8 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
                     echo: echo__.unwrap_or_default(),
                     return_token_ids: return_token_ids__.unwrap_or_default(),
                     add_special_tokens: add_special_tokens__,
+                    grammar: grammar__,
+                    thinking_budget_tokens: thinking_budget_tokens__,
                 })
             }
         }
@@ -4588,6 +5552,205 @@ impl<'de> serde::Deserialize<'de> for Started {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.Started", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for TextChoices {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.choices.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.TextChoices", len)?;
+        if !self.choices.is_empty() {
+            struct_ser.serialize_field("choices", &self.choices)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for TextChoices {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "choices",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Choices,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "choices" => Ok(GeneratedField::Choices),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = TextChoices;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.TextChoices")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<TextChoices, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut choices__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Choices => {
+                            if choices__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("choices"));
+                            }
+                            choices__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(TextChoices {
+                    choices: choices__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.TextChoices", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for TextPair {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.query.is_empty() {
+            len += 1;
+        }
+        if !self.document.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.TextPair", len)?;
+        if !self.query.is_empty() {
+            struct_ser.serialize_field("query", &self.query)?;
+        }
+        if !self.document.is_empty() {
+            struct_ser.serialize_field("document", &self.document)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for TextPair {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "query",
+            "document",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Query,
+            Document,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "query" => Ok(GeneratedField::Query),
+                            "document" => Ok(GeneratedField::Document),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = TextPair;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.TextPair")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<TextPair, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut query__ = None;
+                let mut document__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Query => {
+                            if query__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("query"));
+                            }
+                            query__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Document => {
+                            if document__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("document"));
+                            }
+                            document__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(TextPair {
+                    query: query__.unwrap_or_default(),
+                    document: document__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.TextPair", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Timings {
@@ -5258,6 +6421,275 @@ impl<'de> serde::Deserialize<'de> for TokenLogprobs {
         deserializer.deserialize_struct("jetmill.v1.TokenLogprobs", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ToolCall {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.id.is_empty() {
+            len += 1;
+        }
+        if !self.name.is_empty() {
+            len += 1;
+        }
+        if !self.arguments.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ToolCall", len)?;
+        if !self.id.is_empty() {
+            struct_ser.serialize_field("id", &self.id)?;
+        }
+        if !self.name.is_empty() {
+            struct_ser.serialize_field("name", &self.name)?;
+        }
+        if !self.arguments.is_empty() {
+            struct_ser.serialize_field("arguments", &self.arguments)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ToolCall {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "id",
+            "name",
+            "arguments",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Id,
+            Name,
+            Arguments,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "id" => Ok(GeneratedField::Id),
+                            "name" => Ok(GeneratedField::Name),
+                            "arguments" => Ok(GeneratedField::Arguments),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ToolCall;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ToolCall")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ToolCall, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut id__ = None;
+                let mut name__ = None;
+                let mut arguments__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Id => {
+                            if id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("id"));
+                            }
+                            id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Name => {
+                            if name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("name"));
+                            }
+                            name__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Arguments => {
+                            if arguments__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("arguments"));
+                            }
+                            arguments__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ToolCall {
+                    id: id__.unwrap_or_default(),
+                    name: name__.unwrap_or_default(),
+                    arguments: arguments__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ToolCall", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ToolCallDelta {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.index != 0 {
+            len += 1;
+        }
+        if !self.id.is_empty() {
+            len += 1;
+        }
+        if !self.name.is_empty() {
+            len += 1;
+        }
+        if !self.arguments.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ToolCallDelta", len)?;
+        if self.index != 0 {
+            struct_ser.serialize_field("index", &self.index)?;
+        }
+        if !self.id.is_empty() {
+            struct_ser.serialize_field("id", &self.id)?;
+        }
+        if !self.name.is_empty() {
+            struct_ser.serialize_field("name", &self.name)?;
+        }
+        if !self.arguments.is_empty() {
+            struct_ser.serialize_field("arguments", &self.arguments)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ToolCallDelta {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "index",
+            "id",
+            "name",
+            "arguments",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Index,
+            Id,
+            Name,
+            Arguments,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "index" => Ok(GeneratedField::Index),
+                            "id" => Ok(GeneratedField::Id),
+                            "name" => Ok(GeneratedField::Name),
+                            "arguments" => Ok(GeneratedField::Arguments),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ToolCallDelta;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ToolCallDelta")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ToolCallDelta, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut index__ = None;
+                let mut id__ = None;
+                let mut name__ = None;
+                let mut arguments__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Index => {
+                            if index__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("index"));
+                            }
+                            index__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Id => {
+                            if id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("id"));
+                            }
+                            id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Name => {
+                            if name__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("name"));
+                            }
+                            name__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Arguments => {
+                            if arguments__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("arguments"));
+                            }
+                            arguments__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ToolCallDelta {
+                    index: index__.unwrap_or_default(),
+                    id: id__.unwrap_or_default(),
+                    name: name__.unwrap_or_default(),
+                    arguments: arguments__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ToolCallDelta", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Usage {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -5275,6 +6707,9 @@ impl serde::Serialize for Usage {
         if self.num_cached_prompt_tokens != 0 {
             len += 1;
         }
+        if self.num_reasoning_tokens != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Usage", len)?;
         if self.num_prompt_tokens != 0 {
             struct_ser.serialize_field("num_prompt_tokens", &self.num_prompt_tokens)?;
@@ -5284,6 +6719,9 @@ impl serde::Serialize for Usage {
         }
         if self.num_cached_prompt_tokens != 0 {
             struct_ser.serialize_field("num_cached_prompt_tokens", &self.num_cached_prompt_tokens)?;
+        }
+        if self.num_reasoning_tokens != 0 {
+            struct_ser.serialize_field("num_reasoning_tokens", &self.num_reasoning_tokens)?;
         }
         struct_ser.end()
     }
@@ -5301,6 +6739,8 @@ impl<'de> serde::Deserialize<'de> for Usage {
             "numCompletionTokens",
             "num_cached_prompt_tokens",
             "numCachedPromptTokens",
+            "num_reasoning_tokens",
+            "numReasoningTokens",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -5308,6 +6748,7 @@ impl<'de> serde::Deserialize<'de> for Usage {
             NumPromptTokens,
             NumCompletionTokens,
             NumCachedPromptTokens,
+            NumReasoningTokens,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -5332,6 +6773,7 @@ impl<'de> serde::Deserialize<'de> for Usage {
                             "numPromptTokens" | "num_prompt_tokens" => Ok(GeneratedField::NumPromptTokens),
                             "numCompletionTokens" | "num_completion_tokens" => Ok(GeneratedField::NumCompletionTokens),
                             "numCachedPromptTokens" | "num_cached_prompt_tokens" => Ok(GeneratedField::NumCachedPromptTokens),
+                            "numReasoningTokens" | "num_reasoning_tokens" => Ok(GeneratedField::NumReasoningTokens),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -5354,6 +6796,7 @@ impl<'de> serde::Deserialize<'de> for Usage {
                 let mut num_prompt_tokens__ = None;
                 let mut num_completion_tokens__ = None;
                 let mut num_cached_prompt_tokens__ = None;
+                let mut num_reasoning_tokens__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::NumPromptTokens => {
@@ -5380,12 +6823,21 @@ impl<'de> serde::Deserialize<'de> for Usage {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::NumReasoningTokens => {
+                            if num_reasoning_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numReasoningTokens"));
+                            }
+                            num_reasoning_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Usage {
                     num_prompt_tokens: num_prompt_tokens__.unwrap_or_default(),
                     num_completion_tokens: num_completion_tokens__.unwrap_or_default(),
                     num_cached_prompt_tokens: num_cached_prompt_tokens__.unwrap_or_default(),
+                    num_reasoning_tokens: num_reasoning_tokens__.unwrap_or_default(),
                 })
             }
         }

@@ -153,6 +153,7 @@ impl Life {
                 num_prompt_tokens: 11,
                 num_completion_tokens: self.number % 100,
                 num_cached_prompt_tokens: 4,
+                ..Usage::default()
             }),
             timings: (attempt > 0).then_some(Timings {
                 queued_nanos: 1_000,
