@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 pub mod sequence;
 pub mod state;
+pub mod step_pace;
 pub mod step_plan;
 pub mod stop_rules;
 pub mod waiting_queue;

@@ -1,5 +1,7 @@
 //! The knobs of the engine.
 
+use std::time::Duration;
+
 use schedulers::batching::config::{Policy, SchedulerConfig};
 use schemas::SamplingLimits;
 
@@ -20,6 +22,9 @@ pub struct EngineConfig {
     pub enable_chunked_prefill: bool,
     /// Most tokens one sequence takes of a step that it shares.
     pub long_prefill_token_threshold: Option<usize>,
+    /// How long a step that goes on with answers should last at most: prompts that arrive are cut so that it does. `None`
+    /// lets a prompt have the whole step.
+    pub target_step_time: Option<Duration>,
     /// Most sequences in the queue.
     pub max_num_queued_requests: usize,
     /// Most tokens of queued sequences.
@@ -38,6 +43,7 @@ impl Default for EngineConfig {
             enable_prefix_caching: scheduler.enable_prefix_caching,
             enable_chunked_prefill: scheduler.enable_chunked_prefill,
             long_prefill_token_threshold: scheduler.long_prefill_token_threshold,
+            target_step_time: Some(Duration::from_millis(100)),
             max_num_queued_requests: scheduler.max_num_queued_requests,
             max_num_queued_tokens: scheduler.max_num_queued_tokens,
             sampling_limits: SamplingLimits::default(),

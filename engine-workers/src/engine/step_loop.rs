@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use schedulers::batching::scheduler::Scheduler;
 use schedulers::batching::sequence::SequenceId;
+use schedulers::batching::step_pace::StepPace;
 use schedulers::batching::step_plan::{ScheduledSequence, StepPlan};
 use schemas::InferenceId;
 use tokio::sync::oneshot;
@@ -31,6 +32,7 @@ pub(super) struct StepLoop {
     runner: Box<dyn ModelRunner>,
     shape: RunnerShape,
     scheduler: Scheduler,
+    pace: Option<StepPace>,
     sampler: Sampler,
     tokens: Arc<TokenTable>,
     commands: mpsc::Receiver<Command>,
@@ -62,6 +64,7 @@ impl StepLoop {
             runner,
             shape,
             scheduler: Scheduler::new(config.scheduler_config(&shape))?,
+            pace: config.target_step_time.map(StepPace::new),
             sampler: Sampler::default(),
             tokens,
             commands,
@@ -92,6 +95,10 @@ impl StepLoop {
 
     fn plan(&mut self) -> Result<StepPlan, EngineError> {
         let started_at = Instant::now();
+        let num_running = self.scheduler.running().len();
+        if let Some(limit) = self.pace.as_ref().and_then(|pace| pace.max_num_prefill_tokens(num_running)) {
+            self.scheduler.limit_shared_prefill(limit);
+        }
         let plan = self.scheduler.schedule()?;
         self.stats.schedule_time_total += started_at.elapsed();
         Ok(plan)
@@ -158,7 +165,12 @@ impl StepLoop {
         if outcome.is_ok() && self.logits.len() != expected {
             return Err(EngineError::WrongLogits { found: self.logits.len(), expected });
         }
-        self.stats.forward_time_total += started_at.elapsed();
+        let took = started_at.elapsed();
+        if let Some(pace) = &mut self.pace {
+            let num_prefill_tokens = plan.num_prefill_tokens();
+            pace.observe(plan.num_tokens() - num_prefill_tokens, num_prefill_tokens, took);
+        }
+        self.stats.forward_time_total += took;
         self.stats.last_iteration_tokens = plan.num_tokens() as u64;
         Ok(outcome)
     }

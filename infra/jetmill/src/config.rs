@@ -145,6 +145,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) num_threads: Option<NonZeroUsize>,
     pub(crate) max_num_seqs: Option<NonZeroUsize>,
     pub(crate) max_num_batched_tokens: Option<NonZeroUsize>,
+    /// How long prompts may make a step that answers share; 0: no bound.
+    pub(crate) target_step_time_ms: Option<u64>,
     /// Longest prompt and answer together; absent: the model's own.
     pub(crate) max_model_len_tokens: Option<NonZeroUsize>,
     pub(crate) kv_cache_mib: Option<NonZeroUsize>,

@@ -244,6 +244,11 @@ fn engine_config(config: &WorkerConfig) -> EngineConfig {
             SchedulingPolicyName::Fcfs => batching::config::Policy::Fcfs,
             SchedulingPolicyName::Priority => batching::config::Policy::Priority,
         },
+        target_step_time: match config.target_step_time_ms {
+            None => defaults.target_step_time,
+            Some(0) => None,
+            Some(millis) => Some(std::time::Duration::from_millis(millis)),
+        },
         enable_prefix_caching: config.enable_prefix_caching.unwrap_or(defaults.enable_prefix_caching),
         ..defaults
     }

@@ -32,6 +32,7 @@ pub struct Scheduler {
     running: Vec<SequenceId>,
     kv_cache: KvCacheManager,
     next_arrival: u64,
+    max_num_shared_prefill_tokens: usize,
     totals: SchedulerStats,
 }
 
@@ -48,6 +49,7 @@ impl Scheduler {
             num_held_tokens: 0,
             running: Vec::new(),
             next_arrival: 0,
+            max_num_shared_prefill_tokens: usize::MAX,
             totals: SchedulerStats::default(),
         })
     }
@@ -139,10 +141,23 @@ impl Scheduler {
         self.finish(id, FinishReason::Cancelled)
     }
 
+    /// Most tokens of prefills, all together and at least 1, in each coming step that also goes on with answers. It
+    /// bounds how long a prompt holds up the answers of others.
+    pub fn limit_shared_prefill(&mut self, max_num_tokens: usize) {
+        self.max_num_shared_prefill_tokens = max_num_tokens.max(1);
+    }
+
     /// Plans the next step and counts its tokens as computed. An empty plan means that nothing can run.
     pub fn schedule(&mut self) -> Result<StepPlan, BatchingError> {
-        let mut draft =
-            Draft { plan: StepPlan::default(), budget_tokens: self.config.max_num_batched_tokens };
+        let mut goes_on = false;
+        for id in &self.running {
+            goes_on |= !self.sequence(*id)?.is_prefilling();
+        }
+        let mut draft = Draft {
+            plan: StepPlan::default(),
+            budget_tokens: self.config.max_num_batched_tokens,
+            prefill_budget_tokens: if goes_on { self.max_num_shared_prefill_tokens } else { usize::MAX },
+        };
         self.schedule_running(&mut draft)?;
         if draft.plan.preempted.is_empty() {
             self.schedule_waiting(&mut draft)?;
@@ -163,7 +178,9 @@ impl Scheduler {
         while draft.budget_tokens > 0 {
             let Some(&id) = self.running.get(index) else { break };
             let sequence = self.sequence(id)?;
-            let num_tokens = self.share_of_step(sequence.num_wanted_tokens(), draft, self.running.len());
+            let is_prefill = sequence.is_prefilling();
+            let num_wanted_tokens = sequence.num_wanted_tokens();
+            let num_tokens = self.share_of_step(num_wanted_tokens, is_prefill, draft, self.running.len());
             let (first_position, num_preemptions) =
                 (sequence.num_computed_tokens(), sequence.num_preemptions());
             if num_tokens > 0
@@ -174,6 +191,7 @@ impl Scheduler {
                     first_position,
                     num_tokens,
                     new_blocks,
+                    is_prefill,
                     is_sampled: false,
                     num_preemptions,
                 });
@@ -237,7 +255,7 @@ impl Scheduler {
             let num_hit_tokens = hits.len() * block_size_tokens;
             let (num_all_tokens, num_preemptions) = (sequence.tokens().len(), sequence.num_preemptions());
             let num_wanted_tokens = sequence.capped(num_all_tokens - num_hit_tokens);
-            let num_tokens = self.share_of_step(num_wanted_tokens, draft, num_sharing);
+            let num_tokens = self.share_of_step(num_wanted_tokens, true, draft, num_sharing);
             if num_tokens == 0 {
                 break;
             }
@@ -257,6 +275,7 @@ impl Scheduler {
                 first_position: num_hit_tokens,
                 num_tokens,
                 new_blocks: hits.into_iter().chain(new_blocks).collect(),
+                is_prefill: true,
                 is_sampled: false,
                 num_preemptions,
             });
@@ -266,15 +285,23 @@ impl Scheduler {
 
     /// `num_wanted_tokens` within the budget and, if others share the step, within the threshold for long prefills; 0 if
     /// it may not be split and does not fit.
-    fn share_of_step(&self, num_wanted_tokens: usize, draft: &Draft, num_sharing: usize) -> usize {
+    fn share_of_step(
+        &self,
+        num_wanted_tokens: usize,
+        is_prefill: bool,
+        draft: &Draft,
+        num_sharing: usize,
+    ) -> usize {
         if !self.config.enable_chunked_prefill {
             return if num_wanted_tokens <= draft.budget_tokens { num_wanted_tokens } else { 0 };
         }
+        let budget_tokens =
+            if is_prefill { draft.budget_tokens.min(draft.prefill_budget_tokens) } else { draft.budget_tokens };
         let threshold = match self.config.long_prefill_token_threshold {
             Some(threshold) if num_sharing > 1 => threshold,
             _ => usize::MAX,
         };
-        num_wanted_tokens.min(draft.budget_tokens).min(threshold)
+        num_wanted_tokens.min(budget_tokens).min(threshold)
     }
 
     /// The sequence, while it is queued or runs.

@@ -161,6 +161,11 @@ impl Sequence {
         self.capped(self.tokens.len() - self.num_computed_tokens)
     }
 
+    /// Whether it has more to compute than the one token that its answer goes on from.
+    pub(super) fn is_prefilling(&self) -> bool {
+        self.tokens.len() - self.num_computed_tokens > 1
+    }
+
     /// `num_tokens` within what the sequence takes of one step.
     pub(super) fn capped(&self, num_tokens: usize) -> usize {
         num_tokens.min(self.max_num_step_tokens.unwrap_or(usize::MAX))

@@ -15,6 +15,8 @@ pub struct ScheduledSequence {
     pub num_tokens: usize,
     /// Blocks that joined its table for this step, prefix hits first.
     pub new_blocks: Vec<BlockId>,
+    /// Whether the share catches up on known tokens instead of going on with the answer.
+    pub is_prefill: bool,
     /// Whether the step reaches its last token, so that the next one is to be sampled.
     pub is_sampled: bool,
     /// How often it was preempted before the step; results of an earlier life are dropped.
@@ -34,6 +36,11 @@ impl StepPlan {
     /// Tokens of the step.
     pub fn num_tokens(&self) -> usize {
         self.sequences.iter().map(|sequence| sequence.num_tokens).sum()
+    }
+
+    /// Tokens of the step that catch up on prompts.
+    pub fn num_prefill_tokens(&self) -> usize {
+        self.sequences.iter().filter(|sequence| sequence.is_prefill).map(|sequence| sequence.num_tokens).sum()
     }
 }
 

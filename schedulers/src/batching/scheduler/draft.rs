@@ -7,18 +7,28 @@ use crate::batching::step_plan::{ScheduledSequence, StepPlan};
 pub(super) struct Draft {
     pub(super) plan: StepPlan,
     pub(super) budget_tokens: usize,
+    /// What is left for prefills, within the whole budget.
+    pub(super) prefill_budget_tokens: usize,
 }
 
 impl Draft {
     pub(super) fn push(&mut self, share: ScheduledSequence) {
         self.budget_tokens -= share.num_tokens;
+        if share.is_prefill {
+            // A prefill that may not be split takes what it needs.
+            self.prefill_budget_tokens = self.prefill_budget_tokens.saturating_sub(share.num_tokens);
+        }
         self.plan.sequences.push(share);
     }
 
     /// Takes a preempted sequence's share back.
     pub(super) fn withdraw(&mut self, id: SequenceId) {
         if let Some(index) = self.plan.sequences.iter().position(|share| share.id == id) {
-            self.budget_tokens += self.plan.sequences.remove(index).num_tokens;
+            let share = self.plan.sequences.remove(index);
+            self.budget_tokens += share.num_tokens;
+            if share.is_prefill {
+                self.prefill_budget_tokens = self.prefill_budget_tokens.saturating_add(share.num_tokens);
+            }
         }
     }
 }

@@ -243,3 +243,14 @@ fn kv_events_tell_what_can_be_hit() {
     assert_eq!(scheduler.take_kv_events(), [KvEvent::AllBlocksCleared]);
     scheduler.check_invariants().unwrap();
 }
+
+#[test]
+fn prompts_leave_room_to_the_answers_that_share_their_step() {
+    let mut scheduler = scheduler(config(), [sequence(1, 10), sequence(2, 20)]);
+    scheduler.limit_shared_prefill(3);
+    assert_eq!(step(&mut scheduler), [(1, 0, 10), (2, 0, 6)], "nobody waits yet");
+    scheduler.add(sequence(3, 5)).unwrap();
+    assert_eq!(step(&mut scheduler), [(1, 10, 1), (2, 6, 3)]);
+    scheduler.abort(SequenceId(1)).unwrap();
+    assert_eq!(step(&mut scheduler), [(2, 9, 11), (3, 0, 5)]);
+}

@@ -1,0 +1,96 @@
+//! How many tokens of prompts a step may carry beside running answers, so that none of these waits too long.
+
+use std::time::Duration;
+
+/// Weight of the newest measurement in the running means.
+const NEWEST: f64 = 0.25;
+/// Prompts get at least this share of the target, however slow the answers alone are.
+const LEAST_PREFILL_SHARE: f64 = 0.25;
+/// Prompts advance by at least this many tokens a step.
+const LEAST_PREFILL_TOKENS: usize = 16;
+
+/// Learns from the steps' durations what a row costs, and turns a target for a step's duration into a number of tokens.
+///
+/// `tokens = (target − rows · answer_row) / prefill_token`, with the cost of an answer's row from steps that carry
+/// answers alone, and the cost of a prompt's token from what is left of the others. Both are running means. It changes
+/// when tokens are computed, never which.
+#[derive(Debug, Clone)]
+pub struct StepPace {
+    target_seconds: f64,
+    answer_row_seconds: Option<f64>,
+    prefill_token_seconds: Option<f64>,
+}
+
+impl StepPace {
+    /// Nothing is known yet.
+    pub fn new(target: Duration) -> Self {
+        Self { target_seconds: target.as_secs_f64(), answer_row_seconds: None, prefill_token_seconds: None }
+    }
+
+    /// A step with so many rows of running answers and so many tokens of prompts took so long.
+    pub fn observe(&mut self, num_answer_rows: usize, num_prefill_tokens: usize, took: Duration) {
+        let took = took.as_secs_f64();
+        if num_prefill_tokens == 0 {
+            if num_answer_rows > 0 {
+                learn(&mut self.answer_row_seconds, took / num_answer_rows as f64);
+            }
+        } else if num_prefill_tokens >= LEAST_PREFILL_TOKENS {
+            let of_prefill = (took - self.answers(num_answer_rows)).max(took * LEAST_PREFILL_SHARE);
+            learn(&mut self.prefill_token_seconds, of_prefill / num_prefill_tokens as f64);
+        }
+    }
+
+    /// Tokens of prompts for a step with so many rows of running answers; `None` while nothing is known.
+    pub fn max_num_prefill_tokens(&self, num_answer_rows: usize) -> Option<usize> {
+        let left = self.target_seconds - self.answers(num_answer_rows);
+        let left = left.max(self.target_seconds * LEAST_PREFILL_SHARE);
+        let num_tokens = left / self.prefill_token_seconds?;
+        Some((num_tokens as usize).max(LEAST_PREFILL_TOKENS))
+    }
+
+    fn answers(&self, num_rows: usize) -> f64 {
+        self.answer_row_seconds.unwrap_or(0.0) * num_rows as f64
+    }
+}
+
+fn learn(mean: &mut Option<f64>, newest: f64) {
+    *mean = Some(mean.map_or(newest, |mean| mean + NEWEST * (newest - mean)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    /// A machine on which a step takes 1 ms per answer and 2 ms per token of a prompt.
+    fn took(num_answer_rows: usize, num_prefill_tokens: usize) -> Duration {
+        MILLI * (num_answer_rows + 2 * num_prefill_tokens) as u32
+    }
+
+    #[test]
+    fn steps_come_to_last_as_long_as_the_target() {
+        let mut pace = StepPace::new(MILLI * 100);
+        assert_eq!(pace.max_num_prefill_tokens(0), None);
+        pace.observe(0, 512, took(0, 512));
+        assert_eq!(pace.max_num_prefill_tokens(0), Some(50));
+        pace.observe(10, 0, took(10, 0));
+        for _ in 0..50 {
+            let num_prefill_tokens = pace.max_num_prefill_tokens(40).unwrap();
+            pace.observe(40, num_prefill_tokens, took(40, num_prefill_tokens));
+        }
+        assert_eq!(pace.max_num_prefill_tokens(40), Some(30));
+    }
+
+    #[test]
+    fn prompts_advance_however_slow_the_answers_are() {
+        let mut pace = StepPace::new(MILLI * 100);
+        pace.observe(0, 100, took(0, 100));
+        pace.observe(1, 0, MILLI * 500);
+        assert_eq!(pace.max_num_prefill_tokens(8), Some(LEAST_PREFILL_TOKENS));
+        let mut fast = StepPace::new(MILLI * 100);
+        fast.observe(0, 1000, MILLI * 100);
+        fast.observe(1, 0, MILLI * 500);
+        assert_eq!(fast.max_num_prefill_tokens(8), Some(250));
+    }
+}
