@@ -295,8 +295,11 @@ impl Scheduler {
         if !self.config.enable_chunked_prefill {
             return if num_wanted_tokens <= draft.budget_tokens { num_wanted_tokens } else { 0 };
         }
-        let budget_tokens =
-            if is_prefill { draft.budget_tokens.min(draft.prefill_budget_tokens) } else { draft.budget_tokens };
+        let budget_tokens = if is_prefill {
+            draft.budget_tokens.min(draft.prefill_budget_tokens)
+        } else {
+            draft.budget_tokens
+        };
         let threshold = match self.config.long_prefill_token_threshold {
             Some(threshold) if num_sharing > 1 => threshold,
             _ => usize::MAX,
