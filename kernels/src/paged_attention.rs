@@ -1,5 +1,7 @@
 mod tile;
 
+use std::ops::Range;
+
 use crate::disjoint::Disjoint;
 use crate::error::check_shape;
 use crate::{HeadRows, KernelError, KvCache, Pool};
@@ -45,6 +47,16 @@ pub struct AttentionInput<'a> {
     pub layer: usize,
     /// The factor of the scores, usually `1/√head_dim`.
     pub scale: f32,
+    /// How many positions a token sees, itself included; `None` is all of them.
+    pub window: Option<usize>,
+}
+
+impl AttentionInput<'_> {
+    /// The positions that a row sees.
+    pub(crate) fn visible(&self, row: &AttentionRow) -> Range<usize> {
+        let end = row.position as usize + 1;
+        self.window.map_or(0, |window| end.saturating_sub(window))..end
+    }
 }
 
 /// Rows of one sequence that share a pass over its keys and values.
@@ -52,8 +64,8 @@ const MAX_ROWS_PER_TILE: usize = 8;
 
 /// Causal attention of new tokens over a paged cache that already holds their keys and values.
 ///
-/// `out[t,h] = Σ_{j≤p} softmax_j(scale·q[t,h]·k[j,h/g])·v[j,h/g]` for the token at position `p`, with `g` query heads for each head
-/// of the cache. `q [tokens, row_stride]` and `out [tokens, heads·head_dim]` f32 row-major, keys and values f16, all sums f32.
+/// `out[t,h] = Σ_{p−w<j≤p} softmax_j(scale·q[t,h]·k[j,h/g])·v[j,h/g]` for the token at position `p`, with `g` query heads for each head
+/// of the cache, and the window `w` if there is one. Blocks that lie wholly before a row's window are not read for it. `q [tokens, row_stride]` and `out [tokens, heads·head_dim]` f32 row-major, keys and values f16, all sums f32.
 ///
 /// Online softmax over chunks of 128 positions, counted from 0. A score sums over the head's dimensions in order; the denominator in
 /// 16 lanes, position `j` in lane `j % 16`, then as a tree; an output over the positions in order. So a row depends on its
@@ -61,7 +73,7 @@ const MAX_ROWS_PER_TILE: usize = 8;
 ///
 /// # Errors
 /// `ShapeMismatch` if `q`, the heads or `out` do not fit the rows and the cache, `OutOfRange` if the layer, a sequence, a
-/// position or a block does not exist.
+/// position or a block does not exist, `BadParameter` for a window without positions.
 ///
 /// Parity 1e-5 against softmax in one pass over the same f16 keys and values. Sources: Kwon et al. 2023 (paged), Milakov &
 /// Gimelshein 2018 (online).
@@ -88,6 +100,14 @@ pub fn paged_attention(
     let row_size = heads.num_heads * heads.head_dim;
     check_shape(OP, "out", out.len(), [num_rows, row_size])?;
     cache.check(OP, input.layer, input.rows)?;
+    if input.window == Some(0) {
+        return Err(KernelError::BadParameter {
+            op: OP,
+            parameter: "window",
+            value: 0.to_string(),
+            rule: "at least 1 is needed",
+        });
+    }
 
     let out = Disjoint::new(out);
     let group_size = heads.num_heads / shape.num_kv_heads;

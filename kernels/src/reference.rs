@@ -126,7 +126,7 @@ pub fn rope(head: &[f32], num_dims: usize, theta: f64, style: RopeStyle, positio
     out
 }
 
-/// Causal attention with softmax in one pass. `keys` and `values` hold each sequence's tokens, `[position, kv_heads·head_dim]`;
+/// Causal attention, within the window if there is one, with softmax in one pass. `keys` and `values` hold each sequence's tokens, `[position, kv_heads·head_dim]`;
 /// block tables are not looked at.
 pub fn attention(
     input: &AttentionInput<'_>,
@@ -145,14 +145,15 @@ pub fn attention(
                 tokens[row.sequence][position * row_size + kv_head * heads.head_dim..][..heads.head_dim]
                     .to_vec()
             };
-            let num_visible = row.position as usize + 1;
+            let end = row.position as usize + 1;
+            let start = input.window.map_or(0, |window| end.saturating_sub(window));
             let scores: Vec<f64> =
-                (0..num_visible).map(|j| dot(q, &part(keys, j)) * f64::from(input.scale)).collect();
+                (start..end).map(|j| dot(q, &part(keys, j)) * f64::from(input.scale)).collect();
             let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
             let mut mean = vec![0.0f64; heads.head_dim];
             for (j, score) in scores.iter().enumerate() {
-                for (mean, value) in mean.iter_mut().zip(part(values, j)) {
+                for (mean, value) in mean.iter_mut().zip(part(values, start + j)) {
                     *mean += (score - max).exp() / sum * f64::from(value);
                 }
             }

@@ -167,6 +167,7 @@ impl Forward {
             rows: pass.step.attention,
             layer,
             scale: 1.0 / (self.head_dim as f32).sqrt(),
+            window: None,
         };
         let out = &mut self.attention[..num_rows * self.num_heads * self.head_dim];
         paged_attention(pass.pool, &input, pass.cache, out)?;

@@ -22,14 +22,22 @@ pub(super) struct AttentionTile<'a> {
 }
 
 /// The state of one query: its running maximum, denominator and weighted sum of values.
-#[derive(Clone, Copy)]
 struct Query {
     row: usize,
     head: usize,
-    /// How many positions it sees.
-    num_visible: usize,
+    /// The positions that it sees.
+    visible: Range<usize>,
     max: f32,
     sum: f32,
+}
+
+impl Query {
+    /// What it sees of a chunk, counted from the chunk's start.
+    #[inline(always)]
+    fn visible_in(&self, chunk_start: usize) -> Range<usize> {
+        let within = |position: usize| position.saturating_sub(chunk_start).min(CHUNK_SIZE);
+        within(self.visible.start)..within(self.visible.end)
+    }
 }
 
 impl Kernel for AttentionTile<'_> {
@@ -59,8 +67,8 @@ impl AttentionTile<'_> {
         let mut queries: [Query; N] = std::array::from_fn(|i| {
             let row = self.rows.start + (first + i) / self.heads.len();
             let head = self.heads.start + (first + i) % self.heads.len();
-            let num_visible = input.rows.rows[row].position as usize + 1;
-            Query { row, head, num_visible, max: f32::NEG_INFINITY, sum: 0.0 }
+            let visible = input.visible(&input.rows.rows[row]);
+            Query { row, head, visible, max: f32::NEG_INFINITY, sum: 0.0 }
         });
         let mut scaled = [[0.0f32; MAX_HEAD_DIM]; N];
         for (scaled, query) in scaled.iter_mut().zip(&queries) {
@@ -71,49 +79,51 @@ impl AttentionTile<'_> {
         }
         let mut values = [[0.0f32; MAX_HEAD_DIM]; N];
         let mut weights = [[0.0f32; CHUNK_SIZE]; N];
-        let mut end = 0;
+        let (mut start, mut end) = (usize::MAX, 0);
         for query in &queries {
-            end = end.max(query.num_visible);
+            (start, end) = (start.min(query.visible.start), end.max(query.visible.end));
         }
         let kv_head = self.heads.start / (input.heads.num_heads / self.cache.shape().num_kv_heads);
         let table = input.rows.block_tables[input.rows.rows[self.rows.start].sequence];
-        for chunk_start in (0..end).step_by(CHUNK_SIZE) {
+        for chunk_start in (start - start % CHUNK_SIZE..end).step_by(CHUNK_SIZE) {
             let first_block = chunk_start / KvCache::BLOCK_SIZE;
             let num_blocks = (end - chunk_start).min(CHUNK_SIZE).div_ceil(KvCache::BLOCK_SIZE);
+            let num_unseen_blocks = start.saturating_sub(chunk_start) / KvCache::BLOCK_SIZE;
             let mut blocks = [(&[][..], &[][..]); BLOCKS_PER_CHUNK];
-            for (slot, &block) in blocks.iter_mut().zip(&table[first_block..first_block + num_blocks]) {
-                *slot = self.cache.head(input.layer, block as usize, kv_head);
-            }
-            let blocks = &blocks[..num_blocks];
-            for (index, (keys, _)) in blocks.iter().enumerate() {
+            for index in num_unseen_blocks..num_blocks {
+                let block = table[first_block + index] as usize;
+                let (keys, block_values) = self.cache.head(input.layer, block, kv_head);
+                blocks[index] = (keys, block_values);
                 // SAFETY: a block has `[head_dim][16]` keys, and a chunk has room for each block's scores.
                 unsafe { score_block(v, keys, &scaled, index * NUM_LANES, &mut weights) };
             }
-            for i in 0..N {
-                let num_visible = queries[i].num_visible.saturating_sub(chunk_start).min(CHUNK_SIZE);
-                if num_visible > 0 {
+            let blocks = &blocks[..num_blocks];
+            let mut common = 0..CHUNK_SIZE;
+            for (i, query) in queries.iter_mut().enumerate() {
+                let visible = query.visible_in(chunk_start);
+                common = common.start.max(visible.start)..common.end.min(visible.end);
+                if !visible.is_empty() {
                     // SAFETY: at most a chunk is visible.
-                    unsafe {
-                        soften(v, &mut queries[i], num_visible, &mut weights[i], &mut values[i][..head_dim]);
-                    }
+                    unsafe { soften(v, query, visible, &mut weights[i], &mut values[i][..head_dim]) };
                 }
             }
-            // Positions that all see go together, the rest one by one: an unseen value has no part in a row,
-            // not even as zero times it.
-            let visible: [usize; N] =
-                std::array::from_fn(|i| queries[i].num_visible.saturating_sub(chunk_start).min(CHUNK_SIZE));
-            let mut common = CHUNK_SIZE;
-            for num_visible in visible {
-                common = common.min(num_visible);
+            // Positions that all see go together, those before and after them one by one: an unseen value has no part in
+            // a row, not even as zero times it.
+            if common.is_empty() {
+                common = CHUNK_SIZE..CHUNK_SIZE;
             }
-            // SAFETY: a block has `[16][head_dim]` values, and no range ends after the blocks.
-            unsafe { add_values::<V, N>(v, blocks, &weights, 0..common, (head_dim, &mut values)) };
-            for i in 0..N {
-                let (weights, values) = (&weights[i..i + 1], &mut values[i..i + 1]);
-                if let (Ok(weights), Ok(values)) = (weights.try_into(), values.try_into()) {
-                    // SAFETY: as above.
-                    unsafe { add_values::<V, 1>(v, blocks, weights, common..visible[i], (head_dim, values)) };
-                }
+            for (i, query) in queries.iter().enumerate() {
+                let visible = query.visible_in(chunk_start);
+                let before = visible.start..visible.end.min(common.start);
+                // SAFETY: a block has `[16][head_dim]` values, and no range goes beyond the blocks.
+                unsafe { add_values_of_one(v, blocks, &weights[i], before, (head_dim, &mut values[i])) };
+            }
+            // SAFETY: as above.
+            unsafe { add_values::<V, N>(v, blocks, &weights, common.clone(), (head_dim, &mut values)) };
+            for (i, query) in queries.iter().enumerate() {
+                let after = common.end..query.visible_in(chunk_start).end;
+                // SAFETY: as above.
+                unsafe { add_values_of_one(v, blocks, &weights[i], after, (head_dim, &mut values[i])) };
             }
         }
         for (query, values) in queries.iter().zip(&values) {
@@ -165,26 +175,28 @@ unsafe fn score_block<V: Lanes, const N: usize>(
 /// Turns the scores of a chunk into weights relative to the running maximum, and corrects what was summed before.
 ///
 /// # Safety
-/// `0 < num_visible ≤ CHUNK_SIZE`; `values` is a multiple of 16 long.
+/// `visible` is not empty and lies within a chunk; `values` is a multiple of 16 long.
 #[inline(always)]
 unsafe fn soften<V: Lanes>(
     v: V,
     query: &mut Query,
-    num_visible: usize,
+    visible: Range<usize>,
     weights: &mut [f32; CHUNK_SIZE],
     values: &mut [f32],
 ) {
-    let end = num_visible.next_multiple_of(NUM_LANES);
-    weights[num_visible..end].fill(f32::NEG_INFINITY);
+    let start = visible.start - visible.start % NUM_LANES;
+    let end = visible.end.next_multiple_of(NUM_LANES);
+    weights[start..visible.start].fill(f32::NEG_INFINITY);
+    weights[visible.end..end].fill(f32::NEG_INFINITY);
     let mut max = v.splat(query.max);
-    for j in (0..end).step_by(NUM_LANES) {
+    for j in (start..end).step_by(NUM_LANES) {
         // SAFETY: `end ≤ CHUNK_SIZE`. A NaN may get lost here, but not in the sum.
         max = v.max(max, unsafe { v.load(weights.as_ptr().add(j)) });
     }
     let max = lanes::max(v, max);
     let broadcast = v.splat(max);
     let mut sums = v.splat(0.0);
-    for j in (0..end).step_by(NUM_LANES) {
+    for j in (start..end).step_by(NUM_LANES) {
         // SAFETY: as above.
         unsafe {
             let weight = exp(v, v.sub(v.load(weights.as_ptr().add(j)), broadcast));
@@ -210,6 +222,23 @@ unsafe fn soften<V: Lanes>(
         query.sum = query.sum.mul_add(corrections[0], sum);
     }
     query.max = max;
+}
+
+/// [`add_values`] of one query.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn add_values_of_one<V: Lanes>(
+    v: V,
+    blocks: &[(&[u16], &[u16])],
+    weights: &[f32; CHUNK_SIZE],
+    range: Range<usize>,
+    (head_dim, values): (usize, &mut [f32; MAX_HEAD_DIM]),
+) {
+    let (weights, values) = (std::array::from_ref(weights), std::array::from_mut(values));
+    // SAFETY: the caller's contract.
+    unsafe { add_values::<V, 1>(v, blocks, weights, range, (head_dim, values)) }
 }
 
 /// `values[i][d] += Σ_j weights[i][j]·v[j][d]` over a range of the chunk's positions, in order of `j`.

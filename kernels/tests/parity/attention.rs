@@ -11,6 +11,7 @@ use crate::numbers::{Numbers, assert_close, assert_same, pools};
 struct Case {
     shape: CacheShape,
     num_heads: usize,
+    window: Option<usize>,
     keys: Vec<Vec<f32>>,
     values: Vec<Vec<f32>>,
     block_tables: Vec<Vec<u32>>,
@@ -35,7 +36,15 @@ impl Case {
         let values = lens.iter().map(|&len| rounded(len)).collect();
         let block_tables = lens.iter().map(|&len| free.split_off(free.len() - blocks_of(len))).collect();
         let shape = CacheShape { num_layers: 2, num_blocks, num_kv_heads, head_dim };
-        Self { shape, num_heads: num_kv_heads * group_size, keys, values, block_tables, numbers }
+        Self {
+            shape,
+            num_heads: num_kv_heads * group_size,
+            window: None,
+            keys,
+            values,
+            block_tables,
+            numbers,
+        }
     }
 
     fn filled_cache(&self, pool: &Pool) -> KvCache {
@@ -75,7 +84,7 @@ impl Case {
         let rows = AttentionRows { rows, block_tables: &tables };
         let scale = 2.0 / (self.shape.head_dim as f32).sqrt();
         let mut out = vec![f32::NAN; q.len()];
-        let input = AttentionInput { q, heads: self.heads(), rows, layer: 1, scale };
+        let input = AttentionInput { q, heads: self.heads(), rows, layer: 1, scale, window: self.window };
         paged_attention(pool, &input, cache, &mut out).unwrap();
         out
     }
@@ -83,7 +92,7 @@ impl Case {
     fn expected(&self, rows: &[AttentionRow], q: &[f32]) -> Vec<f32> {
         let rows = AttentionRows { rows, block_tables: &[] };
         let scale = 2.0 / (self.shape.head_dim as f32).sqrt();
-        let input = AttentionInput { q, heads: self.heads(), rows, layer: 1, scale };
+        let input = AttentionInput { q, heads: self.heads(), rows, layer: 1, scale, window: self.window };
         reference::attention(&input, &self.keys, &self.values, self.shape.num_kv_heads)
     }
 }
@@ -97,9 +106,11 @@ proptest! {
         group_size in 1usize..8,
         head_chunks in 1usize..6,
         lens in prop::collection::vec(1usize..300, 1..4),
+        window in prop::option::of(1usize..200),
         seed in any::<u64>(),
     ) {
         let mut case = Case::new(num_kv_heads, group_size, 16 * head_chunks, &lens, seed);
+        case.window = window;
         // A stretch of each sequence (prefill), or its last token (decode).
         let mut rows = Vec::new();
         for (sequence, &len) in lens.iter().enumerate() {
@@ -163,6 +174,27 @@ fn later_tokens_cannot_spoil_a_row() {
 }
 
 #[test]
+fn tokens_before_the_window_cannot_spoil_a_row() {
+    for window in [1, 20, 130, 299] {
+        let num_spoilt = 300 - window;
+        let mut case = Case::new(1, 2, 32, &[300], 9);
+        case.window = Some(window);
+        let q = case.queries(2);
+        let rows = [298, 299].map(|position| AttentionRow { sequence: 0, position });
+        let pool = &pools()[0];
+        let clean = case.attend(pool, &case.filled_cache(pool), &rows, &q);
+        assert_close(&clean, &case.expected(&rows, &q), 1e-5);
+        case.keys[0][..num_spoilt * 32].fill(f32::NAN);
+        case.values[0][..num_spoilt * 32].fill(f32::NEG_INFINITY);
+        for pool in pools() {
+            let out = case.attend(&pool, &case.filled_cache(&pool), &rows, &q);
+            assert_same(&out[64..], &clean[64..], "position 299");
+            assert!(out[..64].iter().all(|value| value.is_nan()), "window {window}");
+        }
+    }
+}
+
+#[test]
 fn what_does_not_exist_is_refused() {
     let pool = &pools()[0];
     let mut cache =
@@ -186,10 +218,14 @@ fn what_does_not_exist_is_refused() {
     for (num_heads, head_dim) in [(3, 16), (2, 32)] {
         let heads = HeadRows::dense(num_heads, head_dim);
         let q = vec![0.0; heads.row_stride];
-        let input = AttentionInput { q: &q, heads, rows, layer: 0, scale: 1.0 };
+        let input = AttentionInput { q: &q, heads, rows, layer: 0, scale: 1.0, window: None };
         let error = paged_attention(pool, &input, &cache, &mut vec![0.0; q.len()]).unwrap_err();
         assert!(matches!(error, KernelError::ShapeMismatch { operand: "heads", .. }));
     }
+    let (heads, q) = (HeadRows::dense(2, 16), [0.0; 32]);
+    let input = AttentionInput { q: &q, heads, rows, layer: 0, scale: 1.0, window: Some(0) };
+    let error = paged_attention(pool, &input, &cache, &mut [0.0; 32]).unwrap_err();
+    assert_eq!(error.to_string(), "paged_attention: window is 0, at least 1 is needed");
     let shape = CacheShape { num_layers: 1, num_blocks: 1, num_kv_heads: 1, head_dim: 40 };
     assert!(matches!(KvCache::new(shape), Err(KernelError::BadParameter { .. })));
     let shape = CacheShape { num_layers: usize::MAX / 64, num_blocks: 1, num_kv_heads: 1, head_dim: 16 };
