@@ -7,6 +7,7 @@ pub mod chat_template;
 pub mod cpu_runner;
 pub mod detokenizer;
 pub mod engine;
+pub mod engine_fingerprint;
 pub mod loaded_model;
 pub mod model_file;
 pub mod runner;

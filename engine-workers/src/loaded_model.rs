@@ -17,6 +17,7 @@ use crate::engine::config::EngineConfig;
 use crate::engine::error::EngineError;
 use crate::engine::handle::EngineHandle;
 use crate::engine::output_queue::OutputReceiver;
+use crate::engine_fingerprint::engine_fingerprint;
 use crate::model_file::ModelFile;
 use crate::model_file::error::ModelFileError;
 use crate::runner::ModelRunner as _;
@@ -74,8 +75,6 @@ pub struct ModelLoadOptions {
     pub engine: EngineConfig,
     /// Where digests of unchanged files are remembered.
     pub digest_cache_dir: Option<PathBuf>,
-    /// Version of this build, the first part of the fingerprint.
-    pub build: &'static str,
 }
 
 /// A running engine over a model.
@@ -96,7 +95,7 @@ impl LoadedModel {
         let path = options.path.clone();
         let file = ModelFile::open(&path)?;
         // Hashing reads the whole file, which the packing of the weights then finds in memory.
-        let digest = file.digest(options.digest_cache_dir.as_deref())?.to_string();
+        let digest = file.digest(options.digest_cache_dir.as_deref())?;
         let text = Arc::new(model_text(&file, &path)?);
         let runner = CpuRunner::load(&file, &options.runner)
             .map_err(|error| ModelLoadError::Runner { path: path.clone(), error: Box::new(error) })?;
@@ -105,14 +104,13 @@ impl LoadedModel {
         info!(path = %path.display(), kernel_path, num_weight_bytes = runner.num_weight_bytes(), "the model is packed");
         let table = token_table(&text.tokenizer, &file);
         let (engine, outputs) = Engine::start(Box::new(runner), Arc::new(table), options.engine)?;
-        let short_digest = digest.rsplit(':').next().and_then(|hex| hex.get(..12)).unwrap_or("unknown");
         let card = ModelCard {
             name: options.name.unwrap_or_else(|| default_name(&path)),
             aliases: options.aliases,
             max_model_len_tokens: shape.max_model_len_tokens,
             vocab_size: shape.vocab_size,
-            engine_fingerprint: format!("jetmill-{}-{kernel_path}-{short_digest}", options.build),
-            model_digest: digest,
+            engine_fingerprint: engine_fingerprint(&file, kernel_path, &digest),
+            model_digest: digest.to_string(),
         };
         Ok(Self { card, text, engine, outputs })
     }

@@ -25,6 +25,7 @@ use digest::ModelDigest;
 use error::ModelFileError;
 use generation_defaults::GenerationDefaults;
 use gguf::Gguf;
+use kernels::WeightType;
 use mapped_file::MappedFile;
 use tensor::{TensorEntry, TensorRole, TensorView};
 
@@ -134,6 +135,11 @@ impl ModelFile {
             reason: format!("{role:?} ends at byte {end}, past the end of the file"),
         })?;
         Ok(TensorView { ty: entry.ty, shape: entry.shape.clone(), bytes })
+    }
+
+    /// Type and size in bytes of every tensor, in no order.
+    pub fn weight_types(&self) -> impl Iterator<Item = (WeightType, usize)> {
+        self.tensors.values().map(|entry| (entry.ty, entry.num_bytes))
     }
 
     /// The digest that names this model in the log. It reads every byte of the model, about a second per gigabyte, so

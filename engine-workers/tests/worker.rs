@@ -42,7 +42,6 @@ fn load() -> LoadedModel {
         },
         engine: EngineConfig { max_num_seqs: 8, ..EngineConfig::default() },
         digest_cache_dir: None,
-        build: "test",
     })
     .unwrap()
 }

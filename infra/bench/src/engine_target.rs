@@ -50,7 +50,6 @@ impl EngineTarget {
             runner: CpuRunnerOptions { num_threads, ..CpuRunnerOptions::default() },
             engine: EngineConfig::default(),
             digest_cache_dir: None,
-            build: env!("CARGO_PKG_VERSION"),
         };
         let model = tokio::task::spawn_blocking(|| LoadedModel::load(options).map_err(Box::new)).await??;
         let waiting = Waiting::default();

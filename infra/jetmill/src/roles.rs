@@ -231,7 +231,6 @@ async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel
         runner,
         engine: engine_config(config),
         digest_cache_dir: Some(data_dir(whole).join("digests")),
-        build: env!("CARGO_PKG_VERSION"),
     };
     Ok(tokio::task::spawn_blocking(|| LoadedModel::load(options)).await??)
 }

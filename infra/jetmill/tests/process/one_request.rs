@@ -31,6 +31,9 @@ async fn an_answer_is_the_same_streamed_whole_and_on_record() {
         assert_eq!(facts.iter().map(kind_of).collect::<Vec<_>>(), LIFE);
         assert_eq!(facts[0]["requested"]["model"], MODEL);
         assert!(facts[0]["requested"]["prompt"].to_string().contains(QUESTION));
+        let fingerprint = &facts[3]["started"]["engine_fingerprint"];
+        assert_eq!(fingerprint, &whole["system_fingerprint"]);
+        assert!(fingerprint.as_str().unwrap().contains("-q4_1+-"), "{fingerprint}");
         let end = end_of(&facts);
         assert_eq!(end["outcome"], "OUTCOME_COMPLETED");
         assert_eq!(end["choices"][0]["text"], streamed.text);
