@@ -18,13 +18,19 @@ mod dequantize;
 mod disjoint;
 mod error;
 mod exp;
+#[expect(unsafe_code, reason = "vector loads and stores")]
+mod full_attention;
 mod gather;
+#[expect(unsafe_code, reason = "vector loads and stores")]
+mod gelu;
 mod group;
 mod isa;
 #[expect(unsafe_code, reason = "owns raw memory, vector stores")]
 mod kv_cache;
 #[expect(unsafe_code, reason = "intrinsics")]
 mod lanes;
+#[expect(unsafe_code, reason = "vector loads")]
+mod layer_norm;
 #[expect(unsafe_code, reason = "vector loads from panels")]
 mod matmul;
 #[expect(unsafe_code, reason = "panels in raw memory")]
@@ -46,9 +52,12 @@ pub use activations::Activations;
 pub use add::{add, add_bias};
 pub use dequantize::dequantize;
 pub use error::KernelError;
+pub use full_attention::{FullAttentionInput, full_attention};
 pub use gather::gather;
+pub use gelu::gelu;
 pub use isa::Isa;
 pub use kv_cache::{CacheShape, KvCache, KvRows};
+pub use layer_norm::{LayerNorm, layer_norm};
 pub use matmul::matmul;
 pub use packed_matrix::{MatrixSource, PackedMatrix};
 pub use paged_attention::{AttentionInput, AttentionRow, AttentionRows, paged_attention};

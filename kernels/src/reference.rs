@@ -4,7 +4,7 @@
 
 use half::{bf16, f16};
 
-use crate::{AttentionInput, RopeStyle, WeightType};
+use crate::{AttentionInput, FullAttentionInput, RopeStyle, WeightType};
 
 /// One row of weights as numbers, block by block as the structures of ggml say.
 pub fn dequantize(weight_type: WeightType, bytes: &[u8]) -> Vec<f32> {
@@ -96,6 +96,67 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
         x.iter().zip(weight).map(|(x, weight)| (f64::from(*x) / root * f64::from(*weight)) as f32).collect()
     };
     x.chunks_exact(weight.len()).flat_map(row).collect()
+}
+
+/// `out[t,c] = (x[t,c] − mean) / sqrt(var + eps) · weight[c] + bias[c]`.
+pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
+    let row = |x: &[f32]| -> Vec<f32> {
+        let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / x.len() as f64;
+        let squares = x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>();
+        let root = (squares / x.len() as f64 + f64::from(eps)).sqrt();
+        let scaled =
+            x.iter().zip(weight).map(|(x, weight)| (f64::from(*x) - mean) / root * f64::from(*weight));
+        scaled.zip(bias).map(|(x, bias)| (x + f64::from(*bias)) as f32).collect()
+    };
+    x.chunks_exact(weight.len()).flat_map(row).collect()
+}
+
+/// `out[i] = x[i]·Φ(x[i])`, with the normal distribution summed up as its Taylor series.
+pub fn gelu(x: &[f32]) -> Vec<f32> {
+    let value = |x: &f32| {
+        let x = f64::from(*x);
+        if x.abs() > 7.0 {
+            return x.max(0.0) as f32;
+        }
+        let (mut term, mut sum) = (x, x);
+        for n in 1..200 {
+            term *= x * x / f64::from(2 * n + 1);
+            sum += term;
+        }
+        let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        (x * (0.5 + density * sum)) as f32
+    };
+    x.iter().map(value).collect()
+}
+
+/// Attention of every token to every token of its sequence; the operands of [`crate::full_attention`].
+pub fn full_attention(input: &FullAttentionInput<'_>) -> Vec<f32> {
+    let FullAttentionInput { qkv, num_heads, head_dim, starts } = *input;
+    let part = |row: usize, kind: usize, head: usize| {
+        &qkv[((row * 3 + kind) * num_heads + head) * head_dim..][..head_dim]
+    };
+    let mut out = Vec::new();
+    for sequence in starts.windows(2) {
+        for row in sequence[0]..sequence[1] {
+            for head in 0..num_heads {
+                let scores: Vec<f64> = (sequence[0]..sequence[1])
+                    .map(|other| dot(part(row, 0, head), part(other, 1, head)) / (head_dim as f64).sqrt())
+                    .collect();
+                let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
+                for d in 0..head_dim {
+                    let values = (sequence[0]..sequence[1]).map(|other| f64::from(part(other, 2, head)[d]));
+                    let mean: f64 = scores
+                        .iter()
+                        .zip(values)
+                        .map(|(score, value)| (score - max).exp() / sum * value)
+                        .sum();
+                    out.push(mean as f32);
+                }
+            }
+        }
+    }
+    out
 }
 
 /// `out[t,f] = g / (1 + e^−g) · u` — gates and ups side by side in rows of twice `num_features`.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its operands has failed")]
 
 mod attention;
+mod encoder;
 mod matmul;
 mod numbers;
 mod rows;
