@@ -18,7 +18,8 @@ impl fmt::Display for BlockId {
     }
 }
 
-/// The blocks of one sequence, in the order of its positions. It only grows, until it is freed as a whole.
+/// The blocks of one sequence, in the order of its positions. It grows until it is freed as a whole; only blocks that were
+/// taken for drafts may leave before, from its end.
 #[derive(Debug, Clone, Default)]
 pub struct BlockTable {
     ids: Vec<u32>,
@@ -49,6 +50,10 @@ impl BlockTable {
 
     pub(super) fn push(&mut self, block: BlockId) {
         self.ids.push(block.0);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<BlockId> {
+        self.ids.pop().map(BlockId)
     }
 
     pub(super) fn num_committed_blocks(&self) -> usize {

@@ -31,6 +31,16 @@ pub enum BatchingError {
         /// Results handed in.
         completed: usize,
     },
+    /// The tokens handed in are not drafts of the step and one more.
+    #[error("sequence {id} had {num_drafts} drafts, the {num_sampled} tokens handed in do not follow them")]
+    DraftMismatch {
+        /// The sequence.
+        id: SequenceId,
+        /// Tokens handed in.
+        num_sampled: usize,
+        /// Drafts of the step.
+        num_drafts: usize,
+    },
     /// A sampled token was handed in for an inner chunk of a prefill, or none for its last.
     #[error("sequence {id} is at token {num_computed_tokens} of {num_tokens}: it {}", if *.was_sampled { "cannot be sampled" } else { "must be sampled" })]
     SampledMismatch {
@@ -53,6 +63,7 @@ impl BatchingError {
             BatchingError::IllegalTransition { .. } => "illegal_transition",
             BatchingError::UnknownSequence(_) => "unknown_sequence",
             BatchingError::ResultsMismatch { .. } => "results_mismatch",
+            BatchingError::DraftMismatch { .. } => "draft_mismatch",
             BatchingError::SampledMismatch { .. } => "sampled_mismatch",
         }
     }

@@ -169,7 +169,7 @@ fn bounds_hold(scheduler: &Scheduler) -> Result<(), String> {
         require(sequence.tokens().len() < config.max_sequence_tokens(), || {
             format!("sequence {} has {} tokens", sequence.id(), sequence.tokens().len())
         })?;
-        require(sequence.num_computed_tokens() <= sequence.tokens().len(), || {
+        require(sequence.num_computed_tokens() <= sequence.tokens_and_drafts().len(), || {
             format!("sequence {} has computed more tokens than it has", sequence.id())
         })?;
     }

@@ -97,6 +97,23 @@ impl KvCacheManager {
         table.set_num_committed_blocks(num_full);
     }
 
+    /// Tokens that the sequence's table could hold with every free block added.
+    pub fn max_num_tokens(&self, id: SequenceId) -> usize {
+        let num_held = self.tables.get(&id).map_or(0, BlockTable::len);
+        (num_held + self.pool.num_free_blocks()) * self.block_size_tokens
+    }
+
+    /// Gives back the last blocks of the sequence, past its first `num_tokens` tokens: those of drafts that were wrong.
+    pub fn shrink(&mut self, id: SequenceId, num_tokens: usize) {
+        let Some(table) = self.tables.get_mut(&id) else { return };
+        let num_needed = num_tokens.div_ceil(self.block_size_tokens).max(table.num_committed_blocks());
+        while table.len() > num_needed
+            && let Some(block) = table.pop()
+        {
+            self.pool.release(block);
+        }
+    }
+
     /// Gives all blocks of the sequence back, the last first, so that tails are evicted before heads.
     pub fn free(&mut self, id: SequenceId) {
         if let Some(table) = self.tables.remove(&id) {

@@ -1,7 +1,8 @@
 //! Which tokens of which sequences the next step computes.
 
 mod completion;
-mod draft;
+mod drafts;
+mod open_step;
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use crate::batching::config::{Policy, SchedulerConfig};
 use crate::batching::error::BatchingError;
 use crate::batching::kv_cache_manager::KvCacheManager;
 use crate::batching::kv_event::KvEvent;
-use crate::batching::scheduler::draft::Draft;
+use crate::batching::scheduler::open_step::OpenStep;
 use crate::batching::sequence::{NewSequence, Sequence, SequenceId};
 use crate::batching::state::{FinishReason, SequenceState};
 use crate::batching::stats::SchedulerStats;
@@ -153,43 +154,44 @@ impl Scheduler {
         for id in &self.running {
             goes_on |= !self.sequence(*id)?.is_prefilling();
         }
-        let mut draft = Draft {
+        let mut step = OpenStep {
             plan: StepPlan::default(),
             budget_tokens: self.config.max_num_batched_tokens,
             prefill_budget_tokens: if goes_on { self.max_num_shared_prefill_tokens } else { usize::MAX },
         };
-        self.schedule_running(&mut draft)?;
-        if draft.plan.preempted.is_empty() {
-            self.schedule_waiting(&mut draft)?;
+        self.schedule_running(&mut step)?;
+        if step.plan.preempted.is_empty() {
+            self.schedule_waiting(&mut step)?;
         }
-        for share in &mut draft.plan.sequences {
+        for share in &mut step.plan.sequences {
             let sequence =
                 self.sequences.get_mut(&share.id).ok_or(BatchingError::UnknownSequence(share.id))?;
             sequence.advance(share.num_tokens);
             share.is_sampled = sequence.num_computed_tokens() == sequence.tokens().len();
             self.totals.num_scheduled_tokens_total += share.num_tokens as u64;
         }
-        self.totals.num_steps_total += u64::from(!draft.plan.sequences.is_empty());
-        Ok(draft.plan)
+        self.totals.num_steps_total += u64::from(!step.plan.sequences.is_empty());
+        Ok(step.plan)
     }
 
-    fn schedule_running(&mut self, draft: &mut Draft) -> Result<(), BatchingError> {
+    fn schedule_running(&mut self, step: &mut OpenStep) -> Result<(), BatchingError> {
         let mut index = 0;
-        while draft.budget_tokens > 0 {
+        while step.budget_tokens > 0 {
             let Some(&id) = self.running.get(index) else { break };
             let sequence = self.sequence(id)?;
             let is_prefill = sequence.is_prefilling();
             let num_wanted_tokens = sequence.num_wanted_tokens();
-            let num_tokens = self.share_of_step(num_wanted_tokens, is_prefill, draft, self.running.len());
+            let num_tokens = self.share_of_step(num_wanted_tokens, is_prefill, step, self.running.len());
             let (first_position, num_preemptions) =
                 (sequence.num_computed_tokens(), sequence.num_preemptions());
             if num_tokens > 0
-                && let Some(new_blocks) = self.make_room(id, first_position + num_tokens, draft)?
+                && let Some(new_blocks) = self.make_room(id, first_position + num_tokens, step)?
             {
-                draft.push(ScheduledSequence {
+                step.push(ScheduledSequence {
                     id,
                     first_position,
                     num_tokens,
+                    num_drafts: 0,
                     new_blocks,
                     is_prefill,
                     is_sampled: false,
@@ -208,14 +210,14 @@ impl Scheduler {
         &mut self,
         id: SequenceId,
         num_tokens: usize,
-        draft: &mut Draft,
+        step: &mut OpenStep,
     ) -> Result<Option<Vec<BlockId>>, BatchingError> {
         loop {
             if let Some(new_blocks) = self.kv_cache.allocate(id, &[], num_tokens) {
                 return Ok(Some(new_blocks));
             }
             let victim = self.victim()?;
-            self.preempt(victim, draft)?;
+            self.preempt(victim, step)?;
             if victim == id {
                 return Ok(None);
             }
@@ -233,20 +235,20 @@ impl Scheduler {
         last.ok_or_else(|| BatchingError::InvalidConfig("no running sequence to preempt".to_owned()))
     }
 
-    fn preempt(&mut self, id: SequenceId, draft: &mut Draft) -> Result<(), BatchingError> {
+    fn preempt(&mut self, id: SequenceId, step: &mut OpenStep) -> Result<(), BatchingError> {
         let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
         sequence.preempt()?;
         self.kv_cache.free(id);
         self.running.retain(|other| *other != id);
         self.waiting.insert(sequence, self.config.policy);
-        draft.withdraw(id);
-        draft.plan.preempted.push(id);
+        step.withdraw(id);
+        step.plan.preempted.push(id);
         self.totals.num_preemptions_total += 1;
         Ok(())
     }
 
-    fn schedule_waiting(&mut self, draft: &mut Draft) -> Result<(), BatchingError> {
-        while draft.budget_tokens > 0 && self.running.len() < self.config.max_num_seqs {
+    fn schedule_waiting(&mut self, step: &mut OpenStep) -> Result<(), BatchingError> {
+        while step.budget_tokens > 0 && self.running.len() < self.config.max_num_seqs {
             let Some(id) = self.waiting.head() else { break };
             let num_sharing = self.running.len() + 1;
             let block_size_tokens = self.config.block_size_tokens;
@@ -255,7 +257,7 @@ impl Scheduler {
             let num_hit_tokens = hits.len() * block_size_tokens;
             let (num_all_tokens, num_preemptions) = (sequence.tokens().len(), sequence.num_preemptions());
             let num_wanted_tokens = sequence.capped(num_all_tokens - num_hit_tokens);
-            let num_tokens = self.share_of_step(num_wanted_tokens, true, draft, num_sharing);
+            let num_tokens = self.share_of_step(num_wanted_tokens, true, step, num_sharing);
             if num_tokens == 0 {
                 break;
             }
@@ -270,10 +272,11 @@ impl Scheduler {
                 self.totals.prefix_cache_queries_total += num_all_tokens as u64;
                 self.totals.prefix_cache_hits_total += num_hit_tokens as u64;
             }
-            draft.push(ScheduledSequence {
+            step.push(ScheduledSequence {
                 id,
                 first_position: num_hit_tokens,
                 num_tokens,
+                num_drafts: 0,
                 new_blocks: hits.into_iter().chain(new_blocks).collect(),
                 is_prefill: true,
                 is_sampled: false,
@@ -289,17 +292,14 @@ impl Scheduler {
         &self,
         num_wanted_tokens: usize,
         is_prefill: bool,
-        draft: &Draft,
+        step: &OpenStep,
         num_sharing: usize,
     ) -> usize {
         if !self.config.enable_chunked_prefill {
-            return if num_wanted_tokens <= draft.budget_tokens { num_wanted_tokens } else { 0 };
+            return if num_wanted_tokens <= step.budget_tokens { num_wanted_tokens } else { 0 };
         }
-        let budget_tokens = if is_prefill {
-            draft.budget_tokens.min(draft.prefill_budget_tokens)
-        } else {
-            draft.budget_tokens
-        };
+        let budget_tokens =
+            if is_prefill { step.budget_tokens.min(step.prefill_budget_tokens) } else { step.budget_tokens };
         let threshold = match self.config.long_prefill_token_threshold {
             Some(threshold) if num_sharing > 1 => threshold,
             _ => usize::MAX,

@@ -53,7 +53,9 @@ pub struct NewSequence {
 #[derive(Debug, Clone)]
 pub struct Sequence {
     id: SequenceId,
+    /// Prompt and answer, then the drafts of the step in flight.
     tokens: Vec<u32>,
+    num_drafts: usize,
     num_prompt_tokens: usize,
     priority: i32,
     arrival: u64,
@@ -73,6 +75,7 @@ impl Sequence {
         Sequence {
             id: new.id,
             tokens: new.tokens,
+            num_drafts: 0,
             num_prompt_tokens: new.num_prompt_tokens,
             priority: new.priority,
             arrival,
@@ -99,6 +102,11 @@ impl Sequence {
 
     /// Prompt and answer so far.
     pub fn tokens(&self) -> &[u32] {
+        &self.tokens[..self.tokens.len() - self.num_drafts]
+    }
+
+    /// Prompt and answer so far, then the drafts of the step in flight.
+    pub fn tokens_and_drafts(&self) -> &[u32] {
         &self.tokens
     }
 
@@ -109,10 +117,10 @@ impl Sequence {
 
     /// Tokens of the answer so far.
     pub fn num_output_tokens(&self) -> usize {
-        self.tokens.len() - self.num_prompt_tokens
+        self.tokens().len() - self.num_prompt_tokens
     }
 
-    /// Tokens whose keys and values are in the cache, those of the step in flight included.
+    /// Tokens whose keys and values are in the cache, those of the step in flight and its drafts included.
     pub fn num_computed_tokens(&self) -> usize {
         self.num_computed_tokens
     }
@@ -158,12 +166,12 @@ impl Sequence {
 
     /// Tokens that wait to be computed, as far as one step may take them.
     pub(super) fn num_wanted_tokens(&self) -> usize {
-        self.capped(self.tokens.len() - self.num_computed_tokens)
+        self.capped(self.tokens().len() - self.num_computed_tokens)
     }
 
     /// Whether it has more to compute than the one token that its answer goes on from.
     pub(super) fn is_prefilling(&self) -> bool {
-        self.tokens.len() - self.num_computed_tokens > 1
+        self.tokens().len() - self.num_computed_tokens > 1
     }
 
     /// `num_tokens` within what the sequence takes of one step.
@@ -184,9 +192,11 @@ impl Sequence {
         Ok(())
     }
 
-    /// Back to nothing computed; the tokens of the answer stay.
+    /// Back to nothing computed; the tokens of the answer stay, drafts don't.
     pub(super) fn preempt(&mut self) -> Result<(), BatchingError> {
         self.become_state(SequenceState::Preempted)?;
+        self.tokens.truncate(self.tokens.len() - self.num_drafts);
+        self.num_drafts = 0;
         self.num_computed_tokens = 0;
         self.num_preemptions += 1;
         Ok(())
@@ -194,6 +204,32 @@ impl Sequence {
 
     pub(super) fn advance(&mut self, num_tokens: usize) {
         self.num_computed_tokens += num_tokens;
+    }
+
+    /// Tokens that the answer can still have, from 1 on while it goes on.
+    pub(super) fn max_num_more_tokens(&self, max_sequence_tokens: usize) -> usize {
+        let max_num_tokens = self.stop_rules.max_tokens.saturating_sub(self.num_output_tokens());
+        max_num_tokens.min(max_sequence_tokens.saturating_sub(self.tokens().len()))
+    }
+
+    /// Takes drafts into the step in flight.
+    pub(super) fn add_drafts(&mut self, drafts: &[u32]) {
+        self.tokens.extend_from_slice(drafts);
+        self.num_drafts += drafts.len();
+        self.num_computed_tokens += drafts.len();
+    }
+
+    /// Whether `sampled` are leading drafts and one more token, as the verification of drafts brings them.
+    pub(super) fn follows_drafts(&self, sampled: &[u32]) -> bool {
+        let drafts = &self.tokens[self.tokens.len() - self.num_drafts..];
+        sampled.split_last().is_none_or(|(_, accepted)| drafts.starts_with(accepted))
+    }
+
+    /// Takes all drafts out; of their keys and values the first `num_accepted` stay.
+    pub(super) fn settle_drafts(&mut self, num_accepted: usize) {
+        self.num_computed_tokens -= self.num_drafts - num_accepted.min(self.num_drafts);
+        self.tokens.truncate(self.tokens.len() - self.num_drafts);
+        self.num_drafts = 0;
     }
 
     /// Appends one answer token and says whether the sequence ends with it.
@@ -207,7 +243,8 @@ impl Sequence {
     /// Extends [`Sequence::block_hashes`] over every full block of its tokens.
     pub(super) fn hash_full_blocks(&mut self, block_size_tokens: usize) {
         let num_hashed_tokens = self.block_hashes.len() * block_size_tokens;
-        for block_tokens in self.tokens[num_hashed_tokens..].chunks_exact(block_size_tokens) {
+        let num_tokens = self.tokens.len() - self.num_drafts;
+        for block_tokens in self.tokens[num_hashed_tokens..num_tokens].chunks_exact(block_size_tokens) {
             let hash = BlockHash::of(self.block_hashes.last(), block_tokens, &self.cache_key);
             self.block_hashes.push(hash);
         }

@@ -13,6 +13,8 @@ pub struct ScheduledSequence {
     pub first_position: usize,
     /// Tokens to compute, at least 1.
     pub num_tokens: usize,
+    /// How many of them, at the end, are guesses that the step verifies.
+    pub num_drafts: usize,
     /// Blocks that joined its table for this step, prefix hits first.
     pub new_blocks: Vec<BlockId>,
     /// Whether the share catches up on known tokens instead of going on with the answer.
@@ -49,7 +51,7 @@ impl StepPlan {
 pub enum StepResult {
     /// Keys and values; an inner chunk of a prefill.
     Computed,
-    /// Keys and values, and the next tokens.
+    /// Keys and values, and the next tokens: the drafts that were right, and one more.
     Sampled(Vec<u32>),
     /// Nothing; the sequence ends and nothing of this step is kept.
     Failed,

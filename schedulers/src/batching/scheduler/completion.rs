@@ -60,7 +60,12 @@ impl Scheduler {
                 was_sampled: !sampled.is_empty(),
             });
         }
-        self.kv_cache.commit(sequence, share.first_position + share.num_tokens);
+        if !sequence.follows_drafts(&sampled) {
+            let (num_sampled, num_drafts) = (sampled.len(), share.num_drafts);
+            return Err(BatchingError::DraftMismatch { id, num_sampled, num_drafts });
+        }
+        sequence.settle_drafts(sampled.len().saturating_sub(1));
+        let num_computed_tokens = sequence.num_computed_tokens();
         let mut num_appended_tokens = 0;
         let mut finish = None;
         for token in sampled {
@@ -69,6 +74,10 @@ impl Scheduler {
             if finish.is_some() {
                 break;
             }
+        }
+        self.kv_cache.commit(sequence, num_computed_tokens.min(sequence.tokens().len()));
+        if share.num_drafts > 0 {
+            self.kv_cache.shrink(id, num_computed_tokens);
         }
         if let Some(reason) = finish {
             self.finish(id, reason)?;

@@ -20,9 +20,28 @@ enum Operation {
     /// The n-th known sequence's input is there.
     MarkReady(usize),
     /// Plans and completes a step; with `fails` its first sequence fails, with `aborts` its last ends in the middle of it.
-    Step { fails: bool, aborts: bool },
+    Step { fails: bool, aborts: bool, drafts: Drafts },
     /// Forgets cached content.
     ClearPrefixCache,
+}
+
+/// What every sequence's share of a step is offered: right drafts, then wrong ones.
+#[derive(Debug, Clone, Copy, Default)]
+struct Drafts {
+    num_right: usize,
+    num_wrong: usize,
+}
+
+impl Drafts {
+    fn of(self, id: SequenceId) -> Vec<u32> {
+        let right = std::iter::repeat_n(next_token(id), self.num_right);
+        right.chain(std::iter::repeat_n(0, self.num_wrong)).collect()
+    }
+}
+
+/// What the sequence's answer consists of.
+fn next_token(id: SequenceId) -> u32 {
+    id.0 as u32 + 1000
 }
 
 fn operations() -> impl Strategy<Value = Operation> {
@@ -33,7 +52,9 @@ fn operations() -> impl Strategy<Value = Operation> {
         }),
         1 => (0_usize..20).prop_map(Operation::Abort),
         1 => (0_usize..20).prop_map(Operation::MarkReady),
-        12 => (0_u8..20, 0_u8..20).prop_map(|(f, a)| Operation::Step { fails: f == 0, aborts: a == 0 }),
+        12 => (0_u8..20, 0_u8..20, 0_usize..7, 0_usize..4).prop_map(|(f, a, num_right, num_wrong)| {
+            Operation::Step { fails: f == 0, aborts: a == 0, drafts: Drafts { num_right, num_wrong } }
+        }),
         1 => Just(Operation::ClearPrefixCache),
     ]
 }
@@ -108,7 +129,7 @@ impl World {
                     prop_assert_eq!(self.scheduler.mark_ready(id).is_ok(), is_held);
                 }
             }
-            Operation::Step { fails, aborts } => self.step(fails, aborts)?,
+            Operation::Step { fails, aborts, drafts } => self.step(fails, aborts, drafts)?,
             Operation::ClearPrefixCache => {
                 let is_unused = self.scheduler.running().is_empty();
                 prop_assert_eq!(self.scheduler.clear_prefix_cache(), is_unused);
@@ -117,10 +138,10 @@ impl World {
         self.check()
     }
 
-    fn step(&mut self, fails: bool, aborts: bool) -> Result<(), TestCaseError> {
+    fn step(&mut self, fails: bool, aborts: bool, drafts: Drafts) -> Result<(), TestCaseError> {
         let head = self.scheduler.waiting().head();
         let was_waiting: Vec<SequenceId> = self.scheduler.waiting().iter().collect();
-        let plan = self.scheduler.schedule().unwrap();
+        let mut plan = self.scheduler.schedule().unwrap();
         prop_assert!(plan.num_tokens() <= self.scheduler.config().max_num_batched_tokens);
         prop_assert!(plan.sequences.iter().all(|share| share.num_tokens > 0));
         prop_assert_eq!(plan.sequences.is_empty(), !self.scheduler.has_work(), "work is never left undone");
@@ -142,6 +163,16 @@ impl World {
             head
         );
         self.check()?;
+        for index in 0..plan.sequences.len() {
+            let id = plan.sequences[index].id;
+            let num_before = plan.sequences[index].num_tokens;
+            let num_drafts = self.scheduler.add_drafts(&mut plan, index, &drafts.of(id)).unwrap();
+            let share = &plan.sequences[index];
+            prop_assert_eq!((share.num_tokens, share.num_drafts), (num_before + num_drafts, num_drafts));
+            prop_assert!(num_drafts == 0 || share.is_sampled);
+            self.check()?;
+        }
+        prop_assert!(plan.num_tokens() <= self.scheduler.config().max_num_batched_tokens);
         if let Some(share) = plan.sequences.last().filter(|_| aborts) {
             self.scheduler.abort(share.id).unwrap();
             self.model.remove(&share.id);
@@ -150,13 +181,16 @@ impl World {
         for (index, share) in plan.sequences.iter().enumerate() {
             results.push(match (fails && index == 0, share.is_sampled) {
                 (true, _) => StepResult::Failed,
-                (false, true) => StepResult::Sampled(vec![share.id.0 as u32 + 1000]),
+                (false, true) => {
+                    let num_tokens = 1 + share.num_drafts.min(drafts.num_right);
+                    StepResult::Sampled(vec![next_token(share.id); num_tokens])
+                }
                 (false, false) => StepResult::Computed,
             });
         }
         for progress in self.scheduler.complete(&plan, results).unwrap() {
             if let Some(tokens) = self.model.get_mut(&progress.id) {
-                tokens.extend((0..progress.num_appended_tokens).map(|_| progress.id.0 as u32 + 1000));
+                tokens.extend(std::iter::repeat_n(next_token(progress.id), progress.num_appended_tokens));
             }
             if progress.finish.is_some() {
                 self.model.remove(&progress.id);
@@ -197,7 +231,7 @@ proptest! {
         while !world.model.is_empty() {
             prop_assert!(num_steps_left > 0, "{} sequences never finish", world.model.len());
             num_steps_left -= 1;
-            world.apply(Operation::Step { fails: false, aborts: false })?;
+            world.apply(Operation::Step { fails: false, aborts: false, drafts: Drafts::default() })?;
         }
         let stats = world.scheduler.stats();
         prop_assert_eq!((stats.num_free_blocks, stats.num_waiting), (stats.num_blocks, 0));

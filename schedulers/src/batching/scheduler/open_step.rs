@@ -4,14 +4,14 @@ use crate::batching::sequence::SequenceId;
 use crate::batching::step_plan::{ScheduledSequence, StepPlan};
 
 /// A step while it is being planned.
-pub(super) struct Draft {
+pub(super) struct OpenStep {
     pub(super) plan: StepPlan,
     pub(super) budget_tokens: usize,
     /// What is left for prefills, within the whole budget.
     pub(super) prefill_budget_tokens: usize,
 }
 
-impl Draft {
+impl OpenStep {
     pub(super) fn push(&mut self, share: ScheduledSequence) {
         self.budget_tokens -= share.num_tokens;
         if share.is_prefill {
