@@ -12,6 +12,7 @@ pub mod loaded_model;
 pub mod model_file;
 pub mod runner;
 pub mod sampler;
+pub mod speculation;
 pub mod stop_strings;
 pub mod tokenizer;
 pub mod worker;

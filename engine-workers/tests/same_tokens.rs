@@ -28,6 +28,7 @@ use engine_workers::model_file::ModelFile;
 use engine_workers::sampler::sampling_rules::SamplingRules;
 use engine_workers::sampler::token_history::TokenHistory;
 use engine_workers::sampler::{Sampler, random};
+use engine_workers::speculation::config::SpeculativeConfig;
 use engine_workers::stop_strings::StopStringMatcher;
 use fake_runner::{EOS, FakeRunner, logits_after};
 use futures_util::future::join_all;
@@ -75,11 +76,30 @@ struct Schedule {
     burst: usize,
 }
 
+fn speculations() -> impl Strategy<Value = SpeculativeConfig> {
+    (1_usize..9, 1_usize..4, 0_usize..6, 2_usize..20).prop_map(|(num_tokens, min, more, batch_size)| {
+        SpeculativeConfig {
+            num_speculative_tokens: num_tokens,
+            prompt_lookup_min: min,
+            prompt_lookup_max: min + more,
+            disable_by_batch_size: batch_size,
+            ..SpeculativeConfig::default()
+        }
+    })
+}
+
 fn schedules() -> impl Strategy<Value = Schedule> {
-    let cache = (24_usize..80, 1_usize..9);
+    let cache = (24_usize..80, 1_usize..9, prop::option::weighted(0.75, speculations()));
     let threshold = prop::option::of(1_usize..20);
     (cache, 1_usize..40, 1_usize..20, threshold, any::<(bool, bool)>(), 1_usize..17).prop_map(
-        |((num_cache_tokens, block_size_tokens), budget, max_num_seqs, threshold, flags, burst)| Schedule {
+        |(
+            (num_cache_tokens, block_size_tokens, speculative),
+            budget,
+            max_num_seqs,
+            threshold,
+            flags,
+            burst,
+        )| Schedule {
             // From just enough for the longest sequence, so that preemption is common.
             num_blocks: (num_cache_tokens + 46).div_ceil(block_size_tokens),
             block_size_tokens,
@@ -89,6 +109,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
                 long_prefill_token_threshold: threshold,
                 enable_prefix_caching: flags.0,
                 policy: if flags.1 { Policy::Fcfs } else { Policy::Priority },
+                speculative,
                 ..EngineConfig::default()
             },
             burst,
@@ -167,12 +188,14 @@ proptest! {
         requests in requests(),
         num_kept in 0_usize..24,
         stop in prop::option::of("[a-z][A-Z]{1,2}"),
+        speculative in prop::option::of(speculations()),
     ) {
         let mut whole = requests[0].clone();
         whole.sampling.n = 1;
         let stops: Vec<String> = stop.into_iter().collect();
         whole.sampling.stop = stops.clone();
-        let run = |request| block_on(run_all(FakeRunner::new(64, 4, 8), EngineConfig::default(), &[request]));
+        let config = EngineConfig { speculative, ..EngineConfig::default() };
+        let run = |request| block_on(run_all(FakeRunner::new(64, 4, 8), config.clone(), &[request]));
         let undisturbed = run(whole.clone()).remove(&(1, 0)).unwrap();
         let num_kept = num_kept.min(undisturbed.tokens.len());
         let mut resumed = whole;
@@ -187,6 +210,118 @@ proptest! {
         let reasons = [rest.finish, undisturbed.finish].map(|finish| finish.map(|finish| finish.reason));
         prop_assert_eq!(&reasons[0], &reasons[1]);
     }
+}
+
+/// Parameters whose rules read the answer so far, or end it in the middle of accepted drafts.
+#[derive(Debug, Clone)]
+struct Demands {
+    num_prompt_tokens: usize,
+    max_tokens: u32,
+    n: u32,
+    min_tokens: u32,
+    stop: String,
+    logprobs: Option<u32>,
+    flags: [bool; 8],
+}
+
+impl Demands {
+    fn request(&self, number: u64) -> EngineRequest {
+        let prompt: Vec<u32> =
+            (0..self.num_prompt_tokens).map(|i| 11 + (number as usize * 3 + i) as u32 % 9).collect();
+        let [is_greedy, has_stop, has_stop_id, has_bias, penalises, is_scored, keeps_stop, has_bad_words] =
+            self.flags;
+        let mut new = request(number, &prompt, |params| {
+            params.max_tokens = Some(self.max_tokens);
+            params.n = self.n;
+            params.temperature = if is_greedy { 0.0 } else { 1.0 };
+            params.min_tokens = self.min_tokens.min(self.max_tokens);
+            params.logprobs = self.logprobs;
+            params.prompt_logprobs = is_scored.then_some(1);
+            params.include_stop_str_in_output = keeps_stop;
+            params.stop.extend(has_stop.then(|| self.stop.clone()));
+            params.stop_token_ids.extend(has_stop_id.then_some(14));
+            params.logit_bias.extend(has_bias.then_some((EOS, 4.0)));
+            params.presence_penalty = if penalises { 0.7 } else { 0.0 };
+            params.repetition_penalty = if penalises { 1.2 } else { 1.0 };
+        });
+        new.bad_words.extend(has_bad_words.then_some(vec![12, 13]));
+        new
+    }
+}
+
+fn demanding_requests() -> impl Strategy<Value = Vec<EngineRequest>> {
+    let rules = (0_u32..12, "[a-z][A-Z]{1,2}", prop::option::of(0_u32..3), any::<[bool; 8]>());
+    let one = (1_usize..30, 1_u32..40, 1_u32..3, rules).prop_map(
+        |(num_prompt_tokens, max_tokens, n, (min_tokens, stop, logprobs, flags))| Demands {
+            num_prompt_tokens,
+            max_tokens,
+            n,
+            min_tokens,
+            stop,
+            logprobs,
+            flags,
+        },
+    );
+    prop::collection::vec(one, 1..6)
+        .prop_map(|all| (1_u64..).zip(all).map(|(number, demands)| demands.request(number)).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn drafts_change_nothing_that_is_said(requests in demanding_requests(), speculative in speculations()) {
+        let run = |speculative| {
+            let config = EngineConfig { speculative, ..EngineConfig::default() };
+            let mut answers = block_on(run_all(FakeRunner::new(200, 4, 48), config, &requests));
+            for answer in answers.values_mut() {
+                let finish = answer.finish.as_mut().unwrap();
+                // Times differ, and with them who ends last and who finds whose blocks.
+                (finish.timings, finish.is_last_of_inference) = Default::default();
+                finish.usage.num_cached_prompt_tokens = 0;
+                answer.prompt.iter_mut().for_each(|prompt| prompt.num_cached_tokens = 0);
+            }
+            answers
+        };
+        let (plain, drafted) = (run(None), run(Some(speculative)));
+        prop_assert_eq!(plain.len(), drafted.len());
+        for (key, answer) in plain {
+            let mut found = drafted[&key].clone();
+            // The prompt is reported with the first output of any choice.
+            found.prompt = if key.1 == 0 { found.prompt } else { answer.prompt.clone() };
+            prop_assert_eq!(&found, &answer);
+        }
+    }
+}
+
+#[test]
+fn a_repetitive_answer_takes_fewer_steps_with_drafts() {
+    let repetitive = request(1, &[11, 12, 13, 14, 15, 16, 17], |params| {
+        params.max_tokens = Some(60);
+        params.temperature = 0.0;
+        params.ignore_eos = true;
+    });
+    let run = |speculative| {
+        let config = EngineConfig { speculative, ..EngineConfig::default() };
+        let (engine, mut outputs) = start(FakeRunner::new(64, 4, 64), config);
+        let answers = block_on(async {
+            engine.submit(repetitive.clone()).await.unwrap();
+            collect(&mut outputs, 1).await
+        });
+        block_on(engine.drain()).unwrap();
+        (answers[&(1, 0)].tokens.clone(), engine.stats())
+    };
+    let ((plain, plain_stats), (drafted, stats)) = (run(None), run(Some(SpeculativeConfig::default())));
+    assert_eq!(drafted, plain);
+    assert_eq!(plain_stats.scheduler.num_steps_total, 60);
+    assert_eq!(
+        stats.scheduler.num_steps_total + stats.spec_decode_num_accepted_tokens_total,
+        60,
+        "an accepted draft saves a step"
+    );
+    assert!(stats.spec_decode_num_accepted_tokens_total > 5, "{stats:?}");
+    assert!(stats.spec_decode_num_draft_tokens_total > stats.spec_decode_num_accepted_tokens_total);
+    assert!(stats.spec_decode_num_drafts_total < 40);
 }
 
 /// The five situations by name, so that none is left to chance.

@@ -12,6 +12,7 @@ use crate::engine::output::{FinishCause, Timings};
 use crate::engine::request::EngineRequest;
 use crate::sampler::sampling_rules::SamplingRules;
 use crate::sampler::token_history::TokenHistory;
+use crate::sampler::token_logprobs::TokenLogprobs;
 use crate::sampler::{SampleError, SampledToken, Sampler, random};
 use crate::stop_strings::StopStringMatcher;
 
@@ -29,15 +30,17 @@ pub(super) struct AnswerRules {
 }
 
 impl AnswerRules {
-    pub(super) fn new(request: &EngineRequest, tokens: &TokenTable) -> Self {
+    /// `max_len` is the longest that prompt and answer can be together.
+    pub(super) fn new(request: &EngineRequest, tokens: &TokenTable, max_len: usize) -> Self {
         let params = &request.sampling;
+        let max_num_tokens = max_len.saturating_sub(request.prompt_token_ids.len());
         let model_stops = if params.ignore_eos { &[] } else { tokens.eos_token_ids() };
         let stop_token_ids: Vec<u32> = params.stop_token_ids.iter().chain(model_stops).copied().collect();
         AnswerRules {
             sampling: SamplingRules::new(params, stop_token_ids.clone(), request.bad_words.clone()),
             stop: StopRules {
                 stop_token_ids,
-                max_tokens: params.max_tokens.map_or(usize::MAX, |max_tokens| max_tokens as usize),
+                max_tokens: params.max_tokens.map_or(usize::MAX, |max| max as usize).min(max_num_tokens),
                 min_tokens: params.min_tokens as usize,
             },
             stop_strings: params.stop.iter().cloned().collect(),
@@ -77,6 +80,21 @@ impl Marks {
             decode: now.saturating_duration_since(first_token_at),
         }
     }
+}
+
+/// What a step adds to an answer.
+#[derive(Debug, Default)]
+pub(super) struct NewTokens {
+    /// Index of the first token in the answer.
+    pub(super) first_index: u32,
+    pub(super) token_ids: Vec<u32>,
+    pub(super) logprobs: Vec<TokenLogprobs>,
+    /// What became certain.
+    pub(super) text: String,
+    /// The end, if the last token brought it.
+    pub(super) cause: Option<FinishCause>,
+    /// Drafts that were right.
+    pub(super) num_accepted: u64,
 }
 
 /// One sequence's answer.
@@ -119,18 +137,14 @@ impl Answer {
     }
 
     /// Chooses the next token from its row of logits; the draw depends on the token's index alone.
-    pub(super) fn sample(
-        &self,
-        sampler: &mut Sampler,
-        logits: &mut [f32],
-    ) -> Result<SampledToken, SampleError> {
+    fn sample(&self, sampler: &mut Sampler, logits: &mut [f32]) -> Result<SampledToken, SampleError> {
         let draw = random::uniform(self.rules.seed, self.choice, self.num_tokens() as u64);
         sampler.sample(logits, &self.rules.sampling, &self.history, draw)
     }
 
-    /// Takes the next token, with the end that the scheduler saw in it, and appends to `text` what became certain. The
+    /// Takes the next token, with the end that it is by itself, and appends to `text` what became certain. The
     /// text of a stop token is left out, like a stop string, unless it is to be included.
-    pub(super) fn push(
+    fn push(
         &mut self,
         token_id: u32,
         finish: Option<FinishReason>,
@@ -152,6 +166,35 @@ impl Answer {
         Some(cause)
     }
 
+    /// Chooses the next tokens from their rows of logits `[1 + drafts, vocab_size]`: each as if it were alone, as long as
+    /// it is the draft that the next row was computed for. What is wrong with a later row shows when that row is the first.
+    pub(super) fn extend(
+        &mut self,
+        sampler: &mut Sampler,
+        rows: &mut [f32],
+        drafts: &[u32],
+    ) -> Result<NewTokens, SampleError> {
+        let mut new = NewTokens { first_index: self.num_tokens() as u32, ..NewTokens::default() };
+        let vocab_size = rows.len() / (drafts.len() + 1);
+        for (index, row) in rows.chunks_exact_mut(vocab_size).enumerate() {
+            let SampledToken { token_id, logprobs } = match self.sample(sampler, row) {
+                Ok(token) => token,
+                Err(error) if index == 0 => return Err(error),
+                Err(_) => break,
+            };
+            let finish = self.rules.stop.finish_reason(token_id, self.num_tokens() + 1);
+            new.token_ids.push(token_id);
+            new.logprobs.extend(logprobs);
+            new.cause = self.push(token_id, finish, &mut new.text);
+            let is_right = drafts.get(index) == Some(&token_id);
+            new.num_accepted += u64::from(is_right);
+            if new.cause.is_some() || !is_right {
+                break;
+            }
+        }
+        Ok(new)
+    }
+
     /// Appends what was held back; no more tokens come.
     pub(super) fn flush(&mut self, text: &mut String) {
         let mut rest = String::new();
@@ -162,18 +205,10 @@ impl Answer {
     }
 
     /// Takes the tokens of an earlier attempt, whose text was published with them; the end, if they reach it.
-    pub(super) fn replay(
-        &mut self,
-        tokens: &[u32],
-        num_prompt_tokens: usize,
-        max_len: usize,
-    ) -> Option<FinishCause> {
+    pub(super) fn replay(&mut self, tokens: &[u32]) -> Option<FinishCause> {
         let mut published = String::new();
         for token in tokens {
-            let num_tokens = self.num_tokens() + 1;
-            let is_full = num_prompt_tokens + num_tokens >= max_len;
-            let finish = self.rules.stop.finish_reason(*token, num_tokens);
-            let finish = finish.or(is_full.then_some(FinishReason::Length));
+            let finish = self.rules.stop.finish_reason(*token, self.num_tokens() + 1);
             if let Some(cause) = self.push(*token, finish, &mut published) {
                 return Some(cause);
             }

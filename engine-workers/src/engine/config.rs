@@ -6,6 +6,7 @@ use schedulers::batching::config::{Policy, SchedulerConfig};
 use schemas::SamplingLimits;
 
 use crate::runner::RunnerShape;
+use crate::speculation::config::SpeculativeConfig;
 
 /// The knobs of the engine that its runner does not fix.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct EngineConfig {
     pub max_num_queued_requests: usize,
     /// Most tokens of queued sequences.
     pub max_num_queued_tokens: usize,
+    /// Drafts of the tokens that follow; `None` computes one token of an answer a step.
+    pub speculative: Option<SpeculativeConfig>,
     /// Bounds of the sampling parameters.
     pub sampling_limits: SamplingLimits,
 }
@@ -46,6 +49,7 @@ impl Default for EngineConfig {
             target_step_time: Some(Duration::from_millis(100)),
             max_num_queued_requests: scheduler.max_num_queued_requests,
             max_num_queued_tokens: scheduler.max_num_queued_tokens,
+            speculative: None,
             sampling_limits: SamplingLimits::default(),
         }
     }

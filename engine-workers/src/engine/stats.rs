@@ -13,6 +13,12 @@ pub struct EngineStats {
     pub prompt_tokens_total: u64,
     /// Tokens sampled.
     pub generation_tokens_total: u64,
+    /// Times that a step verified drafts of a sequence.
+    pub spec_decode_num_drafts_total: u64,
+    /// Tokens drafted.
+    pub spec_decode_num_draft_tokens_total: u64,
+    /// Tokens drafted that were right.
+    pub spec_decode_num_accepted_tokens_total: u64,
     /// Tokens of the latest step, prefill and decode together.
     pub last_iteration_tokens: u64,
     /// Sequences ended by a stop token or string.
@@ -25,6 +31,8 @@ pub struct EngineStats {
     pub finished_error_total: u64,
     /// Time planning steps.
     pub schedule_time_total: Duration,
+    /// Time drafting tokens.
+    pub draft_time_total: Duration,
     /// Time in the runner.
     pub forward_time_total: Duration,
     /// Time sampling and decoding text.

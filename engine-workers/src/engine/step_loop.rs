@@ -26,6 +26,7 @@ use crate::engine::output_queue::OutputSender;
 use crate::engine::stats::EngineStats;
 use crate::runner::{LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
 use crate::sampler::Sampler;
+use crate::speculation::drafter::Drafter;
 
 /// The engine's state, on its own thread.
 pub(super) struct StepLoop {
@@ -33,6 +34,7 @@ pub(super) struct StepLoop {
     shape: RunnerShape,
     scheduler: Scheduler,
     pace: Option<StepPace>,
+    drafter: Option<Drafter>,
     sampler: Sampler,
     tokens: Arc<TokenTable>,
     commands: mpsc::Receiver<Command>,
@@ -65,6 +67,7 @@ impl StepLoop {
             shape,
             scheduler: Scheduler::new(config.scheduler_config(&shape))?,
             pace: config.target_step_time.map(StepPace::new),
+            drafter: config.speculative.clone().map(Drafter::new),
             sampler: Sampler::default(),
             tokens,
             commands,
@@ -99,8 +102,13 @@ impl StepLoop {
         if let Some(limit) = self.pace.as_ref().and_then(|pace| pace.max_num_prefill_tokens(num_running)) {
             self.scheduler.limit_shared_prefill(limit);
         }
-        let plan = self.scheduler.schedule()?;
-        self.stats.schedule_time_total += started_at.elapsed();
+        let mut plan = self.scheduler.schedule()?;
+        let planned_at = Instant::now();
+        self.stats.schedule_time_total += planned_at - started_at;
+        if let Some(drafter) = &mut self.drafter {
+            drafter.extend(&mut plan, &mut self.scheduler)?;
+            self.stats.draft_time_total += planned_at.elapsed();
+        }
         Ok(plan)
     }
 
@@ -154,7 +162,7 @@ impl StepLoop {
             let logit_rows = self.logit_rows(share);
             num_rows += num_rows_of(logit_rows, share.num_tokens);
             chunks.push(SequenceChunk {
-                tokens: &self.scheduler.sequence(share.id)?.tokens()[positions],
+                tokens: &self.scheduler.sequence(share.id)?.tokens_and_drafts()[positions],
                 first_position: share.first_position,
                 block_table: self.scheduler.block_table(share.id),
                 logit_rows,
@@ -181,7 +189,8 @@ impl StepLoop {
             let inference = self.inferences.get(&answer.inference)?;
             inference.scores.as_ref().filter(|_| inference.leader == Some(share.id))
         });
-        if scores.is_some_and(|scores| scores.wants_rows_from(share.first_position)) {
+        let is_scored = scores.is_some_and(|scores| scores.wants_rows_from(share.first_position));
+        if is_scored || share.num_drafts > 0 {
             LogitRows::All
         } else if share.is_sampled {
             LogitRows::Last

@@ -10,6 +10,7 @@ use crate::chat_template::{ChatTemplate, RenderOptions};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Tokenizer and chat templates of one model.
+#[derive(Debug)]
 pub struct ModelText {
     /// The tokenizer.
     pub tokenizer: Tokenizer,

@@ -33,11 +33,19 @@ pub(crate) struct FakeRunner {
     permits: Option<mpsc::Receiver<()>>,
 }
 
-/// Logits after `prefix`.
+/// The token that most often follows `token`: they go round in circles of seven, so that answers repeat themselves.
+fn successor(token: u32) -> u32 {
+    let first = 11 + token.saturating_sub(11) / 7 * 7;
+    let num_tokens = 7.min(VOCAB_SIZE as u32 - first);
+    first + (token.max(first) - first + 1) % num_tokens
+}
+
+/// Logits after `prefix`: often the last token's successor is the best, and every one depends on the whole.
 pub(crate) fn logits_after(prefix: impl Iterator<Item = u32>) -> Vec<f32> {
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
-    let mut is_poisoned = false;
+    let (mut is_poisoned, mut last) = (false, 0);
     for token in prefix {
+        last = token;
         is_poisoned |= token == POISON;
         state = (state ^ u64::from(token)).wrapping_mul(0x0000_0100_0000_01b3);
     }
@@ -48,6 +56,9 @@ pub(crate) fn logits_after(prefix: impl Iterator<Item = u32>) -> Vec<f32> {
         ((x >> 40) as f32 / (1_u64 << 24) as f32) * 8.0 - 4.0
     };
     let mut logits: Vec<f32> = (0..VOCAB_SIZE as u64).map(logit).collect();
+    if !state.is_multiple_of(5) {
+        logits[successor(last) as usize] += 9.0;
+    }
     // Rarely sampled: answers are long enough to be preempted, and the poison comes with prompts only.
     logits[EOS as usize] -= 3.0;
     logits[POISON as usize] = f32::NEG_INFINITY;

@@ -3,6 +3,7 @@
 mod compare;
 mod load;
 mod soak;
+mod spec;
 
 use std::io::Write;
 use std::path::Path;
@@ -26,6 +27,8 @@ enum Command {
     Soak(soak::SoakArguments),
     /// The platform beside the engine called directly and beside other servers, in one run.
     Compare(compare::CompareArguments),
+    /// An engine with speculative decoding beside one without, over text that repeats its prompt and text that doesn't.
+    Spec(spec::SpecArguments),
 }
 
 /// Runs the command; `false` means that it ran and found that something does not hold.
@@ -34,6 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Load(arguments) => load::run(arguments).await,
         Command::Soak(arguments) => soak::run(arguments).await,
         Command::Compare(arguments) => compare::run(arguments).await,
+        Command::Spec(arguments) => spec::run(arguments).await,
     }
 }
 

@@ -12,7 +12,9 @@ use engine_workers::engine::handle::EngineHandle;
 use engine_workers::engine::output::{FinishCause, SequenceOutput};
 use engine_workers::engine::output_queue::OutputReceiver;
 use engine_workers::engine::request::EngineRequest;
+use engine_workers::engine::stats::EngineStats;
 use engine_workers::loaded_model::{LoadedModel, ModelLoadError, ModelLoadOptions};
+use engine_workers::worker::ModelText;
 use schemas::{InferenceId, SamplingParams};
 use tokio::sync::mpsc;
 
@@ -36,6 +38,7 @@ type Waiting = Arc<Mutex<HashMap<InferenceId, mpsc::UnboundedSender<SequenceOutp
 #[derive(Debug, Clone)]
 pub struct EngineTarget {
     engine: EngineHandle,
+    text: Arc<ModelText>,
     waiting: Waiting,
     num_asked: Arc<AtomicU64>,
 }
@@ -43,18 +46,39 @@ pub struct EngineTarget {
 impl EngineTarget {
     /// Loads the model and starts the engine over it.
     pub async fn load(model: &Path, num_threads: usize) -> Result<Self, EngineTargetError> {
+        Self::load_with(model, num_threads, EngineConfig::default()).await
+    }
+
+    /// The same with another configuration of the engine.
+    pub async fn load_with(
+        model: &Path,
+        num_threads: usize,
+        engine: EngineConfig,
+    ) -> Result<Self, EngineTargetError> {
         let options = ModelLoadOptions {
             path: model.to_owned(),
             name: None,
             aliases: Vec::new(),
             runner: CpuRunnerOptions { num_threads, ..CpuRunnerOptions::default() },
-            engine: EngineConfig::default(),
+            engine,
             digest_cache_dir: None,
         };
         let model = tokio::task::spawn_blocking(|| LoadedModel::load(options).map_err(Box::new)).await??;
         let waiting = Waiting::default();
         tokio::spawn(deliver(model.outputs, Arc::clone(&waiting)));
-        Ok(Self { engine: model.engine, waiting, num_asked: Arc::default() })
+        Ok(Self { engine: model.engine, text: model.text, waiting, num_asked: Arc::default() })
+    }
+
+    /// The engine's counters.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        self.engine.stats()
+    }
+
+    /// The model's tokenizer and templates.
+    #[must_use]
+    pub fn text(&self) -> &ModelText {
+        &self.text
     }
 
     /// Asks the engine and follows its steps to the end. Times count from `due`.

@@ -17,6 +17,7 @@ pub mod quantiles;
 pub mod report;
 pub mod served_process;
 pub mod soak;
+pub mod speculation;
 pub mod sse;
 pub mod stream_check;
 pub mod table;

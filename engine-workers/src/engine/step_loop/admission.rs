@@ -29,16 +29,16 @@ impl StepLoop {
         if let Err(error) = self.check_admission(&request) {
             return Ok(Err(error));
         }
-        let rules = Arc::new(AnswerRules::new(&request, &self.tokens));
-        let num_prompt_tokens = request.prompt_token_ids.len();
         let max_len = self.scheduler.config().max_sequence_tokens();
+        let rules = Arc::new(AnswerRules::new(&request, &self.tokens, max_len));
+        let num_prompt_tokens = request.prompt_token_ids.len();
         self.inferences.insert(request.id, new_inference(&request));
         let mut ended = Vec::new();
         for choice in 0..request.sampling.n {
             let generated = request.generated.get(choice as usize).map_or(&[][..], Vec::as_slice);
             let tokens = Arc::clone(&self.tokens);
             let mut answer = Answer::new(&request, choice, Arc::clone(&rules), tokens, submitted_at);
-            let end = answer.replay(generated, num_prompt_tokens, max_len);
+            let end = answer.replay(generated);
             let id = SequenceId(self.next_sequence);
             self.next_sequence += 1;
             self.answers.insert(id, answer);

@@ -6,22 +6,23 @@ use schedulers::batching::sequence::SequenceId;
 use schedulers::batching::state::FinishReason;
 use schedulers::batching::step_plan::{ScheduledSequence, SequenceProgress, StepPlan, StepResult};
 
+use crate::engine::answer::NewTokens;
 use crate::engine::error::EngineError;
 use crate::engine::output::{Finish, FinishCause, SequenceFailure, SequenceOutput, Usage};
 use crate::engine::step_loop::{StepLoop, num_rows_of};
 use crate::runner::{LogitRows, RunnerError};
-use crate::sampler::{SampleError, SampledToken};
+use crate::sampler::SampleError;
 
 /// What the step brought one sequence.
 enum Computed {
     /// Nothing to say yet.
     Chunk,
-    Token(SampledToken),
+    Tokens(NewTokens),
     Failure(SequenceFailure),
 }
 
 impl StepLoop {
-    /// Samples, tells the scheduler, and turns tokens into output.
+    /// Samples and reads the tokens' text, tells the scheduler, and turns both into output.
     pub(super) fn postprocess(
         &mut self,
         plan: &StepPlan,
@@ -85,9 +86,17 @@ impl StepLoop {
         if let Some(inference) = inference.filter(|inference| inference.leader == Some(share.id)) {
             inference.set_num_cached_tokens(num_cached_tokens.unwrap_or(0));
         }
-        let last_row = rows.len() - self.shape.vocab_size;
-        Ok(match answer.sample(&mut self.sampler, &mut rows[last_row..]) {
-            Ok(token) => Computed::Token(token),
+        // Earlier rows, if there are any, score the prompt.
+        let first_row = rows.len() - (share.num_drafts + 1) * self.shape.vocab_size;
+        let tokens = self.scheduler.sequence(share.id)?.tokens_and_drafts();
+        let drafts = &tokens[tokens.len() - share.num_drafts..];
+        Ok(match answer.extend(&mut self.sampler, &mut rows[first_row..], drafts) {
+            Ok(new) => {
+                self.stats.spec_decode_num_drafts_total += u64::from(share.num_drafts > 0);
+                self.stats.spec_decode_num_draft_tokens_total += share.num_drafts as u64;
+                self.stats.spec_decode_num_accepted_tokens_total += new.num_accepted;
+                Computed::Tokens(new)
+            }
             Err(error) => Computed::Failure(sample_failed(error)),
         })
     }
@@ -117,34 +126,33 @@ impl StepLoop {
         Ok(Ok(()))
     }
 
-    /// Turns one sequence's token into output.
+    /// Turns one sequence's tokens into output.
     fn advance(
         &mut self,
         progress: &SequenceProgress,
         computed: Computed,
         now: Instant,
     ) -> Result<(), EngineError> {
-        let token = match computed {
+        let new = match computed {
             Computed::Chunk => return Ok(()),
             Computed::Failure(failure) => return self.end(progress.id, FinishCause::Error(failure), now),
-            Computed::Token(token) => token,
+            Computed::Tokens(new) => new,
         };
         self.report_prompt(progress.id)?;
         let Some(answer) = self.answers.get_mut(&progress.id) else { return Ok(()) };
         answer.marks.first_token_at.get_or_insert(now);
+        self.stats.generation_tokens_total += new.token_ids.len() as u64;
         let mut output = SequenceOutput {
             id: answer.inference,
             choice: answer.choice,
-            first_token_index: answer.num_tokens() as u32,
-            token_ids: vec![token.token_id],
-            text: String::new(),
-            logprobs: token.logprobs.into_iter().collect(),
+            first_token_index: new.first_index,
+            token_ids: new.token_ids,
+            text: new.text,
+            logprobs: new.logprobs,
             prompt: None,
             finish: None,
         };
-        self.stats.generation_tokens_total += 1;
-        let cause = answer.push(token.token_id, progress.finish, &mut output.text);
-        if let Some(cause) = cause {
+        if let Some(cause) = new.cause {
             if progress.finish.is_none() {
                 self.scheduler.finish(progress.id, FinishReason::Stop)?;
             }
@@ -213,6 +221,9 @@ impl StepLoop {
     /// Forgets a sequence and says what it took; the prompt's report must go out with it.
     fn take_out(&mut self, id: SequenceId, cause: FinishCause, now: Instant) -> Option<Finish> {
         let answer = self.answers.remove(&id)?;
+        if let Some(drafter) = &mut self.drafter {
+            drafter.forget(id);
+        }
         let inference = self.inferences.get_mut(&answer.inference)?;
         inference.live.retain(|other| *other != id);
         let stats = &mut self.stats;
@@ -251,7 +262,7 @@ impl StepLoop {
 fn step_result(computed: &Computed) -> StepResult {
     match computed {
         Computed::Chunk => StepResult::Computed,
-        Computed::Token(token) => StepResult::Sampled(vec![token.token_id]),
+        Computed::Tokens(new) => StepResult::Sampled(new.token_ids.clone()),
         Computed::Failure(_) => StepResult::Failed,
     }
 }
