@@ -4,7 +4,7 @@
 //! choice are contiguous from 0 in every attempt, and a later attempt goes on where the earlier one ended or repeats it
 //! token for token. This is a pure fold, without clock or I/O.
 
-use schemas::v1::{Choice, End, Ended, FinishReason, FrameEntry, Outcome};
+use schemas::v1::{Choice, End, Ended, FinishReason, FrameEntry, Outcome, ToolCall, ToolCallDelta};
 
 /// What an entry means for the answer so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,9 @@ pub(crate) struct AnswerTrack {
 struct ChoiceTrack {
     next_token_index: u32,
     num_text_bytes: usize,
+    num_reasoning_bytes: usize,
+    /// Bytes of each call's arguments, for the calls that have begun.
+    num_argument_bytes: Vec<usize>,
     /// The engine step of the last entry, to tell apart entries that hold text without tokens.
     last_step: u64,
     is_finished: bool,
@@ -66,7 +69,7 @@ impl AnswerTrack {
         let Some(end_index) = entry.first_token_index.checked_add(entry.token_ids.len() as u32) else {
             return Heard::Gap;
         };
-        let is_bare_end = entry.token_ids.is_empty() && entry.text.is_empty() && entry.end.is_some();
+        let is_bare_end = holds_no_answer(&entry) && entry.end.is_some();
         if !is_bare_end && entry.first_token_index > choice.next_token_index {
             return Heard::Gap;
         }
@@ -141,6 +144,10 @@ impl AnswerTrack {
         if let Some(choice) = self.choices.get_mut(entry.choice as usize) {
             choice.next_token_index += entry.token_ids.len() as u32;
             choice.num_text_bytes += entry.text.len();
+            choice.num_reasoning_bytes += entry.reasoning.len();
+            for delta in &entry.tool_calls {
+                choice.note_call(delta);
+            }
             choice.last_step = step;
             choice.is_finished |= entry.finish_reason() != FinishReason::Unspecified;
         }
@@ -151,6 +158,7 @@ impl ChoiceTrack {
     fn rest_of(&self, inference_id: &str, attempt: u32, choice: &Choice) -> Option<FrameEntry> {
         let token_ids = choice.token_ids.get(self.next_token_index as usize..)?;
         let text = choice.text.get(self.num_text_bytes..)?;
+        let reasoning = choice.reasoning.get(self.num_reasoning_bytes..)?;
         Some(FrameEntry {
             inference_id: inference_id.to_owned(),
             attempt,
@@ -158,6 +166,8 @@ impl ChoiceTrack {
             first_token_index: self.next_token_index,
             token_ids: token_ids.to_vec(),
             text: text.to_owned(),
+            reasoning: reasoning.to_owned(),
+            tool_calls: self.rest_of_calls(&choice.tool_calls)?,
             finish_reason: choice.finish_reason,
             stop_reason: choice.stop_reason.clone(),
             ..FrameEntry::default()
@@ -165,15 +175,52 @@ impl ChoiceTrack {
     }
 }
 
+impl ChoiceTrack {
+    fn note_call(&mut self, delta: &ToolCallDelta) {
+        match self.num_argument_bytes.get_mut(delta.index as usize) {
+            Some(num_bytes) => *num_bytes += delta.arguments.len(),
+            // Calls begin in the order of their indexes.
+            None => self.num_argument_bytes.push(delta.arguments.len()),
+        }
+    }
+
+    fn rest_of_calls(&self, calls: &[ToolCall]) -> Option<Vec<ToolCallDelta>> {
+        if calls.len() < self.num_argument_bytes.len() {
+            return None;
+        }
+        let mut rest = Vec::new();
+        for (index, call) in (0..).zip(calls) {
+            let num_known_bytes = self.num_argument_bytes.get(index as usize);
+            let arguments = call.arguments.get(num_known_bytes.copied().unwrap_or(0)..)?.to_owned();
+            let (id, name) = match num_known_bytes {
+                Some(_) if arguments.is_empty() => continue,
+                Some(_) => (String::new(), String::new()),
+                None => (call.id.clone(), call.name.clone()),
+            };
+            rest.push(ToolCallDelta { index, id, name, arguments });
+        }
+        Some(rest)
+    }
+}
+
+/// Whether an entry adds nothing to its choice but, perhaps, the end.
+fn holds_no_answer(entry: &FrameEntry) -> bool {
+    entry.token_ids.is_empty()
+        && entry.text.is_empty()
+        && entry.reasoning.is_empty()
+        && entry.tool_calls.is_empty()
+}
+
 fn strip_answer(entry: &mut FrameEntry) {
     entry.token_ids.clear();
     entry.text.clear();
+    entry.reasoning.clear();
+    entry.tool_calls.clear();
     entry.logprobs.clear();
 }
 
 fn is_empty(entry: &FrameEntry) -> bool {
-    entry.token_ids.is_empty()
-        && entry.text.is_empty()
+    holds_no_answer(entry)
         && entry.finish_reason() == FinishReason::Unspecified
         && entry.prompt.is_none()
         && entry.end.is_none()
@@ -271,6 +318,64 @@ mod tests {
             assert!(matches!(track.hear(0, entry), Heard::Next(_)));
         }
         assert!(track.has_ended());
+    }
+
+    fn delta(index: u32, name: &str, arguments: &str) -> ToolCallDelta {
+        let id = if name.is_empty() { String::new() } else { format!("call_{index}") };
+        ToolCallDelta { index, id, name: name.to_owned(), arguments: arguments.to_owned() }
+    }
+
+    /// What is heard of thoughts and calls up to any point, and the rest by the terminal fact, is the whole answer.
+    #[test]
+    fn the_terminal_fact_completes_thoughts_and_calls() {
+        let entries = [
+            FrameEntry { text: String::new(), reasoning: "hm".to_owned(), ..entry(1, 0, &[1]) },
+            FrameEntry { text: "a".to_owned(), reasoning: ".".to_owned(), ..entry(1, 1, &[2]) },
+            FrameEntry { text: String::new(), tool_calls: vec![delta(0, "f", "{")], ..entry(1, 2, &[3]) },
+            FrameEntry { tool_calls: vec![delta(0, "", "}"), delta(1, "g", "")], ..entry(1, 3, &[]) },
+            FrameEntry { text: String::new(), tool_calls: vec![delta(1, "", "{}")], ..entry(1, 3, &[4]) },
+        ];
+        let call = |id: &str, name: &str, arguments: &str| ToolCall {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+        };
+        let calls = vec![call("call_0", "f", "{}"), call("call_1", "g", "{}")];
+        let choice = Choice {
+            text: "a".to_owned(),
+            reasoning: "hm.".to_owned(),
+            tool_calls: calls.clone(),
+            token_ids: vec![1, 2, 3, 4],
+            finish_reason: FinishReason::ToolCalls.into(),
+            ..Choice::default()
+        };
+        let ended = Ended { attempt: 1, choices: vec![choice], ..Ended::default() };
+        for num_heard in 0..=entries.len() {
+            let mut track = AnswerTrack::new(1);
+            let mut heard = Vec::new();
+            for (step, entry) in entries[..num_heard].iter().enumerate() {
+                // Every entry comes twice.
+                for _ in 0..2 {
+                    if let Heard::Next(entry) = track.hear(step as u64 + 1, entry.clone()) {
+                        heard.push(entry);
+                    }
+                }
+            }
+            heard.extend(track.rest_from("x", &ended).unwrap());
+            let (mut text, mut reasoning, mut found) = (String::new(), String::new(), Vec::<ToolCall>::new());
+            for entry in heard {
+                text.push_str(&entry.text);
+                reasoning.push_str(&entry.reasoning);
+                for delta in entry.tool_calls {
+                    match found.get_mut(delta.index as usize) {
+                        Some(call) => call.arguments.push_str(&delta.arguments),
+                        None => found.push(call(&delta.id, &delta.name, &delta.arguments)),
+                    }
+                }
+            }
+            assert_eq!((text.as_str(), reasoning.as_str()), ("a", "hm."), "after {num_heard}");
+            assert_eq!(found, calls, "after {num_heard}");
+        }
     }
 
     proptest! {

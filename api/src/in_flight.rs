@@ -244,6 +244,13 @@ fn merge(earlier: &mut FrameEntry, later: FrameEntry) {
     }
     earlier.token_ids.extend(later.token_ids);
     earlier.text.push_str(&later.text);
+    earlier.reasoning.push_str(&later.reasoning);
+    for delta in later.tool_calls {
+        match earlier.tool_calls.last_mut() {
+            Some(last) if last.index == delta.index => last.arguments.push_str(&delta.arguments),
+            _ => earlier.tool_calls.push(delta),
+        }
+    }
     earlier.logprobs.extend(later.logprobs);
     earlier.prompt = earlier.prompt.take().or(later.prompt);
 }

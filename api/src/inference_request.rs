@@ -17,6 +17,8 @@ pub(crate) struct InferenceRequest {
     /// Within its ranges.
     pub(crate) sampling: SamplingParams,
     pub(crate) stream: Option<StreamOptions>,
+    /// Whether the client is shown what the model thought.
+    pub(crate) includes_reasoning: bool,
     /// Smaller runs earlier.
     pub(crate) priority: i32,
     /// Separates prefix caches.

@@ -10,5 +10,6 @@ pub(crate) mod logprobs;
 pub(crate) mod prompt_field;
 pub(crate) mod sampling_fields;
 pub(crate) mod string_or_list;
+pub(crate) mod tool_fields;
 pub(crate) mod unsupported_fields;
 pub(crate) mod usage;

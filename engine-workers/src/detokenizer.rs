@@ -59,6 +59,8 @@ impl TokenTable {
 pub struct Detokenizer {
     table: Arc<TokenTable>,
     skips_special_tokens: bool,
+    /// Special tokens that are text all the same.
+    kept_token_ids: Arc<[u32]>,
     /// The beginning of a character, at most 3 bytes.
     pending: Vec<u8>,
 }
@@ -66,12 +68,20 @@ pub struct Detokenizer {
 impl Detokenizer {
     /// Nothing decoded yet.
     pub fn new(table: Arc<TokenTable>, skips_special_tokens: bool) -> Self {
-        Detokenizer { table, skips_special_tokens, pending: Vec::new() }
+        Detokenizer { table, skips_special_tokens, kept_token_ids: Arc::default(), pending: Vec::new() }
+    }
+
+    /// Writes these special tokens even where the others are skipped.
+    #[must_use]
+    pub fn keeping(mut self, token_ids: Arc<[u32]>) -> Self {
+        self.kept_token_ids = token_ids;
+        self
     }
 
     /// Appends to `text` what became certain with the token.
     pub fn push(&mut self, token_id: u32, text: &mut String) {
-        if self.skips_special_tokens && self.table.is_special(token_id) {
+        let is_skipped = self.skips_special_tokens && self.table.is_special(token_id);
+        if is_skipped && !self.kept_token_ids.contains(&token_id) {
             return;
         }
         self.pending.extend_from_slice(self.table.token_bytes(token_id));
@@ -154,6 +164,10 @@ mod tests {
             assert_eq!(text, expected);
         }
         assert!(table.is_special(99) && table.token_bytes(99).is_empty());
+        let mut detokenizer = Detokenizer::new(table, true).keeping([1].into());
+        let mut text = String::new();
+        [0, 1].into_iter().for_each(|token| detokenizer.push(token, &mut text));
+        assert_eq!(text, "a<end>");
     }
 
     /// Cuts `bytes` into tokens of 1 to 4 bytes.

@@ -16,6 +16,7 @@ pub mod output;
 pub mod output_queue;
 pub mod request;
 pub mod stats;
+pub mod thinking;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

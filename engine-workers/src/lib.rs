@@ -10,6 +10,7 @@ pub mod engine;
 pub mod engine_fingerprint;
 pub mod loaded_model;
 pub mod model_file;
+pub mod output_parser;
 pub mod runner;
 pub mod sampler;
 pub mod speculation;

@@ -20,10 +20,12 @@ use crate::engine::output_queue::OutputReceiver;
 use crate::engine_fingerprint::engine_fingerprint;
 use crate::model_file::ModelFile;
 use crate::model_file::error::ModelFileError;
+use crate::output_parser::reasoning::ReasoningFormat;
+use crate::output_parser::tool_call_format::ToolCallFormat;
 use crate::runner::ModelRunner as _;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::error::TokenizerError;
-use crate::worker::{ModelCard, ModelText};
+use crate::worker::{ModelCard, ModelText, OutputFormats};
 
 /// Why a model cannot be served.
 #[derive(Debug, Error)]
@@ -69,12 +71,23 @@ pub struct ModelLoadOptions {
     pub name: Option<String>,
     /// Other names for it.
     pub aliases: Vec<String>,
+    /// How its answers are to be read.
+    pub formats: FormatOptions,
     /// Threads and memory.
     pub runner: CpuRunnerOptions,
     /// The batch.
     pub engine: EngineConfig,
     /// Where digests of unchanged files are remembered.
     pub digest_cache_dir: Option<PathBuf>,
+}
+
+/// How a model's answers are to be read where its chat template does not show it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FormatOptions {
+    /// How it writes calls of tools; absent: as its chat template shows.
+    pub tool_calls: Option<ToolCallFormat>,
+    /// How it marks its thinking; absent: as its chat template shows.
+    pub reasoning: Option<ReasoningFormat>,
 }
 
 /// A running engine over a model.
@@ -96,7 +109,10 @@ impl LoadedModel {
         let file = ModelFile::open(&path)?;
         // Hashing reads the whole file, which the packing of the weights then finds in memory.
         let digest = file.digest(options.digest_cache_dir.as_deref())?;
-        let text = Arc::new(model_text(&file, &path)?);
+        let mut text = model_text(&file, &path)?;
+        text.formats.tool_calls = options.formats.tool_calls.unwrap_or(text.formats.tool_calls);
+        text.formats.reasoning = options.formats.reasoning.or(text.formats.reasoning);
+        let text = Arc::new(text);
         let runner = CpuRunner::load(&file, &options.runner)
             .map_err(|error| ModelLoadError::Runner { path: path.clone(), error: Box::new(error) })?;
         let shape = runner.shape();
@@ -135,7 +151,8 @@ fn model_text(file: &ModelFile, path: &Path) -> Result<ModelText, ModelLoadError
     };
     let template = compile(file.templates().select(false))?;
     let tool_template = compile(file.templates().select(true))?;
-    Ok(ModelText { tokenizer, template, tool_template })
+    let formats = OutputFormats::of_template(file.templates().select(true).unwrap_or_default());
+    Ok(ModelText { tokenizer, template, tool_template, formats })
 }
 
 fn token_table(tokenizer: &Tokenizer, file: &ModelFile) -> TokenTable {

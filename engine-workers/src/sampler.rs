@@ -97,6 +97,20 @@ impl Sampler {
         Ok(SampledToken { token_id, logprobs })
     }
 
+    /// Takes `token_id` whatever its row of logits says, and reports its place in it like a sampled one's.
+    pub fn force(
+        &mut self,
+        logits: &[f32],
+        rules: &SamplingRules,
+        token_id: u32,
+    ) -> Result<SampledToken, SampleError> {
+        let logprobs = match rules.logprobs {
+            Some(num_top) => Some(self.score(logits, token_id, num_top as usize)?),
+            None => None,
+        };
+        Ok(SampledToken { token_id, logprobs })
+    }
+
     /// Log-probabilities of a known token, as of a prompt's.
     pub fn score(
         &mut self,

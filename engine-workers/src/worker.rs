@@ -12,6 +12,8 @@ mod intake;
 mod model_text;
 mod pump;
 mod questions;
+mod spoken_tools;
+mod tool_request;
 mod upkeep;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +27,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-pub use self::model_text::ModelText;
+pub use self::model_text::{ModelText, OutputFormats};
 
 use self::active::ActiveInferences;
 use self::cancellations::Cancellations;

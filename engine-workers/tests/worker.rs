@@ -11,7 +11,7 @@ use std::time::Duration;
 use bus::{EventLog, FactWriter, LiveMessages, MemoryLog, ReadFrom, Stamp, StreamName, subjects};
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::engine::config::EngineConfig;
-use engine_workers::loaded_model::{LoadedModel, ModelLoadOptions};
+use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
 use engine_workers::worker::{Worker, WorkerOptions};
 use futures_util::StreamExt as _;
 use prost::Message as _;
@@ -34,6 +34,7 @@ fn load() -> LoadedModel {
         path: MODEL.into(),
         name: Some("smol".to_owned()),
         aliases: Vec::new(),
+        formats: FormatOptions::default(),
         runner: CpuRunnerOptions {
             num_threads: 2,
             kv_capacity: KvCapacity::Blocks(128),

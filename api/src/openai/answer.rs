@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::v1::{FinishReason, FrameEntry, PromptReport, TokenLogprobs};
+use schemas::v1::{FinishReason, FrameEntry, PromptReport, TokenLogprobs, ToolCall, ToolCallDelta};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,6 +33,7 @@ pub(crate) struct AnswerHead {
     pub(crate) has_prompt_logprobs: bool,
     pub(crate) has_echo: bool,
     pub(crate) returns_token_ids: bool,
+    pub(crate) includes_reasoning: bool,
     pub(crate) stream: StreamOptions,
 }
 
@@ -55,6 +56,8 @@ pub(crate) struct PromptState {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ChoiceState {
     pub(crate) text: String,
+    pub(crate) reasoning: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
     pub(crate) token_ids: Vec<u32>,
     pub(crate) logprobs: Vec<TokenLogprobs>,
     pub(crate) finish_reason: Option<&'static str>,
@@ -88,6 +91,7 @@ impl AnswerHead {
             has_prompt_logprobs: request.sampling.prompt_logprobs.is_some(),
             has_echo: request.sampling.echo,
             returns_token_ids: request.sampling.return_token_ids,
+            includes_reasoning: request.includes_reasoning,
             stream: request.stream.unwrap_or_default(),
         }
     }
@@ -118,6 +122,8 @@ impl Answers {
             let choice = self.choice_index(prompt_index, &entry);
             if let Some(choice) = self.choices.get_mut(choice) {
                 choice.text.push_str(&entry.text);
+                choice.reasoning.push_str(&entry.reasoning);
+                entry.tool_calls.into_iter().for_each(|delta| choice.take_call(delta));
                 choice.token_ids.extend(entry.token_ids);
                 choice.logprobs.extend(entry.logprobs);
             }
@@ -143,7 +149,8 @@ impl Answers {
         self.note(prompt_index, entry);
         let index = self.choice_index(prompt_index, entry);
         let is_finished = entry.finish_reason() != FinishReason::Unspecified;
-        if entry.token_ids.is_empty() && entry.text.is_empty() && !is_finished {
+        let has_answer = !entry.text.is_empty() || !entry.reasoning.is_empty() || !entry.tool_calls.is_empty();
+        if entry.token_ids.is_empty() && !has_answer && !is_finished {
             return Ok(None);
         }
         let chunk = match self.head.shape {
@@ -237,6 +244,18 @@ impl Answers {
                 )
             }
         };
+    }
+}
+
+impl ChoiceState {
+    fn take_call(&mut self, delta: ToolCallDelta) {
+        match self.tool_calls.get_mut(delta.index as usize) {
+            Some(call) => call.arguments.push_str(&delta.arguments),
+            None => {
+                let ToolCallDelta { id, name, arguments, .. } = delta;
+                self.tool_calls.push(ToolCall { id, name, arguments });
+            }
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! The answers of `/v1/chat/completions`.
 
-use schemas::v1::FrameEntry;
+use schemas::v1::{FrameEntry, ToolCallDelta};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::openai::answer::{Answers, StopReason};
+use crate::openai::answer::{Answers, ChoiceState, StopReason};
 use crate::openai::logprobs::{ChatLogprobs, PromptLogprobs, prompt_logprobs};
 use crate::openai::usage::Usage;
 
@@ -41,8 +41,35 @@ pub(crate) struct ChatChoice<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AssistantMessage<'a> {
     role: &'static str,
-    content: &'a str,
+    /// Null when the answer is a call of tools.
+    content: Option<&'a str>,
     refusal: Option<()>,
+    /// What the model thought before it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    /// The same by its other name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<MessageToolCall<'a>>,
+}
+
+/// A call of a tool.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MessageToolCall<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: CalledFunction<'a>,
+}
+
+/// The function that is called.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CalledFunction<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    /// A JSON text; in an event, a part of it.
+    arguments: &'a str,
 }
 
 /// A part of an answer, as one server-sent event.
@@ -80,6 +107,76 @@ pub(crate) struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    /// What the model thought next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    /// The same by its other name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCallPart<'a>>,
+}
+
+/// A part of a call; the first has its id and name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ToolCallPart<'a> {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: CalledFunction<'a>,
+}
+
+impl<'a> AssistantMessage<'a> {
+    fn new(choice: &'a ChoiceState, includes_reasoning: bool) -> Self {
+        let tool_calls: Vec<_> = choice
+            .tool_calls
+            .iter()
+            .map(|call| MessageToolCall {
+                id: &call.id,
+                kind: "function",
+                function: CalledFunction { name: Some(&call.name), arguments: &call.arguments },
+            })
+            .collect();
+        let reasoning = Some(choice.reasoning.as_str()).filter(|text| includes_reasoning && !text.is_empty());
+        let is_call_alone = choice.text.is_empty() && !tool_calls.is_empty();
+        Self {
+            role: "assistant",
+            content: (!is_call_alone).then_some(&choice.text),
+            refusal: None,
+            reasoning_content: reasoning,
+            reasoning,
+            tool_calls,
+        }
+    }
+}
+
+impl<'a> Delta<'a> {
+    fn new(entry: &'a FrameEntry, is_first: bool, includes_reasoning: bool) -> Self {
+        let reasoning = Some(entry.reasoning.as_str()).filter(|text| includes_reasoning && !text.is_empty());
+        let tool_calls: Vec<_> = entry.tool_calls.iter().map(ToolCallPart::new).collect();
+        let has_content = !entry.text.is_empty() || (is_first && reasoning.is_none() && tool_calls.is_empty());
+        Self {
+            role: is_first.then_some("assistant"),
+            content: has_content.then_some(&entry.text),
+            reasoning_content: reasoning,
+            reasoning,
+            tool_calls,
+        }
+    }
+}
+
+impl<'a> ToolCallPart<'a> {
+    fn new(delta: &'a ToolCallDelta) -> Self {
+        let is_first = !delta.id.is_empty();
+        Self {
+            index: delta.index,
+            id: is_first.then_some(&delta.id),
+            kind: is_first.then_some("function"),
+            function: CalledFunction { name: is_first.then_some(&delta.name), arguments: &delta.arguments },
+        }
+    }
 }
 
 impl<'a> ChatCompletion<'a> {
@@ -93,7 +190,7 @@ impl<'a> ChatCompletion<'a> {
             .enumerate()
             .map(|(index, choice)| ChatChoice {
                 index,
-                message: AssistantMessage { role: "assistant", content: &choice.text, refusal: None },
+                message: AssistantMessage::new(choice, head.includes_reasoning),
                 logprobs: head.has_logprobs.then(|| ChatLogprobs::new(&choice.logprobs)),
                 finish_reason: choice.finish_reason,
                 stop_reason: choice.stop_reason.clone(),
@@ -129,11 +226,7 @@ impl<'a> ChatChunk<'a> {
         let head = &answers.head;
         let choice = answers.choices.get(index);
         let is_first = choice.is_some_and(|choice| !choice.has_begun);
-        let has_content = is_first || !entry.text.is_empty();
-        let delta = Delta {
-            role: is_first.then_some("assistant"),
-            content: has_content.then_some(entry.text.as_str()),
-        };
+        let delta = Delta::new(entry, is_first, head.includes_reasoning);
         let choice = ChatChunkChoice {
             index,
             delta,

@@ -31,6 +31,7 @@ pub(crate) struct ChatMessage {
     /// The call that this message of role tool answers.
     tool_call_id: Option<String>,
     /// What the assistant thought before it answered.
+    #[serde(alias = "reasoning")]
     reasoning_content: Option<String>,
     /// What the assistant said instead of an answer.
     refusal: Option<String>,

@@ -16,6 +16,7 @@ use crate::json_body::{parse, parse_object};
 use crate::json_object::JsonObject;
 use crate::openai::chat_message::{ChatMessage, depth_is_at_most, to_template_json};
 use crate::openai::sampling_fields::SamplingFields;
+use crate::openai::tool_fields::ToolFields;
 use crate::openai::unsupported_fields::TopLevelFields;
 
 /// Arguments of a chat template are small; more is a mistake.
@@ -49,6 +50,11 @@ pub(crate) struct ChatFields {
     chat_template_kwargs: Option<Map<String, Value>>,
     /// For templates that know it.
     reasoning_effort: Option<String>,
+    /// Most tokens of the thinking span; 0: no thinking.
+    thinking_token_budget: Option<u32>,
+    /// Show what the model thought.
+    #[schema(default = true)]
+    include_reasoning: Option<bool>,
     echo: Option<bool>,
     /// Smaller runs earlier.
     priority: Option<i32>,
@@ -92,13 +98,15 @@ pub(crate) struct ChatCompletionRequest;
 
 impl PartialSchema for ChatCompletionRequest {
     fn schema() -> RefOr<Schema> {
-        AllOfBuilder::new().item(ChatFields::schema()).item(SamplingFields::schema()).into()
+        let fields = AllOfBuilder::new().item(ChatFields::schema()).item(ToolFields::schema());
+        fields.item(SamplingFields::schema()).into()
     }
 }
 
 impl ToSchema for ChatCompletionRequest {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         ChatFields::schemas(schemas);
+        ToolFields::schemas(schemas);
         SamplingFields::schemas(schemas);
     }
 }
@@ -111,17 +119,19 @@ pub(crate) fn read(
 ) -> Result<InferenceRequest, ApiError> {
     let top_level: TopLevelFields<'_> = parse(body)?;
     let fields: ChatFields = parse_object(body)?;
+    let tools: ToolFields = parse_object(body)?;
     let sampling: SamplingFields = parse_object(body)?;
     let deployment = deployments.find(&fields.model)?;
     top_level.check_supported()?;
     tracing::debug!(fields = ?top_level.names().collect::<Vec<_>>(), "a chat's fields");
-    fields.validate(sampling, &deployment, limits)
+    fields.validate(sampling, tools, &deployment, limits)
 }
 
 impl ChatFields {
     fn validate(
         self,
         sampling: SamplingFields,
+        tools: ToolFields,
         deployment: &Deployment,
         limits: &Limits,
     ) -> Result<InferenceRequest, ApiError> {
@@ -137,6 +147,7 @@ impl ChatFields {
         let logprobs = logprobs(self.logprobs, self.top_logprobs, &limits.sampling)?;
         let mut sampling = sampling.validate(&limits.sampling, deployment.vocab_size, stream.is_some())?;
         sampling.logprobs = logprobs;
+        sampling.thinking_budget_tokens = self.thinking_token_budget;
         let continue_final_message = self.continue_final_message.unwrap_or_default();
         let add_generation_prompt = self.add_generation_prompt.unwrap_or(!continue_final_message);
         if continue_final_message && add_generation_prompt {
@@ -147,20 +158,21 @@ impl ChatFields {
         if let Some(effort) = self.reasoning_effort {
             kwargs.entry("reasoning_effort").or_insert(Value::String(effort));
         }
-        let prompt = ChatPrompt {
+        let mut prompt = ChatPrompt {
             messages_json: to_template_json(self.messages, limits.max_num_messages)?,
-            tools_json: String::new(),
             template_kwargs_json: template_kwargs_json(kwargs)?,
             add_generation_prompt,
             continue_final_message,
             ..ChatPrompt::default()
         };
+        tools.write_to(&mut prompt)?;
         Ok(InferenceRequest {
             model: self.model,
             endpoint: "/v1/chat/completions",
             prompts: vec![Prompt { content: Some(Content::Chat(prompt)) }],
             sampling,
             stream,
+            includes_reasoning: self.include_reasoning.unwrap_or(true),
             priority: self.priority.unwrap_or_default(),
             cache_salt: self.cache_salt.unwrap_or_default(),
         })

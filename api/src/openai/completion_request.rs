@@ -69,6 +69,7 @@ pub(crate) fn read(
     let sampling: SamplingFields = parse_object(body)?;
     let deployment = deployments.find(&fields.model)?;
     top_level.check_supported()?;
+    top_level.check_text_completion()?;
     tracing::debug!(fields = ?top_level.names().collect::<Vec<_>>(), "a completion's fields");
     fields.validate(sampling, &deployment, limits)
 }
@@ -114,6 +115,7 @@ impl CompletionFields {
             prompts,
             sampling,
             stream,
+            includes_reasoning: false,
             priority: self.priority.unwrap_or_default(),
             cache_salt: self.cache_salt.unwrap_or_default(),
         })

@@ -26,9 +26,7 @@ enum Harmless {
 }
 
 /// Refused unless harmless. What comes with later versions is listed first.
-const NOT_YET: [(&str, Harmless); 27] = [
-    ("functions", Harmless::Empty),
-    ("function_call", Harmless::Or(&["\"none\""])),
+const NOT_YET: [(&str, Harmless); 24] = [
     ("structured_outputs", Harmless::Empty),
     ("guided_json", Harmless::Empty),
     ("guided_regex", Harmless::Empty),
@@ -39,7 +37,6 @@ const NOT_YET: [(&str, Harmless); 27] = [
     ("web_search_options", Harmless::Empty),
     ("documents", Harmless::Empty),
     ("thinking", Harmless::Empty),
-    ("thinking_token_budget", Harmless::Empty),
     ("suffix", Harmless::Empty),
     ("use_beam_search", Harmless::Empty),
     ("length_penalty", Harmless::Or(&["1", "1.0"])),
@@ -56,6 +53,16 @@ const NOT_YET: [(&str, Harmless); 27] = [
     ("background", Harmless::Empty),
 ];
 
+/// OpenAI's names of old, with what replaced them.
+const REPLACED: [(&str, &str); 2] = [("functions", "tools"), ("function_call", "tool_choice")];
+
+/// What only a chat can have.
+const CHAT_ONLY: [(&str, Harmless); 3] = [
+    ("tools", Harmless::Empty),
+    ("tool_choice", Harmless::Or(&["\"none\"", "\"auto\""])),
+    ("thinking_token_budget", Harmless::Empty),
+];
+
 impl<'a> TopLevelFields<'a> {
     /// Refuses what would change the answer unnoticed.
     pub(crate) fn check_supported(&self) -> Result<(), ApiError> {
@@ -64,15 +71,24 @@ impl<'a> TopLevelFields<'a> {
                 return Err(not_supported(name));
             }
         }
-        // Tools that may not be called change nothing.
-        let may_call_tools = self.get("tool_choice") != Some("\"none\"");
-        for name in ["tools", "tool_choice"] {
-            let harmless = Harmless::Or(&["\"none\"", "\"auto\""]);
-            if may_call_tools && self.get(name).is_some_and(|value| !harmless.allows(value)) {
-                return Err(not_supported(name));
+        for (name, newer) in REPLACED {
+            let harmless = Harmless::Or(&["\"none\""]);
+            if self.get(name).is_some_and(|value| !harmless.allows(value)) {
+                return Err(ApiError::unsupported(name, format!("{name} is not supported; use {newer}")));
             }
         }
         self.check_response_format()
+    }
+
+    /// Refuses what a completion of a text cannot have.
+    pub(crate) fn check_text_completion(&self) -> Result<(), ApiError> {
+        for (name, harmless) in CHAT_ONLY {
+            if self.get(name).is_some_and(|value| !harmless.allows(value)) {
+                let message = format!("{name} is supported by /v1/chat/completions only");
+                return Err(ApiError::unsupported(name, message));
+            }
+        }
+        Ok(())
     }
 
     /// Names that no part of this server reads, for the debug log.
@@ -156,9 +172,9 @@ mod tests {
     fn what_would_change_the_answer_is_refused() {
         check(r#"{"user":"u","store":true,"metadata":{"a":"b"},"service_tier":"auto"}"#, None);
         check(r#"{"tools":[],"tool_choice":"auto","response_format":{"type":"text"}}"#, None);
-        check(r#"{"tools":[{"type":"function"}],"tool_choice":"none"}"#, None);
-        check(r#"{"tools":[{"type":"function"}]}"#, Some("tools"));
-        check(r#"{"tool_choice":"required"}"#, Some("tool_choice"));
+        check(r#"{"functions":[],"function_call":"none"}"#, None);
+        check(r#"{"functions":[{"name":"f"}]}"#, Some("functions"));
+        check(r#"{"function_call":"auto"}"#, Some("function_call"));
         check(r#"{"response_format":{"type":"json_object"}}"#, Some("response_format.type"));
         check(r#"{"response_format":"json"}"#, Some("response_format"));
         check(r#"{"suffix":null}"#, None);
@@ -166,5 +182,18 @@ mod tests {
         check(r#"{"modalities":["text"]}"#, None);
         check(r#"{"modalities":["text","audio"]}"#, Some("modalities"));
         check(r#"{"guided_json":{"type":"object"}}"#, Some("guided_json"));
+    }
+
+    #[test]
+    fn what_only_a_chat_can_have_is_refused_elsewhere() {
+        let check = |json: &str, expected_param: Option<&str>| {
+            let fields: TopLevelFields<'_> = crate::json_body::parse(json).unwrap();
+            let found = fields.check_text_completion().err().and_then(|error| error.body().error.param);
+            assert_eq!(found.as_deref(), expected_param, "{json}");
+        };
+        check(r#"{"tools":[],"tool_choice":"auto"}"#, None);
+        check(r#"{"tools":[{"type":"function"}]}"#, Some("tools"));
+        check(r#"{"tool_choice":"required"}"#, Some("tool_choice"));
+        check(r#"{"thinking_token_budget":0}"#, Some("thinking_token_budget"));
     }
 }

@@ -180,6 +180,19 @@ impl Asked {
         self.facts.end(&self.address, ended).await.unwrap();
     }
 
+    /// The same with these choices, which thought for two tokens each.
+    pub(crate) async fn end_as(&self, outcome: Outcome, choices: Vec<Choice>) {
+        let usage = Usage {
+            num_prompt_tokens: 7,
+            num_completion_tokens: choices.iter().map(|choice| choice.token_ids.len() as u32).sum(),
+            num_reasoning_tokens: 2 * choices.len() as u32,
+            ..Usage::default()
+        };
+        let ended =
+            Ended { outcome: outcome.into(), attempt: 1, choices, usage: Some(usage), ..Ended::default() };
+        self.facts.end(&self.address, ended).await.unwrap();
+    }
+
     /// Waits for the fact that asks for the cancellation.
     pub(crate) async fn cancel_reason(&self) -> String {
         let subject = subjects::fact(FactKind::CancelRequested, &self.address.tenant, self.address.inference);

@@ -82,7 +82,7 @@ async fn a_chat_at_fault_is_told_which_field() {
             (chat_with("top_logprobs", json!(3)), 400, Some("top_logprobs")),
             (chat_with("stream", json!("yes")), 400, Some("stream")),
             (chat_with("stream_options", json!({"include_usage": true})), 400, Some("stream_options")),
-            (chat_with("tools", json!([{"type": "function"}])), 400, Some("tools")),
+            (chat_with("tools", json!([{"type": "function"}])), 400, Some("tools.0.function")),
             (chat_with("response_format", json!({"type": "json_object"})), 400, Some("response_format.type")),
             (chat_with("chat_template_kwargs", json!([])), 400, Some("chat_template_kwargs")),
         ],

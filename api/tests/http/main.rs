@@ -15,3 +15,4 @@ mod repair;
 mod shutdown;
 mod streams;
 mod tokenization;
+mod tools;

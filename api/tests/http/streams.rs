@@ -44,7 +44,7 @@ async fn usage_comes_last_when_asked_for() {
     assert_eq!(
         usage["usage"],
         json!({"prompt_tokens": 7, "total_tokens": 10, "completion_tokens": 3,
-            "prompt_tokens_details": {"cached_tokens": 4}})
+            "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 0}})
     );
     assert!(events[0].data.as_ref().unwrap()["usage"].is_null());
     assert!(events[0].data.as_ref().unwrap().get("usage").is_some());

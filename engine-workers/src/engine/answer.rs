@@ -10,6 +10,7 @@ use schemas::InferenceId;
 use crate::detokenizer::{Detokenizer, TokenTable};
 use crate::engine::output::{FinishCause, Timings};
 use crate::engine::request::EngineRequest;
+use crate::engine::thinking::ThinkingSpan;
 use crate::sampler::sampling_rules::SamplingRules;
 use crate::sampler::token_history::TokenHistory;
 use crate::sampler::token_logprobs::TokenLogprobs;
@@ -26,6 +27,7 @@ pub(super) struct AnswerRules {
     pub(super) requested_stop_token_ids: Vec<u32>,
     pub(super) includes_stop_in_text: bool,
     pub(super) skips_special_tokens: bool,
+    pub(super) kept_special_token_ids: Arc<[u32]>,
     pub(super) seed: u64,
 }
 
@@ -47,6 +49,7 @@ impl AnswerRules {
             requested_stop_token_ids: params.stop_token_ids.clone(),
             includes_stop_in_text: params.include_stop_str_in_output,
             skips_special_tokens: params.skip_special_tokens,
+            kept_special_token_ids: Arc::clone(&request.kept_special_token_ids),
             seed: request.seed,
         }
     }
@@ -105,6 +108,8 @@ pub(super) struct Answer {
     pub(super) marks: Marks,
     rules: Arc<AnswerRules>,
     history: TokenHistory,
+    tokens: Arc<TokenTable>,
+    thinking: Option<ThinkingSpan>,
     detokenizer: Detokenizer,
     stop_strings: StopStringMatcher,
 }
@@ -122,7 +127,10 @@ impl Answer {
             choice,
             marks: Marks { submitted_at, started_at: None, first_token_at: None },
             history: TokenHistory::new(&request.prompt_token_ids, &rules.sampling),
-            detokenizer: Detokenizer::new(tokens, rules.skips_special_tokens),
+            thinking: request.thinking.clone().map(ThinkingSpan::new),
+            tokens: Arc::clone(&tokens),
+            detokenizer: Detokenizer::new(tokens, rules.skips_special_tokens)
+                .keeping(Arc::clone(&rules.kept_special_token_ids)),
             stop_strings: StopStringMatcher::new(
                 Arc::clone(&rules.stop_strings),
                 rules.includes_stop_in_text,
@@ -138,6 +146,9 @@ impl Answer {
 
     /// Chooses the next token from its row of logits; the draw depends on the token's index alone.
     fn sample(&self, sampler: &mut Sampler, logits: &mut [f32]) -> Result<SampledToken, SampleError> {
+        if let Some(token_id) = self.thinking.as_ref().and_then(ThinkingSpan::forced) {
+            return sampler.force(logits, &self.rules.sampling, token_id);
+        }
         let draw = random::uniform(self.rules.seed, self.choice, self.num_tokens() as u64);
         sampler.sample(logits, &self.rules.sampling, &self.history, draw)
     }
@@ -151,6 +162,9 @@ impl Answer {
         text: &mut String,
     ) -> Option<FinishCause> {
         self.history.push(token_id);
+        if let Some(thinking) = &mut self.thinking {
+            thinking.push(self.tokens.token_bytes(token_id));
+        }
         let mut piece = String::new();
         if finish != Some(FinishReason::Stop) || self.rules.includes_stop_in_text {
             self.detokenizer.push(token_id, &mut piece);

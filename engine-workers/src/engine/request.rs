@@ -1,8 +1,11 @@
 //! What the engine is asked for.
 
+use std::sync::Arc;
+
 use schemas::{InferenceId, InvalidParameter, SamplingLimits, SamplingParams};
 
 use crate::detokenizer::TokenTable;
+use crate::engine::thinking::ThinkingRules;
 use crate::runner::RunnerShape;
 use crate::sampler::random;
 
@@ -19,6 +22,10 @@ pub struct EngineRequest {
     pub seed: u64,
     /// The bad words as token runs, from [`crate::sampler::bad_words::tokenize`].
     pub bad_words: Vec<Vec<u32>>,
+    /// How its thinking is bounded, if it thinks.
+    pub thinking: Option<Arc<ThinkingRules>>,
+    /// Special tokens whose text is kept even where special tokens are left out: marks that the reader of the text needs.
+    pub kept_special_token_ids: Arc<[u32]>,
     /// Lower runs earlier under the priority policy.
     pub priority: i32,
     /// Separates prefix caches of tenants that must not share.
@@ -37,6 +44,8 @@ impl EngineRequest {
             seed: sampling.seed.unwrap_or_else(|| random::default_seed(id)),
             sampling,
             bad_words: Vec::new(),
+            thinking: None,
+            kept_special_token_ids: Arc::default(),
             priority: 0,
             cache_salt: None,
             generated: Vec::new(),
@@ -81,6 +90,9 @@ impl RequestLimits {
         self.check_ids("logit_bias", request.sampling.logit_bias.keys())?;
         self.check_ids("bad_words", request.bad_words.iter().flatten())?;
         self.check_ids("generated", request.generated.iter().flatten())?;
+        for rules in &request.thinking {
+            self.check_ids("thinking", rules.forced_opening.iter().chain(&rules.closing_token_ids))?;
+        }
         if request.generated.len() > request.sampling.n as usize {
             return Err(InvalidParameter {
                 param: "generated",

@@ -8,12 +8,13 @@ use bus::{Delivery, InferenceAddress};
 use schemas::InferenceId;
 use schemas::failure;
 use schemas::v1::{
-    Choice, Ended, Failure, FailureKind, FinishReason, Outcome, RequestSummary, Timings, Usage,
+    Choice, Ended, Failure, FailureKind, FinishReason, Outcome, RequestSummary, Timings, ToolCall, Usage,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::engine::output::{FinishCause, SequenceOutput};
+use crate::output_parser::{OutputParser, OutputRules, Parsed};
 
 /// Every inference between its take-up and its end.
 pub(super) type ActiveInferences = HashMap<InferenceId, Active>;
@@ -36,7 +37,8 @@ pub(super) struct Active {
 /// An answer as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    choices: Vec<Choice>,
+    rules: OutputRules,
+    choices: Vec<(Choice, OutputParser)>,
     usage: Usage,
     timings: Timings,
     failure: Option<Failure>,
@@ -44,8 +46,19 @@ pub(super) struct Answer {
     is_cancelled: bool,
 }
 
+/// What one output of the engine adds to its choice.
+#[derive(Debug, PartialEq, Default)]
+pub(super) struct Heard {
+    pub(super) parsed: Parsed,
+    /// Unspecified while the choice goes on.
+    pub(super) finish_reason: FinishReason,
+    pub(super) stop_reason: String,
+    /// Whether the whole inference is over.
+    pub(super) is_over: bool,
+}
+
 /// How a choice ended, in the words of the events.
-pub(super) fn finish_words(cause: &FinishCause) -> (FinishReason, String) {
+fn finish_words(cause: &FinishCause) -> (FinishReason, String) {
     match cause {
         FinishCause::EndOfSequence => (FinishReason::Stop, String::new()),
         FinishCause::StopToken(id) => (FinishReason::Stop, id.to_string()),
@@ -57,19 +70,39 @@ pub(super) fn finish_words(cause: &FinishCause) -> (FinishReason, String) {
 }
 
 impl Answer {
-    /// Takes in what is new of one sequence; true when the whole inference is over. `since_requested` is the time from
-    /// the client's request to now.
-    pub(super) fn push(&mut self, output: &SequenceOutput, since_requested: Duration) -> bool {
+    /// Nothing known yet of an answer whose text is read by `rules`.
+    pub(super) fn new(rules: OutputRules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// Takes in what is new of one sequence. `bytes_of` are a token's bytes, `since_requested` is the time from the
+    /// client's request to now.
+    pub(super) fn push<'a>(
+        &mut self,
+        output: &SequenceOutput,
+        bytes_of: impl Fn(u32) -> &'a [u8],
+        since_requested: Duration,
+    ) -> Heard {
         if self.timings.time_to_first_token_nanos == 0 && !output.token_ids.is_empty() {
             self.timings.time_to_first_token_nanos = nanos(since_requested);
         }
-        let choice = self.choice(output.choice);
-        choice.text.push_str(&output.text);
+        let at = self.choice_at(output);
+        let (choice, parser) = &mut self.choices[at];
         choice.token_ids.extend_from_slice(&output.token_ids);
-        let Some(finish) = &output.finish else { return false };
-        let (reason, stop_reason) = finish_words(&finish.reason);
-        choice.finish_reason = reason.into();
-        choice.stop_reason = stop_reason;
+        let mut parsed = parser.push(&output.text);
+        if output.finish.is_some() {
+            parsed.append(parser.finish());
+        }
+        append(choice, &parsed);
+        let Some(finish) = &output.finish else { return Heard { parsed, ..Heard::default() } };
+        let (mut finish_reason, stop_reason) = finish_words(&finish.reason);
+        if finish_reason == FinishReason::Stop && !choice.tool_calls.is_empty() {
+            finish_reason = FinishReason::ToolCalls;
+        }
+        choice.finish_reason = finish_reason.into();
+        choice.stop_reason.clone_from(&stop_reason);
+        let num_reasoning_tokens = self.rules.num_reasoning_tokens(&choice.token_ids, bytes_of);
+        self.usage.num_reasoning_tokens += u32::try_from(num_reasoning_tokens).unwrap_or(u32::MAX);
         self.usage.num_prompt_tokens = finish.usage.num_prompt_tokens;
         self.usage.num_cached_prompt_tokens = finish.usage.num_cached_prompt_tokens;
         self.usage.num_completion_tokens += finish.usage.num_completion_tokens;
@@ -84,15 +117,16 @@ impl Answer {
             }
             _ => {}
         }
-        finish.is_last_of_inference
+        Heard { parsed, finish_reason, stop_reason, is_over: finish.is_last_of_inference }
     }
 
-    fn choice(&mut self, index: u32) -> &mut Choice {
-        let position = self.choices.iter().position(|choice| choice.index == index).unwrap_or_else(|| {
-            self.choices.push(Choice { index, ..Choice::default() });
+    fn choice_at(&mut self, output: &SequenceOutput) -> usize {
+        let index = output.choice;
+        self.choices.iter().position(|(choice, _)| choice.index == index).unwrap_or_else(|| {
+            let parser = self.rules.parser(output.id, index);
+            self.choices.push((Choice { index, ..Choice::default() }, parser));
             self.choices.len() - 1
-        });
-        &mut self.choices[position]
+        })
     }
 
     /// The failure, if another attempt may do better.
@@ -102,7 +136,7 @@ impl Answer {
 
     /// The terminal fact.
     pub(super) fn into_ended(mut self, attempt: u32, worker: &str, engine_fingerprint: &str) -> Ended {
-        self.choices.sort_by_key(|choice| choice.index);
+        self.choices.sort_by_key(|(choice, _)| choice.index);
         let outcome = if self.failure.is_some() {
             Outcome::Failed
         } else if self.is_cancelled {
@@ -114,12 +148,27 @@ impl Answer {
             outcome: outcome.into(),
             attempt,
             worker: worker.to_owned(),
-            choices: self.choices,
+            choices: self.choices.into_iter().map(|(choice, _)| choice).collect(),
             usage: Some(self.usage),
             timings: Some(self.timings),
             failure: self.failure,
             engine_fingerprint: engine_fingerprint.to_owned(),
             ..Ended::default()
+        }
+    }
+}
+
+fn append(choice: &mut Choice, parsed: &Parsed) {
+    choice.text.push_str(&parsed.content);
+    choice.reasoning.push_str(&parsed.reasoning);
+    for delta in &parsed.tool_calls {
+        match choice.tool_calls.get_mut(delta.index as usize) {
+            Some(call) => call.arguments.push_str(&delta.arguments),
+            None => choice.tool_calls.push(ToolCall {
+                id: delta.id.clone(),
+                name: delta.name.clone(),
+                arguments: delta.arguments.clone(),
+            }),
         }
     }
 }
@@ -132,6 +181,9 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::engine::output::Finish;
+    use crate::output_parser::ToolRules;
+    use crate::output_parser::reasoning::{ReasoningFormat, SpanStart};
+    use crate::output_parser::tool_call_format::ToolCallFormat;
     use uuid::Uuid;
 
     fn output(
@@ -165,10 +217,11 @@ mod tests {
     fn an_answer_adds_up_over_steps_and_choices() {
         let mut answer = Answer::default();
         let soon = Duration::from_millis(3);
-        assert!(!answer.push(&output(1, &[7], "b", None), soon));
-        assert!(!answer.push(&output(0, &[1], "a", None), soon));
-        assert!(!answer.push(&output(0, &[2], "c", Some((FinishCause::Length, false))), soon));
-        assert!(answer.push(&output(1, &[8], "d", Some((FinishCause::StopString("x".into()), true))), soon));
+        let mut is_over = |output: SequenceOutput| answer.push(&output, |_| b"", soon).is_over;
+        assert!(!is_over(output(1, &[7], "b", None)));
+        assert!(!is_over(output(0, &[1], "a", None)));
+        assert!(!is_over(output(0, &[2], "c", Some((FinishCause::Length, false)))));
+        assert!(is_over(output(1, &[8], "d", Some((FinishCause::StopString("x".into()), true)))));
         let ended = answer.into_ended(1, "w", "f");
         let texts: Vec<_> =
             ended.choices.iter().map(|choice| (choice.text.as_str(), choice.token_ids.len())).collect();
@@ -182,7 +235,41 @@ mod tests {
     #[test]
     fn one_cancelled_choice_makes_the_inference_cancelled() {
         let mut answer = Answer::default();
-        assert!(answer.push(&output(0, &[], "", Some((FinishCause::Cancelled, true))), Duration::ZERO));
+        let heard = answer.push(&output(0, &[], "", Some((FinishCause::Cancelled, true))), |_| b"", Duration::ZERO);
+        assert!(heard.is_over);
         assert_eq!(answer.into_ended(1, "w", "f").outcome(), Outcome::Cancelled);
+    }
+
+    #[test]
+    fn thoughts_and_calls_are_kept_apart_from_the_text() {
+        let rules = ToolRules {
+            format: ToolCallFormat::Hermes,
+            names: ["add".to_owned()].into(),
+            is_single: false,
+            source: None,
+        };
+        let reasoning = Some((ReasoningFormat::Think, SpanStart::Inside));
+        let mut answer = Answer::new(OutputRules { reasoning, tools: Some(rules) });
+        let texts = ["Hm", ".</think>", "Look: ", "{\n<tool_call>", "{\"name\": \"add\", \"arguments\": {", "\"a\": 1}}"];
+        let mut deltas = Vec::new();
+        for (token, text) in (0..).zip(texts) {
+            let finish = (token == 5).then_some((FinishCause::EndOfSequence, true));
+            let heard = answer.push(
+                &output(0, &[token], text, finish),
+                |id| texts[id as usize].as_bytes(),
+                Duration::ZERO,
+            );
+            deltas.extend(heard.parsed.tool_calls);
+            assert_eq!(heard.finish_reason == FinishReason::ToolCalls, heard.is_over);
+        }
+        assert_eq!(deltas.len(), 2, "{deltas:?}");
+        let ended = answer.into_ended(1, "w", "f");
+        let choice = &ended.choices[0];
+        assert_eq!((choice.text.as_str(), choice.reasoning.as_str()), ("Look: {", "Hm."));
+        let call = &choice.tool_calls[0];
+        assert_eq!((call.name.as_str(), call.arguments.as_str()), ("add", "{\"a\": 1}"));
+        assert_eq!(call.id, deltas[0].id);
+        assert_eq!(choice.finish_reason(), FinishReason::ToolCalls);
+        assert_eq!(ended.usage.unwrap().num_reasoning_tokens, 2);
     }
 }

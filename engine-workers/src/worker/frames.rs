@@ -2,7 +2,7 @@
 
 use schemas::v1::{FrameEntry, PromptReport, TokenLogprob, TokenLogprobs};
 
-use super::active::finish_words;
+use super::active::Heard;
 use super::model_text::ModelText;
 use crate::engine::output::{self, SequenceOutput};
 use crate::sampler::token_logprobs;
@@ -18,19 +18,19 @@ pub(super) struct EntryContext<'a> {
 }
 
 /// One sequence's part of a frame.
-pub(super) fn entry(output: SequenceOutput, context: &EntryContext<'_>) -> FrameEntry {
-    let (finish_reason, stop_reason) =
-        output.finish.as_ref().map(|finish| finish_words(&finish.reason)).unwrap_or_default();
+pub(super) fn entry(output: SequenceOutput, heard: Heard, context: &EntryContext<'_>) -> FrameEntry {
     FrameEntry {
         inference_id: output.id.to_string(),
         attempt: context.attempt,
         choice: output.choice,
         first_token_index: output.first_token_index,
         token_ids: output.token_ids,
-        text: output.text,
+        text: heard.parsed.content,
+        reasoning: heard.parsed.reasoning,
+        tool_calls: heard.parsed.tool_calls,
         logprobs: output.logprobs.into_iter().map(|logprobs| logprobs_of(logprobs, context.text)).collect(),
-        finish_reason: finish_reason.into(),
-        stop_reason,
+        finish_reason: heard.finish_reason.into(),
+        stop_reason: heard.stop_reason,
         prompt: output.prompt.map(|prompt| prompt_report(prompt, context)),
         ..FrameEntry::default()
     }

@@ -14,9 +14,11 @@ use tracing::warn;
 
 use super::active::{Active, Answer};
 use super::assignment::Assignment;
+use super::model_text::PreparedPrompt;
 use super::{PAUSE_AFTER_FAILURE, Worker, locked};
 use crate::engine::error::SubmitError;
 use crate::engine::request::EngineRequest;
+use crate::output_parser::OutputRules;
 use crate::sampler::bad_words;
 
 const FETCH_WAIT: Duration = Duration::from_secs(30);
@@ -104,7 +106,10 @@ impl Worker {
         });
         let (assignment, request) = prepared.await.map_err(|error| BusError::Refused(error.to_string()))?;
         match request {
-            Ok(request) => self.submit(assignment, request, delivery, slot).await,
+            Ok((request, output)) => {
+                let taken = (delivery, slot);
+                self.submit(assignment, request, Answer::new(output), taken).await
+            }
             Err(failure) => self.refuse(&assignment, failure, &delivery).await,
         }
     }
@@ -119,10 +124,11 @@ impl Worker {
         Ok(self.facts.log().last(bus::StreamName::Inference, subject).await?.is_some())
     }
 
-    fn engine_request(&self, assignment: &Assignment) -> Result<EngineRequest, Failure> {
+    fn engine_request(&self, assignment: &Assignment) -> Result<(EngineRequest, OutputRules), Failure> {
         let mut sampling: SamplingParams =
             assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
-        let tokens = self.text.tokens_of(&assignment.prompt, &sampling)?;
+        let PreparedPrompt { tokens, output, thinking, kept_special_token_ids } =
+            self.text.prepare(&assignment.prompt, &sampling)?;
         let num_kept =
             sampling.truncate_prompt_tokens.map_or(tokens.len(), |kept| tokens.len().min(kept as usize));
         sampling.max_tokens = Some(
@@ -134,10 +140,12 @@ impl Worker {
             let plain = crate::tokenizer::EncodeOptions { adds_special: false, parses_special: false };
             self.text.tokenizer.encode(word, plain).unwrap_or_default()
         });
+        request.thinking = thinking;
+        request.kept_special_token_ids = kept_special_token_ids;
         request.priority = assignment.summary.priority;
         let salt = &assignment.requested.cache_salt;
         request.cache_salt = (!salt.is_empty()).then(|| salt.clone());
-        Ok(request)
+        Ok((request, output))
     }
 
     /// Prompt and answer must fit into the context; an answer without a bound may fill what is left.
@@ -160,8 +168,8 @@ impl Worker {
         self: &Arc<Self>,
         assignment: Assignment,
         request: EngineRequest,
-        delivery: Arc<Delivery>,
-        slot: OwnedSemaphorePermit,
+        answer: Answer,
+        (delivery, slot): (Arc<Delivery>, OwnedSemaphorePermit),
     ) -> Result<(), BusError> {
         let inference = assignment.address.inference;
         let active = Active {
@@ -172,7 +180,7 @@ impl Worker {
             slot,
             summary: assignment.summary.clone(),
             echo: request.sampling.echo,
-            answer: Answer::default(),
+            answer,
         };
         {
             let mut inferences = locked(&self.active);

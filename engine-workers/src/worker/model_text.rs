@@ -1,12 +1,19 @@
 //! The textual side of a model: prompts to tokens and back. Pure but for the time that templates may print.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use schemas::v1::{ChatPrompt, Failure, FailureKind, Prompt, prompt::Content};
 use schemas::{SamplingParams, failure};
 use serde_json::{Map, Value};
 
+use super::spoken_tools;
+use super::tool_request::ToolRequest;
 use crate::chat_template::{ChatTemplate, RenderOptions};
+use crate::engine::thinking::ThinkingRules;
+use crate::output_parser::reasoning::{ReasoningFormat, SpanStart};
+use crate::output_parser::tool_call_format::ToolCallFormat;
+use crate::output_parser::{OutputRules, ToolRules};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Tokenizer and chat templates of one model.
@@ -18,23 +25,69 @@ pub struct ModelText {
     pub template: Option<ChatTemplate>,
     /// The template for conversations with tools, if it is another.
     pub tool_template: Option<ChatTemplate>,
+    /// How the model writes and marks what is more than text.
+    pub formats: OutputFormats,
 }
 
-fn invalid(code: &str, param: &str, message: impl Into<String>) -> Failure {
+/// How a model writes calls of tools and marks its thinking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputFormats {
+    /// How it writes calls.
+    pub tool_calls: ToolCallFormat,
+    /// Whether its template shows it the tools; otherwise it is told of them in words.
+    pub has_tool_template: bool,
+    /// How it marks its thinking, if it thinks.
+    pub reasoning: Option<ReasoningFormat>,
+}
+
+impl OutputFormats {
+    /// What the source of a chat template for conversations with tools tells.
+    pub fn of_template(source: &str) -> Self {
+        let tool_calls = ToolCallFormat::of_template(source);
+        Self {
+            tool_calls: tool_calls.unwrap_or(ToolCallFormat::Json),
+            has_tool_template: tool_calls.is_some(),
+            reasoning: ReasoningFormat::of_template(source),
+        }
+    }
+}
+
+/// A prompt as the engine takes it, and how the answer is to be read.
+#[derive(Debug, Clone)]
+pub(super) struct PreparedPrompt {
+    /// Never empty.
+    pub(super) tokens: Vec<u32>,
+    pub(super) output: OutputRules,
+    /// How its thinking is bounded.
+    pub(super) thinking: Option<Arc<ThinkingRules>>,
+    /// Special tokens that the reader of the answer needs.
+    pub(super) kept_special_token_ids: Arc<[u32]>,
+}
+
+pub(super) fn invalid(code: &str, param: &str, message: impl Into<String>) -> Failure {
     failure(FailureKind::InvalidRequest, code, message).at(param)
 }
 
 impl ModelText {
     /// The tokens of a prompt; never empty. `Err` says to the client what to change.
     pub fn tokens_of(&self, prompt: &Prompt, sampling: &SamplingParams) -> Result<Vec<u32>, Failure> {
-        let (tokens, param) = match &prompt.content {
-            Some(Content::Chat(chat)) => (self.chat_tokens(chat, sampling)?, "messages"),
+        self.prepare(prompt, sampling).map(|prepared| prepared.tokens)
+    }
+
+    /// The tokens of a prompt, and how to read what answers it.
+    pub(super) fn prepare(&self, prompt: &Prompt, sampling: &SamplingParams) -> Result<PreparedPrompt, Failure> {
+        let (tokens, output, param) = match &prompt.content {
+            Some(Content::Chat(chat)) => {
+                let (tokens, output) = self.prepare_chat(chat, sampling)?;
+                (tokens, output, "messages")
+            }
             Some(Content::Text(text)) => {
                 let adds_special = sampling.add_special_tokens.unwrap_or(true);
-                (self.encode(text, EncodeOptions { adds_special, parses_special: true }, "prompt")?, "prompt")
+                let options = EncodeOptions { adds_special, parses_special: true };
+                (self.encode(text, options, "prompt")?, OutputRules::default(), "prompt")
             }
-            Some(Content::TokenIds(tokens)) => (tokens.ids.clone(), "prompt"),
-            None => (Vec::new(), "prompt"),
+            Some(Content::TokenIds(tokens)) => (tokens.ids.clone(), OutputRules::default(), "prompt"),
+            None => (Vec::new(), OutputRules::default(), "prompt"),
         };
         if tokens.is_empty() {
             return Err(invalid(
@@ -43,34 +96,93 @@ impl ModelText {
                 "the prompt has no tokens; write at least one character",
             ));
         }
-        Ok(tokens)
+        let kept_special_token_ids = self.kept_special_token_ids(&output);
+        let thinking = self.thinking_rules(&output, sampling)?;
+        Ok(PreparedPrompt { tokens, output, thinking, kept_special_token_ids })
     }
 
-    fn chat_tokens(&self, chat: &ChatPrompt, sampling: &SamplingParams) -> Result<Vec<u32>, Failure> {
-        let text = self.render(chat)?;
+    fn prepare_chat(
+        &self,
+        chat: &ChatPrompt,
+        sampling: &SamplingParams,
+    ) -> Result<(Vec<u32>, OutputRules), Failure> {
+        let tools = ToolRequest::read(chat)?;
+        let messages: Vec<Value> = parse(&chat.messages_json, "messages")?.unwrap_or_default();
+        let text = self.render(chat, &messages, tools.as_ref())?;
         // A template writes its special tokens itself.
         let adds_special = sampling.add_special_tokens.unwrap_or(false);
-        self.encode(&text, EncodeOptions { adds_special, parses_special: true }, "messages")
+        let tokens = self.encode(&text, EncodeOptions { adds_special, parses_special: true }, "messages")?;
+        let continued = messages.last().filter(|_| chat.continue_final_message);
+        let continued = continued.map(|message| message["content"].as_str().unwrap_or_default());
+        let reasoning =
+            self.formats.reasoning.map(|format| (format, format.start_after(&text, continued)));
+        Ok((tokens, OutputRules { reasoning, tools: tools.map(|tools| self.tool_rules(&tools)) }))
     }
 
-    fn render(&self, chat: &ChatPrompt) -> Result<String, Failure> {
-        let messages: Vec<Value> = parse(&chat.messages_json, "messages")?.unwrap_or_default();
-        let tools: Option<Vec<Value>> = parse(&chat.tools_json, "tools")?;
+    fn tool_rules(&self, tools: &ToolRequest) -> ToolRules {
+        ToolRules {
+            format: self.formats.tool_calls,
+            names: tools.names().map(str::to_owned).collect(),
+            is_single: tools.is_single,
+            source: None,
+        }
+    }
+
+    /// Rules for a span that has a bound, or that precedes a grammar: a model that thinks does so before the text that
+    /// must match.
+    fn thinking_rules(
+        &self,
+        output: &OutputRules,
+        sampling: &SamplingParams,
+    ) -> Result<Option<Arc<ThinkingRules>>, Failure> {
+        let budget_tokens = sampling.thinking_budget_tokens.map(|budget| budget as usize);
+        let has_grammar = sampling.grammar.is_some();
+        let Some((format, start)) = output.reasoning.filter(|_| budget_tokens.is_some() || has_grammar) else {
+            return Ok(None);
+        };
+        let plain = EncodeOptions { adds_special: false, parses_special: true };
+        let must_open = has_grammar && start == SpanStart::Unopened && budget_tokens != Some(0);
+        let opening = if must_open { format.opening() } else { "" };
+        Ok(Some(Arc::new(ThinkingRules {
+            start,
+            opening: format.opening(),
+            closing: format.closing(),
+            forced_opening: self.encode(opening, plain, "messages")?,
+            closing_token_ids: self.encode(format.closing(), plain, "messages")?,
+            budget_tokens,
+        })))
+    }
+
+    fn kept_special_token_ids(&self, output: &OutputRules) -> Arc<[u32]> {
+        let calls = output.tools.iter().flat_map(|tools| tools.format.mark_texts()).copied();
+        let thoughts = output.reasoning.iter().flat_map(|(format, _)| [format.opening(), format.closing()]);
+        calls.chain(thoughts).filter_map(|mark| self.tokenizer.token_id(mark)).collect()
+    }
+
+    fn render(
+        &self,
+        chat: &ChatPrompt,
+        messages: &[Value],
+        tools: Option<&ToolRequest>,
+    ) -> Result<String, Failure> {
         let kwargs: Option<Map<String, Value>> = parse(&chat.template_kwargs_json, "chat_template_kwargs")?;
-        let for_tools = tools.as_ref().and(self.tool_template.as_ref());
+        let for_tools = tools.and(self.tool_template.as_ref());
         let Some(template) = for_tools.or(self.template.as_ref()) else {
             let message = "this model has no chat template; use /v1/completions with a prompt";
             return Err(invalid("no_chat_template", "messages", message));
         };
+        let tools = tools.map(ToolRequest::for_template);
+        let is_spoken = !self.formats.has_tool_template;
+        let spelled_out = tools.as_ref().filter(|_| is_spoken).map(|tools| spoken_tools::spell_out(messages, tools));
         let options = RenderOptions {
             add_generation_prompt: chat.add_generation_prompt,
             continue_final_message: chat.continue_final_message,
-            tools: tools.as_deref(),
+            tools: tools.as_deref().filter(|_| !is_spoken),
             documents: None,
             kwargs: kwargs.as_ref(),
             now: SystemTime::now(),
         };
-        template.render(&messages, &options).map_err(|error| {
+        template.render(spelled_out.as_deref().unwrap_or(messages), &options).map_err(|error| {
             if error.is_client_error() {
                 invalid(error.code(), "messages", error.to_string())
             } else {
@@ -85,7 +197,7 @@ impl ModelText {
 }
 
 /// Empty text is absence.
-fn parse<T: serde::de::DeserializeOwned>(json: &str, param: &str) -> Result<Option<T>, Failure> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(json: &str, param: &str) -> Result<Option<T>, Failure> {
     if json.is_empty() {
         return Ok(None);
     }

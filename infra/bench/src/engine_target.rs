@@ -13,7 +13,7 @@ use engine_workers::engine::output::{FinishCause, SequenceOutput};
 use engine_workers::engine::output_queue::OutputReceiver;
 use engine_workers::engine::request::EngineRequest;
 use engine_workers::engine::stats::EngineStats;
-use engine_workers::loaded_model::{LoadedModel, ModelLoadError, ModelLoadOptions};
+use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadError, ModelLoadOptions};
 use engine_workers::worker::ModelText;
 use schemas::{InferenceId, SamplingParams};
 use tokio::sync::mpsc;
@@ -59,6 +59,7 @@ impl EngineTarget {
             path: model.to_owned(),
             name: None,
             aliases: Vec::new(),
+            formats: FormatOptions::default(),
             runner: CpuRunnerOptions { num_threads, ..CpuRunnerOptions::default() },
             engine,
             digest_cache_dir: None,

@@ -91,6 +91,12 @@ pub(crate) struct Settings {
     /// The name under which clients ask for the model [default: its file name].
     #[arg(long, global = true, env = "JETMILL_MODEL_NAME")]
     model_name: Option<String>,
+    /// How the model writes calls of tools: hermes, llama3_json, mistral or json [default: as its chat template shows].
+    #[arg(long, global = true, env = "JETMILL_TOOL_CALL_PARSER")]
+    tool_call_parser: Option<String>,
+    /// How the model marks its thinking: qwen3, deepseek_r1 or mistral [default: as its chat template shows].
+    #[arg(long, global = true, env = "JETMILL_REASONING_PARSER")]
+    reasoning_parser: Option<String>,
     /// Stable name of this worker.
     #[arg(long, global = true, env = "JETMILL_WORKER_ID")]
     worker_id: Option<String>,
@@ -131,6 +137,8 @@ impl Settings {
         overlay(&mut config.api.master_key, self.master_key.filter(|key| !key.is_empty()).map(Secret::from));
         overlay(&mut config.worker.model, self.model);
         overlay(&mut config.worker.model_name, self.model_name);
+        overlay(&mut config.worker.tool_call_parser, self.tool_call_parser);
+        overlay(&mut config.worker.reasoning_parser, self.reasoning_parser);
         overlay(&mut config.worker.id, self.worker_id);
         overlay(&mut config.worker.num_threads, self.num_threads);
         overlay(&mut config.worker.max_num_seqs, self.max_num_seqs);

@@ -139,6 +139,10 @@ pub(crate) struct WorkerConfig {
     /// The name clients ask for; absent: the name of the file or directory.
     pub(crate) model_name: Option<String>,
     pub(crate) aliases: Vec<String>,
+    /// How the model writes calls of tools; absent: as its chat template shows.
+    pub(crate) tool_call_parser: Option<String>,
+    /// How the model marks its thinking; absent: as its chat template shows.
+    pub(crate) reasoning_parser: Option<String>,
     /// Stable name of this worker; absent: made from host and process.
     pub(crate) id: Option<String>,
     /// Compute threads; absent: one per core.

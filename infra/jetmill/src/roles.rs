@@ -7,6 +7,7 @@ mod projection;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -15,7 +16,7 @@ use bus::EventLog;
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::engine::config::EngineConfig;
 use engine_workers::engine::handle::EngineHandle;
-use engine_workers::loaded_model::{LoadedModel, ModelLoadOptions};
+use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
 use engine_workers::worker::{Worker, WorkerOptions};
 use guardrails::{Policy, PolicySpec};
 use read_model::Database;
@@ -228,11 +229,20 @@ async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel
         path,
         name: config.model_name.clone(),
         aliases: config.aliases.clone(),
+        formats: FormatOptions {
+            tool_calls: parser(config.tool_call_parser.as_deref())?,
+            reasoning: parser(config.reasoning_parser.as_deref())?,
+        },
         runner,
         engine: engine_config(config),
         digest_cache_dir: Some(data_dir(whole).join("digests")),
     };
     Ok(tokio::task::spawn_blocking(|| LoadedModel::load(options)).await??)
+}
+
+/// A parser by the name that vLLM knows it by.
+fn parser<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: Option<&str>) -> Result<Option<T>> {
+    Ok(name.map(str::parse).transpose()?)
 }
 
 fn engine_config(config: &WorkerConfig) -> EngineConfig {
