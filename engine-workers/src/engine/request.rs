@@ -90,7 +90,7 @@ impl RequestLimits {
         self.check_ids("logit_bias", request.sampling.logit_bias.keys())?;
         self.check_ids("bad_words", request.bad_words.iter().flatten())?;
         self.check_ids("generated", request.generated.iter().flatten())?;
-        for rules in &request.thinking {
+        if let Some(rules) = &request.thinking {
             self.check_ids("thinking", rules.forced_opening.iter().chain(&rules.closing_token_ids))?;
         }
         if request.generated.len() > request.sampling.n as usize {

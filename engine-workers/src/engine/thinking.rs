@@ -47,15 +47,6 @@ impl ThinkingSpan {
         Self { rules, place, tail: Vec::new() }
     }
 
-    /// Whether the next token is inside the span, or opens it for sure.
-    pub(super) fn is_open(&self) -> bool {
-        match self.place {
-            Place::Unopened { .. } => self.forced().is_some(),
-            Place::Inside { .. } => true,
-            Place::Over => false,
-        }
-    }
-
     /// The token that must come next, whatever the model says.
     pub(super) fn forced(&self) -> Option<u32> {
         match self.place {

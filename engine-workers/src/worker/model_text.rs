@@ -143,8 +143,10 @@ impl ModelText {
         let plain = EncodeOptions { adds_special: false, parses_special: true };
         let must_open = has_grammar && start == SpanStart::Unopened && budget_tokens != Some(0);
         let opening = if must_open { format.opening() } else { "" };
+        // What must match is not searched for a span that was not forced open.
+        let is_over = has_grammar && start == SpanStart::Unopened && !must_open;
         Ok(Some(Arc::new(ThinkingRules {
-            start,
+            start: if is_over { SpanStart::Over } else { start },
             opening: format.opening(),
             closing: format.closing(),
             forced_opening: self.encode(opening, plain, "messages")?,
