@@ -24,7 +24,9 @@ use engine_workers::detokenizer::{Detokenizer, TokenTable};
 use engine_workers::engine::Engine;
 use engine_workers::engine::config::EngineConfig;
 use engine_workers::engine::request::EngineRequest;
+use engine_workers::engine::thinking::ThinkingRules;
 use engine_workers::model_file::ModelFile;
+use engine_workers::output_parser::reasoning::SpanStart;
 use engine_workers::sampler::sampling_rules::SamplingRules;
 use engine_workers::sampler::token_history::TokenHistory;
 use engine_workers::sampler::{Sampler, random};
@@ -86,6 +88,21 @@ fn speculations() -> impl Strategy<Value = SpeculativeConfig> {
             ..SpeculativeConfig::default()
         }
     })
+}
+
+/// The tokens whose texts are "cB" and "dB".
+const CLOSING: [u32; 2] = [28, 29];
+
+/// An answer that begins inside its thinking span.
+fn thinking_within(budget_tokens: usize) -> ThinkingRules {
+    ThinkingRules {
+        start: SpanStart::Inside,
+        opening: "aB",
+        closing: "cBdB",
+        forced_opening: Vec::new(),
+        closing_token_ids: CLOSING.to_vec(),
+        budget_tokens: Some(budget_tokens),
+    }
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
@@ -189,14 +206,21 @@ proptest! {
         num_kept in 0_usize..24,
         stop in prop::option::of("[a-z][A-Z]{1,2}"),
         speculative in prop::option::of(speculations()),
+        budget in prop::option::of(0_usize..12),
     ) {
         let mut whole = requests[0].clone();
         whole.sampling.n = 1;
+        whole.thinking = budget.map(|budget| Arc::new(thinking_within(budget)));
         let stops: Vec<String> = stop.into_iter().collect();
         whole.sampling.stop = stops.clone();
         let config = EngineConfig { speculative, ..EngineConfig::default() };
         let run = |request| block_on(run_all(FakeRunner::new(64, 4, 8), config.clone(), &[request]));
         let undisturbed = run(whole.clone()).remove(&(1, 0)).unwrap();
+        if let Some(budget) = budget.filter(|budget| undisturbed.tokens.len() >= budget + CLOSING.len()) {
+            let (thought, rest) = undisturbed.tokens.split_at(budget);
+            let has_closed = thought.windows(CLOSING.len()).any(|window| window == CLOSING);
+            prop_assert!(has_closed || rest.starts_with(&CLOSING));
+        }
         let num_kept = num_kept.min(undisturbed.tokens.len());
         let mut resumed = whole;
         resumed.generated = vec![undisturbed.tokens[..num_kept].to_vec()];

@@ -149,7 +149,8 @@ impl Answers {
         self.note(prompt_index, entry);
         let index = self.choice_index(prompt_index, entry);
         let is_finished = entry.finish_reason() != FinishReason::Unspecified;
-        let has_answer = !entry.text.is_empty() || !entry.reasoning.is_empty() || !entry.tool_calls.is_empty();
+        let has_answer =
+            !entry.text.is_empty() || !entry.reasoning.is_empty() || !entry.tool_calls.is_empty();
         if entry.token_ids.is_empty() && !has_answer && !is_finished {
             return Ok(None);
         }

@@ -156,7 +156,8 @@ impl<'a> Delta<'a> {
     fn new(entry: &'a FrameEntry, is_first: bool, includes_reasoning: bool) -> Self {
         let reasoning = Some(entry.reasoning.as_str()).filter(|text| includes_reasoning && !text.is_empty());
         let tool_calls: Vec<_> = entry.tool_calls.iter().map(ToolCallPart::new).collect();
-        let has_content = !entry.text.is_empty() || (is_first && reasoning.is_none() && tool_calls.is_empty());
+        let has_content =
+            !entry.text.is_empty() || (is_first && reasoning.is_none() && tool_calls.is_empty());
         Self {
             role: is_first.then_some("assistant"),
             content: has_content.then_some(&entry.text),

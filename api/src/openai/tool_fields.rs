@@ -128,7 +128,10 @@ fn tool_choice(choice: Option<Value>, names: &HashSet<&str>) -> Result<String, A
         (Some("required"), _, _) => "required".to_owned(),
         (None, Some("function"), Some(name)) if names.contains(name) => format!("function:{name}"),
         (None, Some("function"), Some(_)) => {
-            return Err(ApiError::invalid("tool_choice", "tool_choice names a function that is none of the tools"));
+            return Err(ApiError::invalid(
+                "tool_choice",
+                "tool_choice names a function that is none of the tools",
+            ));
         }
         _ => {
             let message = "tool_choice must be auto, none, required or \
@@ -184,7 +187,10 @@ mod tests {
         check_refused(&with_tool(r#"{"type":"web_search"}"#), "tools.1.type");
         check_refused(&with_tool(r#"{"type":"function"}"#), "tools.1.function");
         check_refused(&with_tool(r#"{"type":"function","function":{}}"#), "tools.1.function.name");
-        check_refused(&with_tool(r#"{"type":"function","function":{"name":"a b"}}"#), "tools.1.function.name");
+        check_refused(
+            &with_tool(r#"{"type":"function","function":{"name":"a b"}}"#),
+            "tools.1.function.name",
+        );
         check_refused(&with_tool(r#"{"type":"function","function":{"name":""}}"#), "tools.1.function.name");
         check_refused(&with_tool(r#"{"type":"function","function":{"name":"a"}}"#), "tools.1.function.name");
         let parameters = |text: &str| {
@@ -204,7 +210,9 @@ mod tests {
         check_refused(r#"{"tool_choice":"sometimes"}"#, "tool_choice");
         check_refused(r#"{"tool_choice":{"type":"function"}}"#, "tool_choice");
         let tool = r#""tools":[{"type":"function","function":{"name":"a"}}]"#;
-        let named = |name: &str| format!(r#"{{{tool},"tool_choice":{{"type":"function","function":{{"name":"{name}"}}}}}}"#);
+        let named = |name: &str| {
+            format!(r#"{{{tool},"tool_choice":{{"type":"function","function":{{"name":"{name}"}}}}}}"#)
+        };
         check_refused(&named("b"), "tool_choice");
         assert!(read(&named("a")).is_ok());
     }

@@ -10,7 +10,8 @@ use crate::client::{CHAT, COMPLETIONS, Event, chat, completion};
 use crate::node::Node;
 
 fn tools() -> Value {
-    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let parameters =
+        json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     json!([{"type": "function", "function": {"name": "get_weather", "description": "d", "parameters": parameters}}])
 }
 
@@ -70,9 +71,7 @@ fn calling() -> Script {
 }
 
 fn expected_calls() -> Value {
-    let call = |id: &str, arguments: &str| {
-        json!({"id": id, "type": "function", "function": {"name": "get_weather", "arguments": arguments}})
-    };
+    let call = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "get_weather", "arguments": arguments}});
     json!([call("call_0", "{\"city\": \"Rome\"}"), call("call_1", "{}")])
 }
 

@@ -40,10 +40,17 @@ enum State {
     /// Before a value; an empty array may end.
     ValueOrEnd,
     CommaOrEnd,
-    String { is_key: bool },
-    Escape { is_key: bool },
+    String {
+        is_key: bool,
+    },
+    Escape {
+        is_key: bool,
+    },
     /// Digits of `\u` that are missing.
-    Unicode { is_key: bool, num_left: u8 },
+    Unicode {
+        is_key: bool,
+        num_left: u8,
+    },
     /// What is missing of `true`, `false` or `null`.
     Literal(&'static str),
     Number(Number),
@@ -78,7 +85,9 @@ impl JsonScanner {
     pub(super) fn is_in_outer_key(&self) -> bool {
         let is_key = matches!(
             self.state,
-            State::String { is_key: true } | State::Escape { is_key: true } | State::Unicode { is_key: true, .. }
+            State::String { is_key: true }
+                | State::Escape { is_key: true }
+                | State::Unicode { is_key: true, .. }
         );
         is_key && self.containers.len() == 1
     }
@@ -285,7 +294,8 @@ mod tests {
 
     #[test]
     fn nesting_has_a_bound() {
-        let nested = |depth: usize| format!("{}{}", "{\"a\":".repeat(depth - 1) + "{}", "}".repeat(depth - 1));
+        let nested =
+            |depth: usize| format!("{}{}", "{\"a\":".repeat(depth - 1) + "{}", "}".repeat(depth - 1));
         assert!(is_object(&nested(MAX_DEPTH)));
         assert!(!is_object(&nested(MAX_DEPTH + 1)));
     }

@@ -4,12 +4,18 @@ use uuid::Uuid;
 
 use super::*;
 
-const WEATHER: &str = r#"{"name": "get_weather", "arguments": {"city": "Köln \"C\"", "days": [1, {"a": null}]}}"#;
+const WEATHER: &str =
+    r#"{"name": "get_weather", "arguments": {"city": "Köln \"C\"", "days": [1, {"a": null}]}}"#;
 const ARGUMENTS: &str = r#"{"city": "Köln \"C\"", "days": [1, {"a": null}]}"#;
 
 fn rules(format: ToolCallFormat) -> ToolRules {
     let names = ["get_weather".to_owned(), "add".to_owned()];
-    ToolRules { format, names: names.into(), is_single: false, source: Some((InferenceId::new(Uuid::nil()), 0)) }
+    ToolRules {
+        format,
+        names: names.into(),
+        is_single: false,
+        source: Some((InferenceId::new(Uuid::nil()), 0)),
+    }
 }
 
 /// Everything that a text becomes, piece by piece, with the parts of each call joined.
@@ -64,12 +70,15 @@ fn check(format: ToolCallFormat, text: &str, content: &str, calls: &[(&str, &str
 
 #[test]
 fn hermes_calls_stand_between_tags() {
-    let check = |text: &str, content: &str, calls: &[(&str, &str)]| check(ToolCallFormat::Hermes, text, content, calls);
+    let check = |text: &str, content: &str, calls: &[(&str, &str)]| {
+        check(ToolCallFormat::Hermes, text, content, calls)
+    };
     let call = [("get_weather", ARGUMENTS)];
     let tagged = format!("<tool_call>\n{WEATHER}\n</tool_call>");
     check(&tagged, "", &call);
     check(&format!("I will look.\n{tagged}\n"), "I will look.", &call);
-    let two = format!("{tagged}\n<tool_call>{{\"arguments\":{{\"a\":1}},\"name\":\"add\"}}</tool_call> Done.");
+    let two =
+        format!("{tagged}\n<tool_call>{{\"arguments\":{{\"a\":1}},\"name\":\"add\"}}</tool_call> Done.");
     check(&two, " Done.", &[call[0], ("add", "{\"a\":1}")]);
     // The closing tag is a special token in some vocabularies, or the answer's end stands for it.
     check(&format!("<tool_call>\n{WEATHER}"), "", &call);
@@ -107,7 +116,12 @@ fn what_is_no_call_stays_content() {
         "[TOOL_CALLS] see above",
         "<|python_tag|>print(1)",
     ] {
-        for format in [ToolCallFormat::Hermes, ToolCallFormat::Llama3Json, ToolCallFormat::Mistral, ToolCallFormat::Json] {
+        for format in [
+            ToolCallFormat::Hermes,
+            ToolCallFormat::Llama3Json,
+            ToolCallFormat::Mistral,
+            ToolCallFormat::Json,
+        ] {
             check(format, text, text, &[]);
         }
     }
@@ -124,7 +138,9 @@ fn a_call_that_breaks_off_keeps_its_parts_and_gives_the_rest_back() {
 #[test]
 fn objects_without_marks_are_calls_of_known_tools() {
     let call = [("get_weather", ARGUMENTS)];
-    for format in [ToolCallFormat::Hermes, ToolCallFormat::Llama3Json, ToolCallFormat::Mistral, ToolCallFormat::Json] {
+    for format in
+        [ToolCallFormat::Hermes, ToolCallFormat::Llama3Json, ToolCallFormat::Mistral, ToolCallFormat::Json]
+    {
         check(format, WEATHER, "", &call);
         check(format, &format!("\n{WEATHER}\n"), "", &call);
         check(format, &format!("```json\n{WEATHER}\n```"), "", &call);
@@ -169,7 +185,9 @@ fn arguments_come_as_they_become_certain() {
     let mut parts = Vec::new();
     for piece in ["<tool_call>{\"name\":", " \"add\", \"arguments\": {\"a", "\": 1", "}}"] {
         let parsed = parser.push(piece);
-        parts.push(parsed.tool_calls.into_iter().map(|delta| (delta.name, delta.arguments)).collect::<Vec<_>>());
+        parts.push(
+            parsed.tool_calls.into_iter().map(|delta| (delta.name, delta.arguments)).collect::<Vec<_>>(),
+        );
     }
     let part = |name: &str, arguments: &str| vec![(name.to_owned(), arguments.to_owned())];
     assert_eq!(parts, [vec![], part("add", "{\"a"), part("", "\": 1"), part("", "}")]);
@@ -178,8 +196,11 @@ fn arguments_come_as_they_become_certain() {
 #[test]
 fn ids_differ_by_inference_choice_and_index_and_by_nothing_else() {
     let id = |number: u128, choice: u32, index: u32| {
-        ToolRules { source: Some((InferenceId::new(Uuid::from_u128(number)), choice)), ..rules(ToolCallFormat::Hermes) }
-            .call_id(index)
+        ToolRules {
+            source: Some((InferenceId::new(Uuid::from_u128(number)), choice)),
+            ..rules(ToolCallFormat::Hermes)
+        }
+        .call_id(index)
     };
     assert_eq!(id(1, 0, 0), id(1, 0, 0));
     let all = [id(1, 0, 0), id(2, 0, 0), id(1, 1, 0), id(1, 0, 1)];
@@ -210,7 +231,10 @@ fn the_thinking_span_is_split_off_the_beginning() {
 fn calls_may_follow_the_thinking_span() {
     let rules = rules(ToolCallFormat::Hermes);
     let parser = OutputParser::new(Some((ReasoningFormat::Think, SpanStart::Inside)), Some(rules));
-    let whole = parse(&parser, &format!("<tool_call>{WEATHER}</tool_call>\n</think>\n\n<tool_call>{WEATHER}</tool_call>"));
+    let whole = parse(
+        &parser,
+        &format!("<tool_call>{WEATHER}</tool_call>\n</think>\n\n<tool_call>{WEATHER}</tool_call>"),
+    );
     assert_eq!(whole.reasoning, format!("<tool_call>{WEATHER}</tool_call>"), "what is thought is not called");
     assert_eq!((whole.content.as_str(), whole.calls.len()), ("", 1));
 }
@@ -255,8 +279,26 @@ fn tokens_inside_the_span_are_counted() {
 }
 
 const FRAGMENTS: [&str; 20] = [
-    "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "[ARGS]", "add", "```", "json\n", "\n", " ", "{", "}",
-    "\"name\": \"add\"", "\"arguments\": {", ", ", "[", "]", "\"a\": 1", "<think>", "</think>",
+    "<tool_call>",
+    "</tool_call>",
+    "[TOOL_CALLS]",
+    "<|python_tag|>",
+    "[ARGS]",
+    "add",
+    "```",
+    "json\n",
+    "\n",
+    " ",
+    "{",
+    "}",
+    "\"name\": \"add\"",
+    "\"arguments\": {",
+    ", ",
+    "[",
+    "]",
+    "\"a\": 1",
+    "<think>",
+    "</think>",
 ];
 
 proptest! {

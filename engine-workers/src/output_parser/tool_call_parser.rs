@@ -219,7 +219,9 @@ impl Candidate {
         match self.raw.trim_start() {
             "" => {}
             "," if self.is_list => self.phase = Phase::Before,
-            "," | ";" if !self.opening.is_tag() || self.opening == Opening::PythonTag => self.phase = Phase::Before,
+            "," | ";" if !self.opening.is_tag() || self.opening == Opening::PythonTag => {
+                self.phase = Phase::Before
+            }
             "{" if !self.is_list => self.begin_object(next, rules),
             "]" if self.is_list => {
                 self.is_list = false;
@@ -258,6 +260,8 @@ fn may_become_name(text: &str) -> bool {
     let rest = text.trim_start_matches(is_name_char);
     let after_id = rest.strip_prefix(CALL_ID_WORD).map(|rest| rest.trim_start_matches(is_name_char));
     let tail = after_id.unwrap_or(rest);
-    let is_word = |word: &str| word.starts_with(tail) || tail.strip_prefix(word).is_some_and(|rest| rest.trim().is_empty());
+    let is_word = |word: &str| {
+        word.starts_with(tail) || tail.strip_prefix(word).is_some_and(|rest| rest.trim().is_empty())
+    };
     is_word(ARGUMENTS_WORD) || CALL_ID_WORD.starts_with(tail) || tail.trim().is_empty()
 }

@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn one_cancelled_choice_makes_the_inference_cancelled() {
         let mut answer = Answer::default();
-        let heard = answer.push(&output(0, &[], "", Some((FinishCause::Cancelled, true))), |_| b"", Duration::ZERO);
+        let heard =
+            answer.push(&output(0, &[], "", Some((FinishCause::Cancelled, true))), |_| b"", Duration::ZERO);
         assert!(heard.is_over);
         assert_eq!(answer.into_ended(1, "w", "f").outcome(), Outcome::Cancelled);
     }
@@ -250,7 +251,14 @@ mod tests {
         };
         let reasoning = Some((ReasoningFormat::Think, SpanStart::Inside));
         let mut answer = Answer::new(OutputRules { reasoning, tools: Some(rules) });
-        let texts = ["Hm", ".</think>", "Look: ", "{\n<tool_call>", "{\"name\": \"add\", \"arguments\": {", "\"a\": 1}}"];
+        let texts = [
+            "Hm",
+            ".</think>",
+            "Look: ",
+            "{\n<tool_call>",
+            "{\"name\": \"add\", \"arguments\": {",
+            "\"a\": 1}}",
+        ];
         let mut deltas = Vec::new();
         for (token, text) in (0..).zip(texts) {
             let finish = (token == 5).then_some((FinishCause::EndOfSequence, true));

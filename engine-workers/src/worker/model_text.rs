@@ -75,7 +75,11 @@ impl ModelText {
     }
 
     /// The tokens of a prompt, and how to read what answers it.
-    pub(super) fn prepare(&self, prompt: &Prompt, sampling: &SamplingParams) -> Result<PreparedPrompt, Failure> {
+    pub(super) fn prepare(
+        &self,
+        prompt: &Prompt,
+        sampling: &SamplingParams,
+    ) -> Result<PreparedPrompt, Failure> {
         let (tokens, output, param) = match &prompt.content {
             Some(Content::Chat(chat)) => {
                 let (tokens, output) = self.prepare_chat(chat, sampling)?;
@@ -114,8 +118,7 @@ impl ModelText {
         let tokens = self.encode(&text, EncodeOptions { adds_special, parses_special: true }, "messages")?;
         let continued = messages.last().filter(|_| chat.continue_final_message);
         let continued = continued.map(|message| message["content"].as_str().unwrap_or_default());
-        let reasoning =
-            self.formats.reasoning.map(|format| (format, format.start_after(&text, continued)));
+        let reasoning = self.formats.reasoning.map(|format| (format, format.start_after(&text, continued)));
         Ok((tokens, OutputRules { reasoning, tools: tools.map(|tools| self.tool_rules(&tools)) }))
     }
 
@@ -137,7 +140,8 @@ impl ModelText {
     ) -> Result<Option<Arc<ThinkingRules>>, Failure> {
         let budget_tokens = sampling.thinking_budget_tokens.map(|budget| budget as usize);
         let has_grammar = sampling.grammar.is_some();
-        let Some((format, start)) = output.reasoning.filter(|_| budget_tokens.is_some() || has_grammar) else {
+        let Some((format, start)) = output.reasoning.filter(|_| budget_tokens.is_some() || has_grammar)
+        else {
             return Ok(None);
         };
         let plain = EncodeOptions { adds_special: false, parses_special: true };
@@ -175,7 +179,8 @@ impl ModelText {
         };
         let tools = tools.map(ToolRequest::for_template);
         let is_spoken = !self.formats.has_tool_template;
-        let spelled_out = tools.as_ref().filter(|_| is_spoken).map(|tools| spoken_tools::spell_out(messages, tools));
+        let spelled_out =
+            tools.as_ref().filter(|_| is_spoken).map(|tools| spoken_tools::spell_out(messages, tools));
         let options = RenderOptions {
             add_generation_prompt: chat.add_generation_prompt,
             continue_final_message: chat.continue_final_message,

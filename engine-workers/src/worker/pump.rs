@@ -56,11 +56,8 @@ impl Worker {
             let Some(active) = inferences.get_mut(&id) else { continue };
             let since_requested =
                 Duration::from_nanos(now_unix_nanos.saturating_sub(active.summary.requested_at_unix_nanos));
-            let heard = active.answer.push(
-                &sequence,
-                |id| self.text.tokenizer.token_bytes(id),
-                since_requested,
-            );
+            let heard =
+                active.answer.push(&sequence, |id| self.text.tokenizer.token_bytes(id), since_requested);
             let is_over = heard.is_over;
             let context = EntryContext {
                 attempt: active.attempt,
@@ -70,7 +67,10 @@ impl Worker {
             };
             let is_lost = is_over && active.answer.retryable_failure().is_some();
             if !is_lost {
-                frames.entry(active.address.ingress.clone()).or_default().push(entry(sequence, heard, &context));
+                frames
+                    .entry(active.address.ingress.clone())
+                    .or_default()
+                    .push(entry(sequence, heard, &context));
             }
             if is_over && let Some(active) = inferences.remove(&id) {
                 finished.push(active);

@@ -7,11 +7,21 @@ use serde_json::{Value, json};
 pub(super) fn spell_out(messages: &[Value], tools: &[Value]) -> Vec<Value> {
     let mut spelled: Vec<Value> = Vec::with_capacity(messages.len() + 1);
     let instructions = instructions(tools);
-    match messages.first().filter(|message| message["role"] == "system").and_then(|message| message["content"].as_str()) {
-        Some(system) => spelled.push(json!({"role": "system", "content": format!("{system}\n\n{instructions}")})),
+    match messages
+        .first()
+        .filter(|message| message["role"] == "system")
+        .and_then(|message| message["content"].as_str())
+    {
+        Some(system) => {
+            spelled.push(json!({"role": "system", "content": format!("{system}\n\n{instructions}")}))
+        }
         None => spelled.push(json!({"role": "system", "content": instructions})),
     }
-    let rest = if messages.first().is_some_and(|message| message["role"] == "system") { &messages[1..] } else { messages };
+    let rest = if messages.first().is_some_and(|message| message["role"] == "system") {
+        &messages[1..]
+    } else {
+        messages
+    };
     let mut was_tool = false;
     for message in rest {
         let is_tool = message["role"] == "tool";
@@ -61,7 +71,8 @@ mod tests {
 
     #[test]
     fn tools_calls_and_results_become_words() {
-        let tools = [json!({"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}})];
+        let tools =
+            [json!({"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}})];
         let call = |a: u32| json!({"id": "c", "type": "function", "function": {"name": "add", "arguments": {"a": a}}});
         let messages = [
             json!({"role": "system", "content": "Be brief."}),
@@ -72,7 +83,10 @@ mod tests {
         ];
         let spelled = spell_out(&messages, &tools);
         let system = spelled[0]["content"].as_str().unwrap();
-        assert!(system.starts_with("Be brief.\n\nYou can call these functions:\n{\"name\":\"add\","), "{system}");
+        assert!(
+            system.starts_with("Be brief.\n\nYou can call these functions:\n{\"name\":\"add\","),
+            "{system}"
+        );
         assert_eq!(
             spelled[1..],
             [

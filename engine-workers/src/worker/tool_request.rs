@@ -37,7 +37,8 @@ impl ToolRequest {
             choice => match choice.strip_prefix("function:") {
                 Some(name) => ToolChoice::Named(name.to_owned()),
                 None => {
-                    let message = format!("tool_choice '{choice}' is none of auto, none, required and a function");
+                    let message =
+                        format!("tool_choice '{choice}' is none of auto, none, required and a function");
                     return Err(invalid("invalid_tool_choice", "tool_choice", message));
                 }
             },
@@ -78,7 +79,8 @@ mod tests {
     use super::*;
 
     fn read(choice: &str, tools: &str) -> Result<Option<ToolRequest>, String> {
-        let chat = ChatPrompt { tools_json: tools.into(), tool_choice: choice.into(), ..ChatPrompt::default() };
+        let chat =
+            ChatPrompt { tools_json: tools.into(), tool_choice: choice.into(), ..ChatPrompt::default() };
         ToolRequest::read(&chat).map_err(|failure| failure.param)
     }
 

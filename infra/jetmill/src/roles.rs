@@ -241,7 +241,9 @@ async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel
 }
 
 /// A parser by the name that vLLM knows it by.
-fn parser<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: Option<&str>) -> Result<Option<T>> {
+fn parser<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    name: Option<&str>,
+) -> Result<Option<T>> {
     Ok(name.map(str::parse).transpose()?)
 }
 
