@@ -32,6 +32,8 @@ mod lanes;
 #[expect(unsafe_code, reason = "vector loads")]
 mod layer_norm;
 #[expect(unsafe_code, reason = "vector loads from panels")]
+mod low_rank;
+#[expect(unsafe_code, reason = "vector loads from panels")]
 mod matmul;
 #[expect(unsafe_code, reason = "panels in raw memory")]
 mod packed_matrix;
@@ -58,6 +60,7 @@ pub use gelu::gelu;
 pub use isa::Isa;
 pub use kv_cache::{CacheShape, KvCache, KvRows};
 pub use layer_norm::{LayerNorm, layer_norm};
+pub use low_rank::{LowRank, OutputColumns, SelectedRows, add_low_rank};
 pub use matmul::matmul;
 pub use packed_matrix::{MatrixSource, PackedMatrix};
 pub use paged_attention::{AttentionInput, AttentionRow, AttentionRows, paged_attention};

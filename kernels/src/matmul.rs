@@ -1,4 +1,4 @@
-mod float;
+pub(crate) mod float;
 mod format;
 mod integer;
 

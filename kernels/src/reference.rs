@@ -85,6 +85,19 @@ pub fn matmul(x: &[f32], w: &[f32], num_cols: usize) -> Vec<f32> {
     x.chunks_exact(num_cols).flat_map(|x| w.chunks_exact(num_cols).map(move |w| dot(x, w) as f32)).collect()
 }
 
+/// `out[t,n] = scale · Σ_r (Σ_k x[t,k]·down[r,k])·up[n,r]` — `x [tokens, in]`, `down [rank, in]`, `up [out, rank]`.
+pub fn low_rank(x: &[f32], down: &[f32], up: &[f32], [num_inputs, rank]: [usize; 2], scale: f32) -> Vec<f32> {
+    let mut out = Vec::new();
+    for x in x.chunks_exact(num_inputs) {
+        let inner: Vec<f64> = down.chunks_exact(num_inputs).map(|row| dot(x, row)).collect();
+        for up in up.chunks_exact(rank) {
+            let sum: f64 = inner.iter().zip(up).map(|(inner, up)| inner * f64::from(*up)).sum();
+            out.push((sum * f64::from(scale)) as f32);
+        }
+    }
+    out
+}
+
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }

@@ -4,7 +4,7 @@ use super::PanelKernel;
 use crate::lanes::{Lanes, NUM_LANES};
 
 /// How sixteen float weights come into registers.
-pub(super) trait Element: Copy {
+pub(crate) trait Element: Copy {
     const NUM_BYTES: usize;
     /// # Safety
     /// `p` holds `V::WIDTH` elements.
@@ -14,7 +14,7 @@ pub(super) trait Element: Copy {
 macro_rules! element {
     ($name:ident, $num_bytes:literal, $load:ident) => {
         #[derive(Clone, Copy)]
-        pub(super) struct $name;
+        pub(crate) struct $name;
 
         impl Element for $name {
             const NUM_BYTES: usize = $num_bytes;
