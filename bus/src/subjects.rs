@@ -62,6 +62,11 @@ pub fn query(pool: &PoolName, question: &str) -> String {
     format!("query.{pool}.{question}")
 }
 
+/// `query.worker.<worker>.<question>`: what is asked of one worker and not of its pool.
+pub fn worker_query(worker: &WorkerId, question: &str) -> String {
+    format!("query.worker.{worker}.{question}")
+}
+
 const fn class_word(class: WorkClass) -> &'static str {
     match class {
         WorkClass::Batch => "batch",

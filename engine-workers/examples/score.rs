@@ -88,8 +88,13 @@ impl Score {
     fn prefill(&mut self, sequence: usize) -> Result<(), Box<dyn Error>> {
         let tokens = tokens(CONTEXT_TOKENS);
         let block_table = &self.block_tables[sequence];
-        let chunk =
-            SequenceChunk { tokens: &tokens, first_position: 0, block_table, logit_rows: LogitRows::None };
+        let chunk = SequenceChunk {
+            tokens: &tokens,
+            first_position: 0,
+            block_table,
+            logit_rows: LogitRows::None,
+            adapter: None,
+        };
         Ok(self.runner.forward(&[chunk], &mut self.logits)?)
     }
 
@@ -108,6 +113,7 @@ impl Score {
                 first_position,
                 block_table,
                 logit_rows: LogitRows::Last,
+                adapter: None,
             })
             .collect();
         Ok(self.runner.forward(&chunks, &mut self.logits)?)

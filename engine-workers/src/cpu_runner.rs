@@ -6,6 +6,7 @@ pub mod error;
 pub mod operation_times;
 pub mod options;
 
+mod adapter_rows;
 mod forward;
 mod memory;
 mod rope_frequencies;

@@ -19,10 +19,12 @@ use crate::engine::handle::EngineHandle;
 use crate::engine::output_queue::OutputReceiver;
 use crate::engine_fingerprint::engine_fingerprint;
 use crate::model_file::ModelFile;
+use crate::model_file::config::ModelConfig;
 use crate::model_file::error::ModelFileError;
 use crate::output_parser::reasoning::ReasoningFormat;
 use crate::output_parser::tool_call_format::ToolCallFormat;
 use crate::runner::ModelRunner as _;
+use crate::runner_source::RunnerSource;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::error::TokenizerError;
 use crate::worker::{ModelCard, ModelText, OutputFormats};
@@ -56,6 +58,12 @@ pub enum ModelLoadError {
         path: PathBuf,
         /// What is wrong.
         error: Box<LoadError>,
+    },
+    /// Its files are not those that were loaded before.
+    #[error("{path}: the model's files have changed since they were loaded", path = path.display())]
+    Changed {
+        /// The model.
+        path: PathBuf,
     },
     /// The engine over it.
     #[error(transparent)]
@@ -94,6 +102,10 @@ pub struct FormatOptions {
 pub struct LoadedModel {
     /// Its card.
     pub card: ModelCard,
+    /// The numbers that define it.
+    pub config: ModelConfig,
+    /// Where its weights can be loaded from again.
+    pub source: RunnerSource,
     /// Its tokenizer and templates.
     pub text: Arc<ModelText>,
     /// The engine.
@@ -128,7 +140,9 @@ impl LoadedModel {
             engine_fingerprint: engine_fingerprint(&file, kernel_path, &digest),
             model_digest: digest.to_string(),
         };
-        Ok(Self { card, text, engine, outputs })
+        let (digest, options, digest_cache_dir) = (digest.to_string(), options.runner, options.digest_cache_dir);
+        let source = RunnerSource { path, options, digest, digest_cache_dir };
+        Ok(Self { card, config: file.config().clone(), source, text, engine, outputs })
     }
 }
 

@@ -13,9 +13,9 @@ mod gguf_metadata;
 mod gguf_model;
 mod gguf_value;
 mod gguf_vocabulary;
-mod hugging_face;
-mod hugging_face_config;
-mod mapped_file;
+pub(crate) mod hugging_face;
+pub(crate) mod hugging_face_config;
+pub(crate) mod mapped_file;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

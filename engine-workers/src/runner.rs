@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::lora::adapter::LoraAdapter;
+
 /// Which rows of a sequence's chunk need logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogitRows {
@@ -24,6 +26,8 @@ pub struct SequenceChunk<'a> {
     pub block_table: &'a [u32],
     /// Which rows need logits.
     pub logit_rows: LogitRows,
+    /// What corrects the model's matrices for this sequence.
+    pub adapter: Option<&'a LoraAdapter>,
 }
 
 /// What a runner can hold; constant over its life.
@@ -54,7 +58,7 @@ pub enum RunnerError {
 
 /// Computes one step for a batch of sequences.
 ///
-/// A row's logits are a pure function of its sequence's tokens: bit-identical whatever else is in the batch, however
+/// A row's logits are a pure function of its sequence's tokens and adapter: bit-identical whatever else is in the batch, however
 /// the sequence was cut into chunks, and whichever blocks hold its cache.
 pub trait ModelRunner: Send {
     /// The runner's limits.

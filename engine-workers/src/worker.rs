@@ -5,6 +5,7 @@
 //! Every inference ends by one path, `Worker::end`.
 
 mod active;
+mod administration;
 mod assignment;
 mod cancellations;
 mod frames;
@@ -15,25 +16,32 @@ mod questions;
 mod spoken_tools;
 mod tool_request;
 mod upkeep;
+mod wakefulness;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::{Append, BusError, Expect, FactWriter, InferenceAddress, StreamName, subjects};
+use bus::{Append, AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, StreamName, subjects};
 use prost::Message as _;
-use schemas::v1::{ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, Ended, control_envelope};
+use schemas::v1::{
+    Adapter, ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, Ended, control_envelope,
+};
 use schemas::{DeploymentId, InferenceId, PoolName, WorkerId, WrittenBy};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub use self::model_text::{ModelText, OutputFormats};
+pub use self::wakefulness::SleepOptions;
 
 use self::active::ActiveInferences;
 use self::cancellations::Cancellations;
 use self::questions::Questions;
+use self::wakefulness::Wakefulness;
 use crate::engine::handle::EngineHandle;
 use crate::engine::output_queue::OutputReceiver;
+use crate::lora::adapter::LoraAdapter;
+use crate::lora::registry::AdapterRegistry;
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 const MAX_NUM_CANCELLATIONS: usize = 65_536;
@@ -80,6 +88,10 @@ pub struct Worker {
     left: Notify,
     cancellations: Mutex<Cancellations>,
     slots: Arc<Semaphore>,
+    adapters: Option<Arc<AdapterRegistry>>,
+    wakefulness: Wakefulness,
+    /// Held while the deployment is announced, so that the last announcement tells the last state; true once withdrawn.
+    is_withdrawn: tokio::sync::Mutex<bool>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -106,7 +118,20 @@ impl Worker {
             left: Notify::new(),
             cancellations: Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS)),
             slots,
+            adapters: None,
+            wakefulness: Wakefulness::new(None),
+            is_withdrawn: tokio::sync::Mutex::new(false),
         }
+    }
+
+    /// Answers for these adapters too.
+    pub fn with_adapters(self, adapters: AdapterRegistry) -> Self {
+        Self { adapters: Some(Arc::new(adapters)), ..self }
+    }
+
+    /// Can be told to sleep.
+    pub fn with_sleep(self, options: SleepOptions) -> Self {
+        Self { wakefulness: Wakefulness::new(Some(options)), ..self }
     }
 
     /// Announces the deployment and works until `shutdown`, then finishes or hands back what it holds. `Err` when the
@@ -120,6 +145,8 @@ impl Worker {
         let helpers = [
             tokio::spawn(Arc::clone(&worker).hear_cancellations()),
             tokio::spawn(Arc::clone(&worker).keep_deliveries_alive()),
+            tokio::spawn(Arc::clone(&worker).hear_administration()),
+            tokio::spawn(Arc::clone(&worker).sleep_when_idle()),
             tokio::spawn(
                 questions.serve_forever(Arc::clone(worker.facts.log()), worker.options.pool.clone()),
             ),
@@ -152,7 +179,21 @@ impl Worker {
         }
     }
 
-    async fn announce(&self) -> Result<(), BusError> {
+    /// The fingerprint of what computes with an adapter, or without.
+    fn fingerprint(&self, adapter: Option<&LoraAdapter>) -> String {
+        match adapter {
+            Some(adapter) => format!("{}+lora-{}", self.card.engine_fingerprint, adapter.short_digest()),
+            None => self.card.engine_fingerprint.clone(),
+        }
+    }
+
+    /// Says what can be asked for now; returns where that stands in the log. A deployment that was withdrawn stays so.
+    async fn announce(&self) -> Result<u64, BusError> {
+        let is_withdrawn = self.is_withdrawn.lock().await;
+        if *is_withdrawn {
+            return Err(BusError::Refused("the worker stops".to_owned()));
+        }
+        let adapters = self.adapters.iter().flat_map(|adapters| adapters.all());
         let announced = DeploymentAnnounced {
             deployment: self.options.id.to_string(),
             pool: self.options.pool.to_string(),
@@ -165,17 +206,26 @@ impl Worker {
             vocab_size: u32::try_from(self.card.vocab_size).unwrap_or(u32::MAX),
             has_chat_template: self.text.template.is_some(),
             tasks: vec!["generate".to_owned()],
+            adapters: adapters
+                .map(|(name, adapter)| Adapter {
+                    name,
+                    digest: adapter.digest().to_owned(),
+                    rank: u32::try_from(adapter.rank()).unwrap_or(u32::MAX),
+                })
+                .collect(),
+            is_asleep: self.wakefulness.is_asleep(),
             ..DeploymentAnnounced::default()
         };
         self.append_control(control_envelope::Fact::DeploymentAnnounced(announced)).await
     }
 
-    async fn withdraw(&self) -> Result<(), BusError> {
+    async fn withdraw(&self) -> Result<u64, BusError> {
+        *self.is_withdrawn.lock().await = true;
         let withdrawn = DeploymentWithdrawn { deployment: self.options.id.to_string() };
         self.append_control(control_envelope::Fact::DeploymentWithdrawn(withdrawn)).await
     }
 
-    async fn append_control(&self, fact: control_envelope::Fact) -> Result<(), BusError> {
+    async fn append_control(&self, fact: control_envelope::Fact) -> Result<u64, BusError> {
         let stamp = self.facts.stamp();
         let writer = format!("worker/{}", self.options.id);
         let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &writer };
@@ -185,7 +235,10 @@ impl Worker {
             payload: ControlEnvelope::new(&by, fact).encode_to_vec().into(),
             expect: Expect::Anything,
         };
-        self.facts.log().append(append).await.map(|_| ())
+        match self.facts.log().append(append).await? {
+            AppendOutcome::Stored { sequence } => Ok(sequence),
+            AppendOutcome::AlreadyThere => Ok(0),
+        }
     }
 
     /// Appends the terminal fact and tells the api node; while the broker is away it tries on, since the delivery stays

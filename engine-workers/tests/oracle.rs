@@ -80,7 +80,13 @@ impl Model {
 
     /// Logits of the rows asked for, of tokens from `first_position`.
     fn forward(&mut self, tokens: &[u32], first_position: usize, logit_rows: LogitRows) -> &[f32] {
-        let chunk = SequenceChunk { tokens, first_position, block_table: &self.block_table, logit_rows };
+        let chunk = SequenceChunk {
+            tokens,
+            first_position,
+            block_table: &self.block_table,
+            logit_rows,
+            adapter: None,
+        };
         self.runner.forward(&[chunk], &mut self.logits).unwrap();
         &self.logits
     }

@@ -3,13 +3,15 @@
 use std::ops::Range;
 
 use kernels::{
-    Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, Pool, add, add_bias, matmul,
-    paged_attention, rms_norm, rope, silu_mul,
+    Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, OutputColumns, Pool, add, add_bias,
+    matmul, paged_attention, rms_norm, rope, silu_mul,
 };
 
+use super::adapter_rows::Product;
 use super::operation_times::{Operation, OperationTimes, Stopwatch};
 use super::step::StepRows;
-use super::weights::{LayerWeights, Weights};
+use super::weights::Weights;
+use crate::lora::adapter::LoraTarget;
 use crate::model_file::config::ModelConfig;
 
 /// Rows that go through the feed-forward layer together, so that what lies between its products stays in the cache.
@@ -45,6 +47,8 @@ pub(crate) struct Forward {
     /// `[tile, ffn_size]`.
     activated: Vec<f32>,
     quantized: Activations,
+    /// What an adapter's first factor leaves `[rows, rank]`.
+    low_rank: Vec<f32>,
     times: OperationTimes,
 }
 
@@ -87,6 +91,7 @@ impl Forward {
             gate_up: vec![0.0; tile * 2 * ffn_size],
             activated: vec![0.0; tile * ffn_size],
             quantized: Activations::new(),
+            low_rank: Vec::new(),
             times: OperationTimes::default(),
         }
     }
@@ -110,7 +115,7 @@ impl Forward {
         let hidden = &mut self.hidden[..num_rows * self.hidden_size];
         pass.weights.embedding.gather(pass.step.tokens, hidden)?;
         watch.ended(Operation::Embedding);
-        for (index, layer) in pass.weights.layers.iter().enumerate() {
+        for index in 0..pass.weights.layers.len() {
             let is_last = index + 1 == pass.weights.layers.len();
             self.store_keys_and_values(pass, index, watch)?;
             if is_last && pass.step.logit_rows.is_empty() {
@@ -118,9 +123,12 @@ impl Forward {
             }
             self.attend(pass, index, watch)?;
             let num_rows = if is_last { self.keep_rows(pass.step.logit_rows) } else { num_rows };
+            if is_last {
+                pass.step.adapters = pass.step.adapters.of_logit_rows();
+            }
             for start in (0..num_rows).step_by(MAX_ROWS_PER_TILE) {
                 let rows = start..num_rows.min(start + MAX_ROWS_PER_TILE);
-                self.finish_rows(pass.pool, layer, rows, watch)?;
+                self.finish_rows(pass, index, rows, watch)?;
             }
         }
         Ok(())
@@ -142,6 +150,13 @@ impl Forward {
         rms_norm(pool, &self.hidden[..normed.len()], &layer.attention_norm, self.rms_eps, normed)?;
         watch.ended(Operation::Norm);
         matmul(pool, normed, &layer.qkv, qkv, &mut self.quantized)?;
+        for (target, first) in
+            [(LoraTarget::Query, 0), (LoraTarget::Key, query_size), (LoraTarget::Value, query_size + kv_size)]
+        {
+            let output = OutputColumns { out: qkv, row_stride, first };
+            let product = Product { x: normed, rows: 0..num_rows, output };
+            step.adapters.correct(pool, (index, target), product, &mut self.low_rank)?;
+        }
         if let Some(bias) = &layer.qkv_bias {
             add_bias(pool, bias, qkv)?;
         }
@@ -178,11 +193,12 @@ impl Forward {
     /// From `attention` to the `hidden` of the next layer.
     fn finish_rows(
         &mut self,
-        pool: &Pool,
-        layer: &LayerWeights,
+        pass: &Pass<'_>,
+        index: usize,
         rows: Range<usize>,
         watch: &mut Stopwatch,
     ) -> Result<(), KernelError> {
+        let (pool, layer, adapters) = (pass.pool, &pass.weights.layers[index], pass.step.adapters);
         let query_size = self.num_heads * self.head_dim;
         let hidden = &mut self.hidden[rows.start * self.hidden_size..rows.end * self.hidden_size];
         let attention = &self.attention[rows.start * query_size..rows.end * query_size];
@@ -192,6 +208,9 @@ impl Forward {
         let activated = &mut self.activated[..rows.len() * self.ffn_size];
 
         matmul(pool, attention, &layer.attention_output, projected, &mut self.quantized)?;
+        let output = OutputColumns { out: projected, row_stride: self.hidden_size, first: 0 };
+        let product = Product { x: attention, rows: rows.clone(), output };
+        adapters.correct(pool, (index, LoraTarget::AttentionOutput), product, &mut self.low_rank)?;
         if let Some(bias) = &layer.attention_output_bias {
             add_bias(pool, bias, projected)?;
         }
@@ -201,10 +220,18 @@ impl Forward {
         rms_norm(pool, hidden, &layer.ffn_norm, self.rms_eps, normed)?;
         watch.ended(Operation::Norm);
         matmul(pool, normed, &layer.gate_up, gate_up, &mut self.quantized)?;
+        for (target, first) in [(LoraTarget::Gate, 0), (LoraTarget::Up, self.ffn_size)] {
+            let output = OutputColumns { out: gate_up, row_stride: 2 * self.ffn_size, first };
+            let product = Product { x: normed, rows: rows.clone(), output };
+            adapters.correct(pool, (index, target), product, &mut self.low_rank)?;
+        }
         watch.ended(Operation::GateUp);
         silu_mul(pool, gate_up, self.ffn_size, activated)?;
         watch.ended(Operation::Activation);
         matmul(pool, activated, &layer.down, projected, &mut self.quantized)?;
+        let output = OutputColumns { out: projected, row_stride: self.hidden_size, first: 0 };
+        let product = Product { x: activated, rows, output };
+        adapters.correct(pool, (index, LoraTarget::Down), product, &mut self.low_rank)?;
         watch.ended(Operation::Down);
         add(pool, projected, hidden)?;
         watch.ended(Operation::Residual);

@@ -2,6 +2,7 @@
 
 use kernels::{AttentionRow, AttentionRows};
 
+use super::adapter_rows::{AdapterPlan, AdapterRows};
 use crate::runner::{LogitRows, RunnerError, RunnerShape, SequenceChunk};
 
 /// The rows of a step: every token of every chunk, in the order of the chunks. Keeps its memory from step to step.
@@ -17,6 +18,7 @@ pub(crate) struct Step {
     logit_rows: Vec<usize>,
     written_blocks: Vec<u32>,
     block_tables: Vec<&'static [u32]>,
+    adapters: AdapterPlan,
 }
 
 /// A planned step.
@@ -30,6 +32,8 @@ pub(crate) struct StepRows<'a> {
     pub(crate) attention: AttentionRows<'a>,
     /// The rows whose logits are asked for, ascending.
     pub(crate) logit_rows: &'a [usize],
+    /// The rows that an adapter corrects.
+    pub(crate) adapters: AdapterRows<'a>,
 }
 
 impl Step {
@@ -63,6 +67,7 @@ impl Step {
         if let Some(pair) = self.written_blocks.array_windows().find(|[block, next]| block == next) {
             return Err(invalid(format!("block {} is written by two sequences", pair[0])));
         }
+        self.adapters.plan(chunks);
         let mut block_tables = shorten_lifetimes(std::mem::take(&mut self.block_tables));
         block_tables.extend(chunks.iter().map(|chunk| chunk.block_table));
         let outcome = run(StepRows {
@@ -70,6 +75,7 @@ impl Step {
             positions: &self.positions,
             attention: AttentionRows { rows: &self.rows, block_tables: &block_tables },
             logit_rows: &self.logit_rows,
+            adapters: self.adapters.of(chunks),
         });
         self.block_tables = shorten_lifetimes(block_tables);
         outcome
@@ -145,7 +151,7 @@ mod tests {
     };
 
     fn chunk<'a>(tokens: &'a [u32], first_position: usize, block_table: &'a [u32]) -> SequenceChunk<'a> {
-        SequenceChunk { tokens, first_position, block_table, logit_rows: LogitRows::Last }
+        SequenceChunk { tokens, first_position, block_table, logit_rows: LogitRows::Last, adapter: None }
     }
 
     fn check(chunks: &[SequenceChunk<'_>], expected: Result<(), &str>) {

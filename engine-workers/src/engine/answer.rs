@@ -11,6 +11,7 @@ use crate::detokenizer::{Detokenizer, TokenTable};
 use crate::engine::output::{FinishCause, Timings};
 use crate::engine::request::EngineRequest;
 use crate::engine::thinking::ThinkingSpan;
+use crate::lora::adapter::LoraAdapter;
 use crate::sampler::sampling_rules::SamplingRules;
 use crate::sampler::token_history::TokenHistory;
 use crate::sampler::token_logprobs::TokenLogprobs;
@@ -29,6 +30,8 @@ pub(super) struct AnswerRules {
     pub(super) skips_special_tokens: bool,
     pub(super) kept_special_token_ids: Arc<[u32]>,
     pub(super) seed: u64,
+    /// Held until the last choice has ended.
+    pub(super) adapter: Option<Arc<LoraAdapter>>,
 }
 
 impl AnswerRules {
@@ -51,6 +54,7 @@ impl AnswerRules {
             skips_special_tokens: params.skip_special_tokens,
             kept_special_token_ids: Arc::clone(&request.kept_special_token_ids),
             seed: request.seed,
+            adapter: request.adapter.clone(),
         }
     }
 
@@ -137,6 +141,11 @@ impl Answer {
             ),
             rules,
         }
+    }
+
+    /// What corrects the model's matrices for it.
+    pub(super) fn adapter(&self) -> Option<&LoraAdapter> {
+        self.rules.adapter.as_deref()
     }
 
     /// Tokens of the answer so far.

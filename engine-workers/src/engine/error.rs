@@ -28,6 +28,17 @@ pub enum EngineError {
         /// Sequences queued.
         num_waiting: usize,
     },
+    /// The runner that is to go on computes in another way than the one before.
+    #[error("the runner is {found}, the one before was {expected}")]
+    AnotherRunner {
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The engine's thread has ended.
+    #[error("the engine has stopped")]
+    Stopped,
     /// Nobody reads the output any more.
     #[error("the receiver of the engine's output is gone")]
     ReceiverGone,
@@ -41,6 +52,8 @@ impl EngineError {
             EngineError::Thread(_) => "thread_not_started",
             EngineError::WrongLogits { .. } => "wrong_logits",
             EngineError::Stalled { .. } => "engine_stalled",
+            EngineError::AnotherRunner { .. } => "another_runner",
+            EngineError::Stopped => "engine_stopped",
             EngineError::ReceiverGone => "receiver_gone",
         }
     }
@@ -73,6 +86,9 @@ pub enum SubmitError {
         /// The bound.
         max_num_held: usize,
     },
+    /// The weights are released.
+    #[error("the engine is asleep")]
+    Asleep,
     /// The engine finishes what it has.
     #[error("the engine drains and takes no more requests")]
     Draining,
@@ -89,6 +105,7 @@ impl SubmitError {
             SubmitError::Rejected(rejection) => rejection.code(),
             SubmitError::DuplicateInference(_) => "duplicate_inference",
             SubmitError::OutputBacklog { .. } => "output_backlog",
+            SubmitError::Asleep => "engine_asleep",
             SubmitError::Draining => "engine_draining",
             SubmitError::Stopped => "engine_stopped",
         }
@@ -99,7 +116,10 @@ impl SubmitError {
         match self {
             SubmitError::Invalid(_) | SubmitError::DuplicateInference(_) => false,
             SubmitError::Rejected(rejection) => rejection.is_retryable(),
-            SubmitError::OutputBacklog { .. } | SubmitError::Draining | SubmitError::Stopped => true,
+            SubmitError::OutputBacklog { .. }
+            | SubmitError::Asleep
+            | SubmitError::Draining
+            | SubmitError::Stopped => true,
         }
     }
 }

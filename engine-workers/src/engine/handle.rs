@@ -6,13 +6,13 @@ use std::time::Instant;
 use schemas::InferenceId;
 use tokio::sync::{oneshot, watch};
 
-use crate::engine::error::SubmitError;
+use crate::engine::error::{EngineError, SubmitError};
 use crate::engine::request::{EngineRequest, RequestLimits, ValidRequest};
 use crate::engine::stats::EngineStats;
 use crate::engine::{EngineStatus, locked};
+use crate::runner::ModelRunner;
 
 /// What the engine's thread is told.
-#[derive(Debug)]
 pub(super) enum Command {
     /// Queue a request and say whether it was taken.
     Submit {
@@ -24,6 +24,10 @@ pub(super) enum Command {
     Abort(InferenceId),
     /// Take no more requests and say when the last one has ended.
     Drain(oneshot::Sender<()>),
+    /// Drop the runner if no sequence is there, and say whether it is gone.
+    Sleep(oneshot::Sender<bool>),
+    /// Go on with another runner.
+    Wake { runner: Box<dyn ModelRunner>, reply: oneshot::Sender<Result<(), EngineError>> },
     /// Give everything up and end.
     Shutdown,
 }
@@ -69,6 +73,21 @@ impl EngineHandle {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Drain(reply)).map_err(|_| SubmitError::Stopped)?;
         answer.await.map_err(|_| SubmitError::Stopped)
+    }
+
+    /// Drops the runner with its weights and its cache, if no sequence is there; false, and nothing changed, if one is.
+    /// Requests are refused until [`EngineHandle::wake`]; with the cache goes the prefix cache.
+    pub async fn sleep(&self) -> Result<bool, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Sleep(reply)).map_err(|_| EngineError::Stopped)?;
+        answer.await.map_err(|_| EngineError::Stopped)
+    }
+
+    /// Goes on with a runner of the same shape as the one that was dropped; an engine that is awake keeps its own.
+    pub async fn wake(&self, runner: Box<dyn ModelRunner>) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Wake { runner, reply }).map_err(|_| EngineError::Stopped)?;
+        answer.await.unwrap_or(Err(EngineError::Stopped))
     }
 
     /// Gives everything up, ends the engine's thread and returns when the runner is dropped.

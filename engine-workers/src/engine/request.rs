@@ -6,6 +6,7 @@ use schemas::{InferenceId, InvalidParameter, SamplingLimits, SamplingParams};
 
 use crate::detokenizer::TokenTable;
 use crate::engine::thinking::ThinkingRules;
+use crate::lora::adapter::LoraAdapter;
 use crate::runner::RunnerShape;
 use crate::sampler::random;
 
@@ -33,6 +34,8 @@ pub struct EngineRequest {
     /// Answer tokens that an earlier attempt already published, by choice; shorter than `n` means none for the rest. They
     /// count as answer tokens, and the answer goes on after them as if it had never been interrupted.
     pub generated: Vec<Vec<u32>>,
+    /// What corrects the model's matrices.
+    pub adapter: Option<Arc<LoraAdapter>>,
 }
 
 impl EngineRequest {
@@ -49,6 +52,7 @@ impl EngineRequest {
             priority: 0,
             cache_salt: None,
             generated: Vec::new(),
+            adapter: None,
         }
     }
 }

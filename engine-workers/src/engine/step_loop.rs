@@ -2,6 +2,7 @@
 
 mod admission;
 mod postprocess;
+mod sleep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
@@ -144,6 +145,8 @@ impl StepLoop {
                     self.is_draining = true;
                     self.drains.push(reply);
                 }
+                Command::Sleep(reply) => self.fall_asleep(reply),
+                Command::Wake { runner, reply } => self.wake(runner, reply),
                 Command::Shutdown => return Ok(false),
             }
         }
@@ -166,6 +169,7 @@ impl StepLoop {
                 first_position: share.first_position,
                 block_table: self.scheduler.block_table(share.id),
                 logit_rows,
+                adapter: self.answers.get(&share.id).and_then(Answer::adapter),
             });
         }
         let outcome = self.runner.forward(&chunks, &mut self.logits);

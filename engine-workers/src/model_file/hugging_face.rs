@@ -145,7 +145,8 @@ fn tensors(
     Ok(tensors)
 }
 
-fn weight_type(dtype: Dtype) -> Option<WeightType> {
+/// The type of a checkpoint's elements, if kernels read it.
+pub(crate) fn weight_type(dtype: Dtype) -> Option<WeightType> {
     match dtype {
         Dtype::F32 => Some(WeightType::F32),
         Dtype::F16 => Some(WeightType::F16),

@@ -31,6 +31,8 @@ pub(super) struct Active {
     pub(super) summary: RequestSummary,
     /// Whether the client asked for the prompt's text.
     pub(super) echo: bool,
+    /// What computes it, its adapter included.
+    pub(super) engine_fingerprint: String,
     pub(super) answer: Answer,
 }
 

@@ -19,6 +19,7 @@ use super::{PAUSE_AFTER_FAILURE, Worker, locked};
 use crate::engine::error::SubmitError;
 use crate::engine::request::EngineRequest;
 use crate::output_parser::OutputRules;
+use crate::lora::adapter::LoraAdapter;
 use crate::sampler::bad_words;
 
 const FETCH_WAIT: Duration = Duration::from_secs(30);
@@ -53,6 +54,7 @@ impl Worker {
     async fn take(self: &Arc<Self>, consumer: &Consumer, reserve: usize, wait: Duration) {
         loop {
             let num_free = self.num_free(reserve).await;
+            self.wakefulness.may_fetch().await;
             match consumer.fetch(num_free, wait).await {
                 Ok(deliveries) => {
                     for delivery in deliveries {
@@ -77,6 +79,13 @@ impl Worker {
     }
 
     async fn begin(self: &Arc<Self>, delivery: Delivery) {
+        if !self.is_ready_for_work().await {
+            // Asked for before the worker fell asleep: it waits in the log, or another worker takes it.
+            if let Err(error) = delivery.retry_after(Duration::ZERO).await {
+                warn!(%error, "an assignment could not be handed back and comes again by itself");
+            }
+            return;
+        }
         let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
         let worker = Arc::clone(self);
         tokio::spawn(async move {
@@ -125,6 +134,7 @@ impl Worker {
     }
 
     fn engine_request(&self, assignment: &Assignment) -> Result<(EngineRequest, OutputRules), Failure> {
+        let adapter = self.adapter_of(&assignment.summary.model)?;
         let mut sampling: SamplingParams =
             assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
         let PreparedPrompt { tokens, output, thinking, kept_special_token_ids } =
@@ -142,10 +152,24 @@ impl Worker {
         });
         request.thinking = thinking;
         request.kept_special_token_ids = kept_special_token_ids;
+        request.adapter = adapter;
         request.priority = assignment.summary.priority;
         let salt = &assignment.requested.cache_salt;
         request.cache_salt = (!salt.is_empty()).then(|| salt.clone());
         Ok((request, output))
+    }
+
+    /// The adapter that a model's name stands for; none if it is the base model's. A name that is neither was one when it
+    /// was routed here.
+    fn adapter_of(&self, model: &str) -> Result<Option<Arc<LoraAdapter>>, Failure> {
+        if let Some(adapter) = self.adapters.as_ref().and_then(|adapters| adapters.find(model)) {
+            return Ok(Some(adapter));
+        }
+        if model == self.card.name || self.card.aliases.iter().any(|alias| alias == model) {
+            return Ok(None);
+        }
+        let message = format!("the model '{model}' is not loaded any more");
+        Err(failure(FailureKind::NotFound, "model_not_found", message).at("model"))
     }
 
     /// Prompt and answer must fit into the context; an answer without a bound may fill what is left.
@@ -181,6 +205,8 @@ impl Worker {
             summary: assignment.summary.clone(),
             echo: request.sampling.echo,
             answer,
+            engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
+            answer: Answer::default(),
         };
         {
             let mut inferences = locked(&self.active);
@@ -190,6 +216,7 @@ impl Worker {
                 return Ok(());
             }
             inferences.insert(inference, active);
+            self.wakefulness.count_taken();
         }
         let submitted = self.engine.submit(request).await;
         if submitted.is_ok() && locked(&self.cancellations).contains(inference) {
@@ -197,7 +224,7 @@ impl Worker {
         }
         let Err(error) = submitted else { return Ok(()) };
         locked(&self.active).remove(&inference);
-        self.left.notify_one();
+        self.left.notify_waiters();
         match error {
             error if error.is_retryable() => delivery.retry_after(PAUSE_AFTER_FAILURE).await,
             error => self.refuse(&assignment, submit_failure(&error), &delivery).await,
@@ -211,7 +238,7 @@ impl Worker {
             worker: self.options.id.to_string(),
             seed: request.seed,
             num_prompt_tokens: u32::try_from(request.prompt_token_ids.len()).unwrap_or(u32::MAX),
-            engine_fingerprint: self.card.engine_fingerprint.clone(),
+            engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             model_digest: self.card.model_digest.clone(),
         };
         let facts = self.facts.clone();

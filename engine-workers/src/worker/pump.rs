@@ -61,7 +61,7 @@ impl Worker {
             let is_over = heard.is_over;
             let context = EntryContext {
                 attempt: active.attempt,
-                engine_fingerprint: &self.card.engine_fingerprint,
+                engine_fingerprint: &active.engine_fingerprint,
                 echo: active.echo,
                 text: &self.text,
             };
@@ -81,7 +81,8 @@ impl Worker {
 
     /// Writes how an inference ended, then acknowledges its delivery and frees its slot.
     async fn settle(&self, active: Active) {
-        let Active { address, attempt, delivery, started, slot, summary, answer, .. } = active;
+        let Active { address, attempt, delivery, started, slot, summary, answer, engine_fingerprint, .. } =
+            active;
         if let Err(error) = started.await {
             warn!(inference = %address.inference, %error, "the start was not written");
         }
@@ -102,8 +103,7 @@ impl Worker {
                     .map(|_| ())
             }
             None => {
-                let ended =
-                    answer.into_ended(attempt, self.options.id.as_str(), &self.card.engine_fingerprint);
+                let ended = answer.into_ended(attempt, self.options.id.as_str(), &engine_fingerprint);
                 self.end(&address, ended).await
             }
         };
@@ -115,6 +115,6 @@ impl Worker {
             warn!(inference = %address.inference, %error, "an inference could not be settled and comes again");
         }
         drop(slot);
-        self.left.notify_one();
+        self.left.notify_waiters();
     }
 }

@@ -138,12 +138,12 @@ impl Questions {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(question: &'a [u8]) -> Result<T, Failure> {
+pub(super) fn read<'a, T: Deserialize<'a>>(question: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(question)
         .map_err(|error| failure(FailureKind::InvalidRequest, "invalid_request", error.to_string()))
 }
 
-fn error_body(failure: &Failure) -> Value {
+pub(super) fn error_body(failure: &Failure) -> Value {
     let kind = failure.kind().as_str_name().trim_start_matches("FAILURE_KIND_").to_lowercase();
     json!({ "error": {
         "code": failure.code, "message": failure.message, "param": failure.param, "kind": kind,

@@ -59,14 +59,22 @@ impl Worker {
         }
     }
 
+    /// Returns when nothing is being computed.
+    pub(super) async fn all_left(&self) {
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            // Registered before the look, so that whoever leaves after it is not missed.
+            left.as_mut().enable();
+            if locked(&self.active).is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     /// Waits for the work under way; what is left after the grace goes back to the pool, unacknowledged.
     pub(super) async fn finish_or_hand_back(&self) {
-        let all_left = async {
-            while !locked(&self.active).is_empty() {
-                self.left.notified().await;
-            }
-        };
-        if tokio::time::timeout(self.options.grace, all_left).await.is_ok() {
+        if tokio::time::timeout(self.options.grace, self.all_left()).await.is_ok() {
             return;
         }
         let handed_back: Vec<_> = locked(&self.active).drain().collect();

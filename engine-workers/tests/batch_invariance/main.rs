@@ -39,8 +39,13 @@ fn rows(logits: &[f32], vocab_size: usize) -> Rows {
 /// The whole sequence in one step, by itself.
 fn alone(runner: &mut CpuRunner, tokens: &[u32]) -> Rows {
     let block_table: Vec<u32> = (0..tokens.len().div_ceil(BLOCK_SIZE) as u32).collect();
-    let chunk =
-        SequenceChunk { tokens, first_position: 0, block_table: &block_table, logit_rows: LogitRows::All };
+    let chunk = SequenceChunk {
+        tokens,
+        first_position: 0,
+        block_table: &block_table,
+        logit_rows: LogitRows::All,
+        adapter: None,
+    };
     let mut logits = Vec::new();
     runner.forward(&[chunk], &mut logits).unwrap();
     rows(&logits, runner.shape().vocab_size)
@@ -104,6 +109,7 @@ fn check_random_schedule(
                 first_position: range.start,
                 block_table: &running[*index].block_table,
                 logit_rows: *logit_rows,
+                adapter: None,
             })
             .collect();
         runner.forward(&chunks, &mut logits).unwrap();
@@ -213,6 +219,7 @@ fn sequences_may_share_blocks_that_the_same_step_fills() {
         first_position,
         block_table,
         logit_rows: LogitRows::Last,
+        adapter: None,
     };
     let mut logits = Vec::new();
     let chunks = [chunk(&sequences[0], 0, &[4, 6, 1]), chunk(&sequences[1][32..], 32, &[4, 6, 3])];
@@ -235,6 +242,7 @@ fn a_row_that_is_not_finite_stays_in_its_sequence_and_in_its_blocks() {
             first_position: 0,
             block_table,
             logit_rows: LogitRows::Last,
+            adapter: None,
         };
         let mut logits = Vec::new();
         runner.forward(&[chunk(&poisoned[..2], &[0]), chunk(&healthy, &[1, 2])], &mut logits).unwrap();
@@ -252,8 +260,13 @@ fn refused_batch_leaves_the_runner_usable() {
     let mut runner = load(&file, 1, Isa::detect(), 4);
     let expected = alone(&mut runner, &[1, 2, 3]);
     let tokens = [1, 99];
-    let chunk =
-        SequenceChunk { tokens: &tokens, first_position: 0, block_table: &[0], logit_rows: LogitRows::Last };
+    let chunk = SequenceChunk {
+        tokens: &tokens,
+        first_position: 0,
+        block_table: &[0],
+        logit_rows: LogitRows::Last,
+        adapter: None,
+    };
     let outcome = runner.forward(&[chunk], &mut Vec::new());
     assert!(
         matches!(outcome, Err(RunnerError::InvalidBatch(reason)) if reason == "chunk 0 has token 99 of 33")

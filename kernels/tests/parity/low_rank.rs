@@ -1,5 +1,6 @@
 use kernels::{
-    KernelError, LowRank, MatrixSource, OutputColumns, Pool, SelectedRows, WeightType, add_low_rank, reference,
+    KernelError, LowRank, MatrixSource, OutputColumns, Pool, SelectedRows, WeightType, add_low_rank,
+    reference,
 };
 use proptest::prelude::*;
 
@@ -101,7 +102,11 @@ fn a_row_that_is_not_finite_stays_by_itself() {
         };
         let (out, expected) = (run(&x), run(&healthy));
         assert!(out[5..10].iter().all(|value| value.is_nan()));
-        assert_same(&[&out[..5], &out[10..]].concat(), &[&expected[..5], &expected[10..]].concat(), "low_rank");
+        assert_same(
+            &[&out[..5], &out[10..]].concat(),
+            &[&expected[..5], &expected[10..]].concat(),
+            "low_rank",
+        );
     }
 }
 

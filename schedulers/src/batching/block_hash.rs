@@ -7,7 +7,7 @@ use std::fmt;
 pub struct CacheKey {
     /// Tenants that must not share cache get different salts.
     pub salt: Option<String>,
-    /// Name of the adapter (LoRA) that the keys and values were computed with.
+    /// Digest of the adapter (LoRA) that the keys and values were computed with.
     pub adapter: Option<String>,
 }
 

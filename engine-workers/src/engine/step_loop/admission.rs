@@ -55,7 +55,7 @@ impl StepLoop {
                         tokens: [request.prompt_token_ids.as_slice(), generated].concat(),
                         num_prompt_tokens,
                         priority: request.priority,
-                        cache_key: CacheKey { salt: request.cache_salt.clone(), adapter: None },
+                        cache_key: cache_key(&request),
                         stop_rules: rules.stop.clone(),
                         max_num_step_tokens: has_scores.then_some(MAX_NUM_SCORED_STEP_TOKENS),
                         can_read_prefix_cache: !has_scores,
@@ -76,6 +76,9 @@ impl StepLoop {
     fn check_admission(&self, request: &EngineRequest) -> Result<(), SubmitError> {
         if self.is_draining {
             return Err(SubmitError::Draining);
+        }
+        if self.is_asleep() {
+            return Err(SubmitError::Asleep);
         }
         if self.inferences.contains_key(&request.id) {
             return Err(SubmitError::DuplicateInference(request.id));
@@ -144,6 +147,14 @@ fn new_inference(request: &EngineRequest) -> Inference {
         }),
         num_prompt_tokens: num_prompt_tokens as u32,
         num_cached_tokens: 0,
+    }
+}
+
+/// Keys and values are shared by what they were computed with: an adapter's digest, whatever it is called.
+fn cache_key(request: &EngineRequest) -> CacheKey {
+    CacheKey {
+        salt: request.cache_salt.clone(),
+        adapter: request.adapter.as_ref().map(|adapter| adapter.digest().to_owned()),
     }
 }
 

@@ -1,0 +1,71 @@
+//! An engine without its runner: the weights and the cache are released, the rest stays.
+
+use tokio::sync::oneshot;
+
+use crate::engine::error::EngineError;
+use crate::engine::step_loop::StepLoop;
+use crate::runner::{ModelRunner, RunnerError, RunnerShape, SequenceChunk};
+
+const PATH: &str = "asleep";
+
+/// Stands where the runner was.
+#[derive(Debug)]
+struct Asleep {
+    shape: RunnerShape,
+}
+
+impl ModelRunner for Asleep {
+    fn shape(&self) -> RunnerShape {
+        self.shape
+    }
+
+    fn forward(&mut self, _: &[SequenceChunk<'_>], _: &mut Vec<f32>) -> Result<(), RunnerError> {
+        Err(RunnerError::Device("the weights are released".to_owned()))
+    }
+
+    fn kernel_path(&self) -> &'static str {
+        PATH
+    }
+}
+
+impl StepLoop {
+    pub(super) fn is_asleep(&self) -> bool {
+        self.runner.kernel_path() == PATH
+    }
+
+    /// Drops the runner unless a sequence needs it.
+    pub(super) fn fall_asleep(&mut self, reply: oneshot::Sender<bool>) {
+        // Without sequences no block is held, so that the prefix cache can be cleared: its blocks are gone.
+        let is_free = self.answers.is_empty() && self.scheduler.clear_prefix_cache();
+        if is_free && !self.is_asleep() {
+            self.runner = Box::new(Asleep { shape: self.shape });
+            self.logits = Vec::new();
+            tracing::info!("the engine is asleep: its weights and its cache are released");
+        }
+        if reply.send(is_free).is_err() {
+            tracing::debug!("nobody waits for the engine to fall asleep any more");
+        }
+    }
+
+    /// Takes a runner in the place of the one that was dropped.
+    pub(super) fn wake(
+        &mut self,
+        runner: Box<dyn ModelRunner>,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    ) {
+        let found = runner.shape();
+        let outcome = if !self.is_asleep() {
+            Ok(())
+        } else if found == self.shape {
+            self.runner = runner;
+            tracing::info!("the engine is awake");
+            Ok(())
+        } else {
+            let (found, expected) = (format!("{found:?}"), format!("{:?}", self.shape));
+            Err(EngineError::AnotherRunner { found, expected })
+        };
+        if reply.send(outcome).is_err() {
+            tracing::debug!("nobody waits for the engine to wake any more");
+        }
+    }
+}
