@@ -111,6 +111,8 @@ pub struct Timeouts {
     pub repair: Duration,
     /// For a worker's answer to tokenize and detokenize.
     pub query: Duration,
+    /// For a worker to load or unload an adapter, to fall asleep or to wake: it finishes what it computes first.
+    pub administration: Duration,
     /// How long requests may go on after the node was told to stop.
     pub shutdown: Duration,
 }
@@ -127,6 +129,7 @@ impl Default for Timeouts {
             silence: Duration::from_secs(5),
             repair: Duration::from_secs(10),
             query: Duration::from_secs(10),
+            administration: Duration::from_secs(600),
             shutdown: Duration::from_secs(30),
         }
     }

@@ -8,6 +8,7 @@ use bus::{BusError, EventLog, ReadFrom, Record, StreamName, subjects};
 use futures_util::StreamExt;
 use schemas::PoolName;
 use schemas::v1::{ControlEnvelope, DeploymentAnnounced, control_envelope::Fact};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -25,6 +26,10 @@ pub(crate) struct Deployment {
     /// 0: unknown.
     pub(crate) vocab_size: u32,
     pub(crate) has_chat_template: bool,
+    /// Names of the adapters over the model.
+    pub(crate) adapters: Vec<String>,
+    /// Its weights are released.
+    pub(crate) is_asleep: bool,
     pub(crate) announced_at_unix_nanos: u64,
 }
 
@@ -53,27 +58,25 @@ impl Catalog {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .by_id
-            .values()
-            .flat_map(|deployment| std::iter::once(&deployment.model).chain(&deployment.aliases))
-            .cloned()
-            .collect();
+        let mut names: Vec<String> = self.by_id.values().flat_map(Deployment::names).cloned().collect();
         names.sort();
         names.dedup();
         names
     }
 
     fn find(&self, model: &str) -> Option<&Deployment> {
-        let answers = |deployment: &&Deployment| {
-            deployment.model == model || deployment.aliases.iter().any(|alias| alias == model)
-        };
+        let answers = |deployment: &&Deployment| deployment.names().any(|name| name == model);
         // The roomiest one bounds what may be asked; routing decides who answers.
         self.by_id.values().filter(answers).max_by_key(|deployment| deployment.max_model_len_tokens)
     }
 }
 
 impl Deployment {
+    /// Everything that it can be asked for as: the model, its aliases, its adapters.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.model).chain(&self.aliases).chain(&self.adapters)
+    }
+
     fn from_fact(pool: PoolName, announced: DeploymentAnnounced, announced_at_unix_nanos: u64) -> Self {
         Self {
             pool,
@@ -82,15 +85,25 @@ impl Deployment {
             max_model_len_tokens: announced.max_model_len_tokens,
             vocab_size: announced.vocab_size,
             has_chat_template: announced.has_chat_template,
+            adapters: announced.adapters.into_iter().map(|adapter| adapter.name).collect(),
+            is_asleep: announced.is_asleep,
             announced_at_unix_nanos,
         }
     }
 }
 
 /// What is known of the deployments now. Clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Deployments {
     catalog: Arc<RwLock<Option<Catalog>>>,
+    /// Sequence of the last fact that was taken in.
+    heard: watch::Sender<u64>,
+}
+
+impl Default for Deployments {
+    fn default() -> Self {
+        Self { catalog: Arc::default(), heard: watch::Sender::new(0) }
+    }
 }
 
 impl Deployments {
@@ -132,6 +145,24 @@ impl Deployments {
         })
     }
 
+    /// Every worker that serves `model`, or all there are: its id, its pool's model and whether it sleeps.
+    pub(crate) fn workers_of(&self, model: Option<&str>) -> Vec<(String, Deployment)> {
+        self.with(|catalog| {
+            let deployments = catalog.into_iter().flat_map(|catalog| &catalog.by_id);
+            deployments
+                .filter(|(_, deployment)| model.is_none_or(|model| deployment.model == model))
+                .map(|(id, deployment)| (id.clone(), deployment.clone()))
+                .collect()
+        })
+    }
+
+    /// Returns when the fact at this sequence has been taken in. Cancel-safe.
+    pub(crate) async fn heard(&self, sequence: u64) {
+        let mut heard = self.heard.subscribe();
+        // The sender lives as long as this does.
+        drop(heard.wait_for(|heard| *heard >= sequence).await);
+    }
+
     fn with<T>(&self, look: impl FnOnce(Option<&Catalog>) -> T) -> T {
         look(self.catalog.read().unwrap_or_else(PoisonError::into_inner).as_ref())
     }
@@ -144,6 +175,11 @@ impl Deployments {
             }
             Err(error) => warn!(sequence = record.sequence, %error, "a control fact cannot be read"),
         }
+        self.heard.send_if_modified(|heard| {
+            let is_newer = record.sequence > *heard;
+            *heard = record.sequence.max(*heard);
+            is_newer
+        });
     }
 
     /// Follows the CONTROL stream until `shutdown`; a broken reading begins again where it broke.
@@ -202,7 +238,7 @@ impl Deployments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::v1::DeploymentWithdrawn;
+    use schemas::v1::{Adapter, DeploymentWithdrawn};
 
     fn announced(id: &str, model: &str, max_model_len_tokens: u32) -> Fact {
         Fact::DeploymentAnnounced(DeploymentAnnounced {
@@ -231,5 +267,17 @@ mod tests {
         check(vec![announced("a", "smol", 5)], "smol-latest", Some(5));
         check(vec![announced("a", "smol", 5), announced("b", "smol", 9)], "smol", Some(9));
         check(vec![announced("a", "smol", 5), gone], "smol", None);
+    }
+
+    #[test]
+    fn an_adapter_is_there_as_long_as_its_worker_announces_it() {
+        let with_adapter = |name: &str| {
+            let Fact::DeploymentAnnounced(plain) = announced("a", "smol", 5) else { unreachable!() };
+            let adapters = vec![Adapter { name: name.into(), ..Adapter::default() }];
+            Fact::DeploymentAnnounced(DeploymentAnnounced { adapters, ..plain })
+        };
+        check(vec![with_adapter("sql")], "sql", Some(5));
+        check(vec![with_adapter("sql"), with_adapter("poems")], "sql", None);
+        check(vec![with_adapter("sql"), announced("a", "smol", 5)], "sql", None);
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum ApiError {
     WrongKey,
     #[error("the model '{model}' does not exist; available: {available}")]
     UnknownModel { model: String, available: String },
+    #[error("the lora adapter '{name}' cannot be found")]
+    UnknownAdapter { name: String },
     #[error("there is no route {method} {path}; /openapi.json lists all")]
     UnknownRoute { method: String, path: String },
     #[error("{method} is not allowed on {path}")]
@@ -98,7 +100,9 @@ impl ApiError {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, INVALID),
             Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "authentication_error"),
-            Self::UnknownModel { .. } | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
+            Self::UnknownModel { .. } | Self::UnknownAdapter { .. } | Self::UnknownRoute { .. } => {
+                (StatusCode::NOT_FOUND, INVALID)
+            }
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID),
             Self::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
@@ -132,6 +136,7 @@ impl ApiError {
             Self::MissingKey => Some("missing_api_key"),
             Self::WrongKey => Some("invalid_api_key"),
             Self::UnknownModel { .. } => Some("model_not_found"),
+            Self::UnknownAdapter { .. } => Some("lora_not_found"),
             Self::UnknownRoute { .. } => Some("route_not_found"),
             Self::MethodNotAllowed { .. } => Some("method_not_allowed"),
             Self::BodyTooLarge { .. } => Some("body_too_large"),
@@ -149,6 +154,7 @@ impl ApiError {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::UnknownModel { .. } => Some("model"),
+            Self::UnknownAdapter { .. } => Some("lora_name"),
             Self::Inference(failure) => (!failure.param.is_empty()).then_some(failure.param.as_str()),
             _ => None,
         }

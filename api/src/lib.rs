@@ -7,6 +7,7 @@
 //! Start reading at `routes` (what can be called), then follow a completion: `routes/completions` → `openai/chat_request`
 //! (validation) → `running` (facts out) → `token_dispatcher` and `in_flight` (tokens in) → `sse` or `openai/answer`.
 
+mod administration;
 mod admission;
 mod answer_track;
 mod auth;
@@ -30,6 +31,7 @@ mod sse;
 mod state;
 mod token_clock;
 mod token_dispatcher;
+mod worker_query;
 
 pub use auth::MasterKey;
 pub use config::{ApiConfig, ExtraMetrics, Limits, Timeouts};

@@ -1,9 +1,11 @@
 //! The routes, each registered once for the router and the documentation.
 
+pub(crate) mod adapters;
 pub(crate) mod completions;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod sleep;
 pub(crate) mod tokenization;
 
 use std::sync::Arc;
@@ -44,6 +46,11 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(completions::completions))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
+        .routes(routes!(adapters::load_lora_adapter))
+        .routes(routes!(adapters::unload_lora_adapter))
+        .routes(routes!(sleep::sleep))
+        .routes(routes!(sleep::wake_up))
+        .routes(routes!(sleep::is_sleeping))
         .routes(routes!(tokenization::tokenize))
         .routes(routes!(tokenization::detokenize))
         .routes(routes!(health::health))

@@ -402,3 +402,26 @@ async fn eos_ends_the_answer_unless_it_is_ignored() {
     assert_eq!(ignored.tokens, [EOS; 8]);
     assert_eq!(ignored.finish.unwrap().reason, FinishCause::Length);
 }
+
+#[tokio::test]
+async fn an_engine_asleep_refuses_requests_and_after_waking_answers_alike() {
+    let (permit, permits) = mpsc::channel();
+    let runner = || FakeRunner::new(64, 4, 64);
+    let (engine, mut outputs) = start(runner().with_permits(permits), EngineConfig::default());
+    let new = |number| request(number, &[11, 12, 13, 14, 15], |params| params.temperature = 0.0);
+    engine.submit(new(1)).await.unwrap();
+    let (is_asleep, ()) = tokio::join!(engine.sleep(), async { drop(permit) });
+    assert!(!is_asleep.unwrap(), "a sequence runs");
+    let expected = collect(&mut outputs, 1).await.remove(&(1, 0)).unwrap();
+    assert!(engine.sleep().await.unwrap());
+    assert_eq!(engine.submit(new(2)).await, Err(SubmitError::Asleep));
+
+    let error = engine.wake(Box::new(FakeRunner::new(63, 4, 64))).await.unwrap_err();
+    assert_eq!(error.code(), "another_runner");
+    assert_eq!(engine.submit(new(3)).await, Err(SubmitError::Asleep));
+    engine.wake(Box::new(runner())).await.unwrap();
+    engine.submit(new(4)).await.unwrap();
+    let answer = collect(&mut outputs, 1).await.remove(&(4, 0)).unwrap();
+    assert_eq!(answer.tokens, expected.tokens);
+    assert_eq!(answer.finish.unwrap().usage.num_cached_prompt_tokens, 0, "the prefix cache is gone");
+}

@@ -12,18 +12,27 @@ use bus::{EventLog, FactWriter, LiveMessages, MemoryLog, ReadFrom, Stamp, Stream
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::engine::config::EngineConfig;
 use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
-use engine_workers::worker::{Worker, WorkerOptions};
+use engine_workers::lora::registry::{AdapterOptions, AdapterRegistry};
+use engine_workers::model_file::config::ModelConfig;
+use engine_workers::runner_source::RunnerSource;
+use engine_workers::worker::{SleepOptions, Worker, WorkerOptions};
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{
-    Assigned, CancelRequested, ChatPrompt, Ended, FinishReason, FrameEntry, Outcome, Prompt, RequestSummary,
-    Requested, TokenFrame, WorkClass, prompt::Content,
+    Assigned, CancelRequested, ChatPrompt, DeploymentAnnounced, Ended, FinishReason, FrameEntry, Outcome,
+    Prompt, RequestSummary, Requested, TokenFrame, WorkClass, control_envelope, prompt::Content,
 };
 use schemas::{EventId, FactKind, InferenceId, PoolName, SamplingParams, TenantId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+#[path = "support/lora_fixture.rs"]
+mod lora_fixture;
+
+use lora_fixture::{LoraFixture, SMOLLM2};
+use serde_json::json;
 
 const MODEL: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../.jetmill/models/smollm2-135m-instruct-q4_1.gguf");
@@ -59,6 +68,10 @@ struct Bench {
 
 impl Bench {
     async fn new(grace: Duration) -> Self {
+        Self::with(grace, |worker, _, _| worker).await
+    }
+
+    async fn with(grace: Duration, change: impl FnOnce(Worker, ModelConfig, RunnerSource) -> Worker) -> Self {
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
         let counter = AtomicU64::new(1);
         let stamps = Arc::new(move || {
@@ -71,15 +84,26 @@ impl Bench {
         let pool: PoolName = "smol".parse().unwrap();
         let options = WorkerOptions { id: "w1".parse().unwrap(), pool: pool.clone(), num_slots: 8, grace };
         let worker = Worker::new(facts.clone(), model.engine, model.text, model.card, options);
+        let worker = change(worker, model.config, model.source);
         let shutdown = CancellationToken::new();
         let worker = tokio::spawn(worker.run(model.outputs, shutdown.clone()));
         Self { log, facts, frames, tenant: "default".parse().unwrap(), pool, shutdown, worker }
     }
 
     async fn assign(&self, number: u128, content: Content, sampling: SamplingParams) -> InferenceId {
+        self.assign_to("smol", number, content, sampling).await
+    }
+
+    async fn assign_to(
+        &self,
+        model: &str,
+        number: u128,
+        content: Content,
+        sampling: SamplingParams,
+    ) -> InferenceId {
         let id = InferenceId::new(Uuid::from_u128(number));
         let requested = Requested {
-            model: "smol".to_owned(),
+            model: model.to_owned(),
             ingress: "api-1".to_owned(),
             prompt: Some(Prompt { content: Some(content) }),
             sampling: Some(sampling.into()),
@@ -89,7 +113,7 @@ impl Bench {
         self.facts.append(id, &self.tenant, subject.clone(), Fact::Requested(requested)).await.unwrap();
         let content_sequence = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap().sequence;
         let summary = RequestSummary {
-            model: "smol".to_owned(),
+            model: model.to_owned(),
             ingress: "api-1".to_owned(),
             content_sequence,
             ..RequestSummary::default()
@@ -128,6 +152,29 @@ impl Bench {
         let record = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap();
         match schemas::decode_envelope(&record.payload).unwrap().fact {
             Some(Fact::Ended(ended)) => ended,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Tells the worker something by its name.
+    async fn tell(&self, command: &str, question: serde_json::Value) -> serde_json::Value {
+        let subject = subjects::worker_query(&"w1".parse().unwrap(), command);
+        loop {
+            // The worker subscribes while it starts.
+            let patience = Duration::from_secs(60);
+            match self.log.ask(subject.clone(), question.to_string().into(), patience).await {
+                Err(bus::BusError::NoResponder(_)) => tokio::task::yield_now().await,
+                answer => break serde_json::from_slice(&answer.unwrap()).unwrap(),
+            }
+        }
+    }
+
+    /// What the worker announced at this place of the log.
+    async fn announced(&self, answer: &serde_json::Value) -> DeploymentAnnounced {
+        let sequence = answer["sequence"].as_u64().unwrap_or_else(|| panic!("{answer}"));
+        let record = self.log.get(StreamName::Control, sequence).await.unwrap().unwrap();
+        match schemas::decode_control(&record.payload).unwrap().fact {
+            Some(control_envelope::Fact::DeploymentAnnounced(announced)) => announced,
             other => panic!("{other:?}"),
         }
     }
@@ -256,4 +303,148 @@ async fn questions_about_tokens_are_answered() {
     assert_eq!(ask("detokenize", &tokens).await["prompt"], "Hello world");
     assert_eq!(ask("detokenize", r#"{"tokens":[999999]}"#).await["error"]["kind"], "invalid_request");
     assert_eq!(ask("tokenize", r#"{"prompt":3}"#).await["error"]["kind"], "invalid_request");
+}
+
+/// A worker that may load the fixtures `poems` and `sql` from a directory.
+async fn bench_with_adapters(dir: &Path) -> Bench {
+    for (seed, name) in [(1, "poems"), (2, "sql")] {
+        LoraFixture { seed, ..SMOLLM2 }.write(&dir.join(name));
+    }
+    let options =
+        AdapterOptions { dir: Some(dir.to_owned()), max_num_adapters: 2, ..AdapterOptions::default() };
+    Bench::with(Duration::from_secs(30), |worker, base, _| {
+        worker.with_adapters(AdapterRegistry::new(base, vec!["smol".to_owned()], options))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_adapter_is_loaded_used_beside_the_base_and_unloaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = bench_with_adapters(dir.path()).await;
+    let tokens = async |bench: &mut Bench, model: &str, number| {
+        let id = bench.assign_to(model, number, text("Once upon a time"), greedy(12)).await;
+        let (choices, outcome) = bench.answer(id).await;
+        assert_eq!(outcome, Outcome::Completed);
+        (choices[&0].1.clone(), bench.ended(id).await.engine_fingerprint)
+    };
+    let (base, base_fingerprint) = tokens(&mut bench, "smol", 1).await;
+    let mut alone = Vec::new();
+    for (number, name) in [(2, "poems"), (3, "sql")] {
+        let answer = bench.tell("load_lora", json!({"lora_name": name, "lora_path": name})).await;
+        let announced = bench.announced(&answer).await;
+        let adapter = announced.adapters.iter().find(|adapter| adapter.name == name).unwrap();
+        let (found, fingerprint) = tokens(&mut bench, name, number).await;
+        assert_ne!(found, base);
+        assert_eq!(fingerprint, format!("{base_fingerprint}+lora-{}", &adapter.digest[..12]));
+        alone.push(found);
+    }
+    assert_ne!(alone[0], alone[1]);
+
+    let ids = [
+        bench.assign_to("smol", 4, text("Once upon a time"), greedy(12)).await,
+        bench.assign_to("poems", 5, text("Once upon a time"), greedy(12)).await,
+        bench.assign_to("sql", 6, text("Once upon a time"), greedy(12)).await,
+    ];
+    let mut num_ended = 0;
+    while num_ended < ids.len() {
+        num_ended += bench.next_entries().await.iter().filter(|entry| entry.end.is_some()).count();
+    }
+    for (id, expected) in ids.into_iter().zip([&base, &alone[0], &alone[1]]) {
+        assert_eq!(&bench.ended(id).await.choices[0].token_ids, expected, "together as alone");
+    }
+
+    let answer = bench.tell("unload_lora", json!({"lora_name": "poems"})).await;
+    assert_eq!(bench.announced(&answer).await.adapters.len(), 1);
+    let id = bench.assign_to("poems", 7, text("Once"), greedy(4)).await;
+    assert_eq!(bench.answer(id).await.1, Outcome::Failed);
+    assert_eq!(bench.ended(id).await.failure.unwrap().code, "model_not_found");
+}
+
+#[tokio::test]
+async fn an_adapter_that_cannot_be_loaded_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = bench_with_adapters(dir.path()).await;
+    let load = |name: &str, path: &str| json!({"lora_name": name, "lora_path": path});
+    bench.announced(&bench.tell("load_lora", load("a", "sql")).await).await;
+    for (question, code, kind) in [
+        (load("b", "../.."), "lora_path", "not_found"),
+        (load("b", "/etc"), "lora_path", "not_found"),
+        (load("smol", "sql"), "lora_name", "invalid_request"),
+        (load("", "sql"), "lora_name", "invalid_request"),
+        (load("a", "sql"), "lora_already_loaded", "invalid_request"),
+        (json!({"lora_name": "b"}), "invalid_request", "invalid_request"),
+    ] {
+        let answer = bench.tell("load_lora", question.clone()).await;
+        assert_eq!(
+            (&answer["error"]["code"], &answer["error"]["kind"]),
+            (&json!(code), &json!(kind)),
+            "{question}"
+        );
+    }
+    let in_place = json!({"lora_name": "a", "lora_path": "poems", "load_inplace": true});
+    bench.announced(&bench.tell("load_lora", in_place).await).await;
+    bench.announced(&bench.tell("load_lora", load("b", "sql")).await).await;
+    let answer = bench.tell("load_lora", load("c", "sql")).await;
+    assert_eq!(answer["error"]["code"], "too_many_loras");
+    let answer = bench.tell("unload_lora", json!({"lora_name": "c"})).await;
+    assert_eq!(answer["error"]["code"], "lora_not_found");
+    let plain = Bench::new(Duration::from_secs(30)).await;
+    assert_eq!(plain.tell("load_lora", load("a", "sql")).await["error"]["code"], "lora_not_enabled");
+    assert_eq!(plain.tell("sleep", json!({})).await["error"]["code"], "sleep_not_enabled");
+}
+
+#[tokio::test]
+async fn a_request_waits_while_the_worker_sleeps_and_is_answered_alike_after_it_woke() {
+    let mut bench = Bench::with(Duration::from_secs(30), |worker, _, source| {
+        worker.with_sleep(SleepOptions { source, obeys: true, after_idle: None })
+    })
+    .await;
+    let first = bench.assign(1, text("The sea is"), greedy(16)).await;
+    bench.next_entries().await;
+    // What runs is finished first.
+    let asleep = bench.tell("sleep", json!({})).await;
+    assert!(bench.announced(&asleep).await.is_asleep);
+    let expected = bench.ended(first).await.choices[0].token_ids.clone();
+    assert_eq!(expected.len(), 16);
+
+    let second = bench.assign(2, text("The sea is"), greedy(16)).await;
+    assert!(bench.announced(&bench.tell("sleep", json!({})).await).await.is_asleep, "it sleeps on");
+    assert_eq!(bench.num_facts(FactKind::Started).await, 1);
+    let awake = bench.tell("wake", json!({})).await;
+    assert!(!bench.announced(&awake).await.is_asleep);
+    while !bench
+        .next_entries()
+        .await
+        .iter()
+        .any(|entry| entry.inference_id == second.to_string() && entry.end.is_some())
+    {}
+    assert_eq!(bench.ended(second).await.choices[0].token_ids, expected);
+}
+
+#[tokio::test]
+async fn an_idle_worker_sleeps_by_itself_and_wakes_for_the_next_request() {
+    let mut bench = Bench::with(Duration::from_secs(30), |worker, _, source| {
+        let after_idle = Some(Duration::from_millis(1));
+        worker.with_sleep(SleepOptions { source, obeys: false, after_idle })
+    })
+    .await;
+    let patterns = vec![subjects::all_deployments()];
+    let mut records = bench.log.read(StreamName::Control, patterns, ReadFrom::Start, true).await.unwrap();
+    for number in 1..3 {
+        let mut falls_asleep = async || {
+            loop {
+                let record = records.next().await.unwrap().unwrap();
+                let fact = schemas::decode_control(&record.payload).unwrap().fact;
+                if let Some(control_envelope::Fact::DeploymentAnnounced(announced)) = fact
+                    && announced.is_asleep
+                {
+                    break;
+                }
+            }
+        };
+        falls_asleep().await;
+        let id = bench.assign(number, text("The sea is"), greedy(4)).await;
+        assert_eq!(bench.answer(id).await.1, Outcome::Completed);
+    }
 }

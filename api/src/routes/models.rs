@@ -29,6 +29,7 @@ pub(crate) struct Model {
     owned_by: &'static str,
     /// The model behind an alias.
     root: String,
+    /// The model that an adapter corrects.
     parent: Option<String>,
     /// Longest prompt and answer together, in tokens.
     max_model_len: u32,
@@ -36,13 +37,14 @@ pub(crate) struct Model {
 
 impl Model {
     fn new(id: String, deployment: Deployment) -> Self {
+        let is_adapter = deployment.adapters.contains(&id);
         Self {
-            id,
             object: "model",
             created: deployment.announced_at_unix_nanos / 1_000_000_000,
             owned_by: "jetmill",
-            root: deployment.model,
-            parent: None,
+            root: if is_adapter { id.clone() } else { deployment.model.clone() },
+            parent: is_adapter.then_some(deployment.model),
+            id,
             max_model_len: deployment.max_model_len_tokens,
         }
     }
@@ -50,13 +52,11 @@ impl Model {
 
 /// Lists the models.
 #[utoipa::path(get, path = "/v1/models", tag = "models",
-    responses((status = 200, description = "Every model, aliases included", body = ModelList)))]
+    responses((status = 200, description = "Every model, aliases and adapters included", body = ModelList)))]
 pub(crate) async fn list_models(State(state): State<Arc<ApiState>>) -> Json<ModelList> {
     let mut data = Vec::new();
-    for (name, deployment) in state.deployments.all() {
-        let aliases = deployment.aliases.clone();
-        data.push(Model::new(name, deployment.clone()));
-        data.extend(aliases.into_iter().map(|alias| Model::new(alias, deployment.clone())));
+    for (_, deployment) in state.deployments.all() {
+        data.extend(deployment.names().map(|name| Model::new(name.clone(), deployment.clone())));
     }
     Json(ModelList { object: "list", data })
 }

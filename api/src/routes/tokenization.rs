@@ -5,9 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use schemas::failure;
-use schemas::v1::FailureKind;
+use bus::subjects;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -21,6 +19,7 @@ use crate::openai::chat_message::{ChatMessage, to_template_json};
 use crate::openai::chat_request::template_kwargs_json;
 use crate::openai::sampling_fields::check_vocabulary;
 use crate::state::ApiState;
+use crate::worker_query::ask;
 
 /// A text or a chat.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -82,21 +81,6 @@ struct DetokenizeQuestion {
     tokens: Vec<u32>,
 }
 
-#[derive(Debug, Deserialize)]
-struct WorkerRefusal {
-    error: WorkerError,
-}
-
-#[derive(Debug, Deserialize)]
-struct WorkerError {
-    code: String,
-    message: String,
-    #[serde(default)]
-    param: Option<String>,
-    #[serde(default)]
-    kind: String,
-}
-
 /// Splits a text, or a chat as its template writes it, into tokens.
 #[utoipa::path(post, path = "/tokenize", tag = "tokens", request_body = TokenizeRequest,
     responses(
@@ -110,7 +94,8 @@ pub(crate) async fn tokenize(
     let request: TokenizeRequest = json_body::parse_object(&body)?;
     let deployment = find_model(&state, request.model.as_deref())?;
     let question = request.into_question(state.config.limits.max_num_messages)?;
-    let answer: TokenizeAnswer = ask(&state, &deployment, "tokenize", &question).await?;
+    let subject = subjects::query(&deployment.pool, "tokenize");
+    let answer: TokenizeAnswer = ask(&state, subject, &question, state.config.timeouts.query).await?;
     Ok(Json(answer).into_response())
 }
 
@@ -128,7 +113,8 @@ pub(crate) async fn detokenize(
     let deployment = find_model(&state, request.model.as_deref())?;
     check_vocabulary("tokens", request.tokens.iter().copied(), deployment.vocab_size)?;
     let question = DetokenizeQuestion { tokens: request.tokens };
-    let answer: DetokenizeAnswer = ask(&state, &deployment, "detokenize", &question).await?;
+    let subject = subjects::query(&deployment.pool, "detokenize");
+    let answer: DetokenizeAnswer = ask(&state, subject, &question, state.config.timeouts.query).await?;
     Ok(Json(answer).into_response())
 }
 
@@ -160,42 +146,4 @@ fn to_raw(json: String) -> Result<Box<RawValue>, ApiError> {
 
 fn find_model(state: &ApiState, model: Option<&str>) -> Result<Deployment, ApiError> {
     model.map_or_else(|| state.deployments.find_only(), |model| state.deployments.find(model))
-}
-
-async fn ask<A: serde::de::DeserializeOwned>(
-    state: &ApiState,
-    deployment: &Deployment,
-    question: &str,
-    payload: &impl Serialize,
-) -> Result<A, ApiError> {
-    let subject = bus::subjects::query(&deployment.pool, question);
-    let payload = serde_json::to_vec(payload).map_err(|_| ApiError::Internal)?;
-    let answer = state.log.ask(subject, Bytes::from(payload), state.config.timeouts.query).await?;
-    if let Ok(WorkerRefusal { error }) = serde_json::from_slice(&answer) {
-        return Err(error.into());
-    }
-    serde_json::from_slice(&answer).map_err(|error| {
-        tracing::error!(
-            question,
-            line = error.line(),
-            column = error.column(),
-            "a worker's answer cannot be read"
-        );
-        ApiError::Internal
-    })
-}
-
-impl From<WorkerError> for ApiError {
-    fn from(error: WorkerError) -> Self {
-        let kind = match error.kind.as_str() {
-            "invalid_request" => FailureKind::InvalidRequest,
-            "not_found" => FailureKind::NotFound,
-            "refused" => FailureKind::Refused,
-            "overloaded" => FailureKind::Overloaded,
-            "timeout" => FailureKind::Timeout,
-            _ => FailureKind::Internal,
-        };
-        let failure = failure(kind, &error.code, error.message);
-        Self::Inference(failure.at(error.param.as_deref().unwrap_or_default()))
-    }
 }

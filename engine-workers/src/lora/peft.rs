@@ -85,8 +85,8 @@ impl Tensors<'_> {
         let mut names: Vec<&String> = self.infos.keys().collect();
         names.sort();
         let mut layers: Vec<LoraLayer> = (0..self.base.num_layers).map(|_| LoraLayer::default()).collect();
-        for name in names {
-            let (layer, target, half) = self.place_of(name)?;
+        let places = names.iter().map(|name| self.place_of(name)).collect::<Result<Vec<_>, _>>()?;
+        for (name, (layer, target, half)) in names.into_iter().zip(places) {
             let partner = match half {
                 Half::Down => name.replace(".lora_A.weight", ".lora_B.weight"),
                 Half::Up => name.replace(".lora_B.weight", ".lora_A.weight"),

@@ -20,6 +20,8 @@ const PAUSE_WHILE_BUSY: Duration = Duration::from_millis(10);
 pub struct SleepOptions {
     /// Where the weights come back from.
     pub source: RunnerSource,
+    /// Whether it sleeps when it is told to.
+    pub obeys: bool,
     /// Falls asleep by itself after so long without work, and wakes for the next request.
     pub after_idle: Option<Duration>,
 }
@@ -72,7 +74,8 @@ impl Wakefulness {
 impl Worker {
     /// Takes no more work, finishes what it has and releases weights and cache. Returns where its announcement stands.
     pub(super) async fn fall_asleep(&self, wakes_on_demand: bool) -> Result<u64, Failure> {
-        if self.wakefulness.options.is_none() {
+        let options = self.wakefulness.options.as_ref();
+        if options.is_none_or(|options| !options.obeys && !wakes_on_demand) {
             return Err(not_enabled());
         }
         let _exclusive = self.wakefulness.changing.lock().await;

@@ -3,12 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where the set-up fails")]
 
+mod lora;
+#[path = "../support/lora_fixture.rs"]
+mod lora_fixture;
 mod tiny_model;
 
 use std::path::Path;
 
 use engine_workers::cpu_runner::CpuRunner;
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
+use engine_workers::lora::adapter::LoraAdapter;
 use engine_workers::model_file::ModelFile;
 use engine_workers::runner::{LogitRows, ModelRunner, RunnerError, SequenceChunk};
 use kernels::{Isa, WeightType};
@@ -38,13 +42,17 @@ fn rows(logits: &[f32], vocab_size: usize) -> Rows {
 
 /// The whole sequence in one step, by itself.
 fn alone(runner: &mut CpuRunner, tokens: &[u32]) -> Rows {
+    alone_with(runner, tokens, None)
+}
+
+fn alone_with(runner: &mut CpuRunner, tokens: &[u32], adapter: Option<&LoraAdapter>) -> Rows {
     let block_table: Vec<u32> = (0..tokens.len().div_ceil(BLOCK_SIZE) as u32).collect();
     let chunk = SequenceChunk {
         tokens,
         first_position: 0,
         block_table: &block_table,
         logit_rows: LogitRows::All,
-        adapter: None,
+        adapter,
     };
     let mut logits = Vec::new();
     runner.forward(&[chunk], &mut logits).unwrap();
@@ -63,6 +71,17 @@ struct Sequence<'a> {
 fn check_random_schedule(
     runner: &mut CpuRunner,
     sequences: &[Vec<u32>],
+    expected: &[Rows],
+    random: &mut Random,
+) {
+    check_random_schedule_with(runner, sequences, &|_| None, expected, random);
+}
+
+/// The same with the adapter of each sequence.
+fn check_random_schedule_with<'a>(
+    runner: &mut CpuRunner,
+    sequences: &[Vec<u32>],
+    adapter: &dyn Fn(usize) -> Option<&'a LoraAdapter>,
     expected: &[Rows],
     random: &mut Random,
 ) {
@@ -109,7 +128,7 @@ fn check_random_schedule(
                 first_position: range.start,
                 block_table: &running[*index].block_table,
                 logit_rows: *logit_rows,
-                adapter: None,
+                adapter: adapter(*index),
             })
             .collect();
         runner.forward(&chunks, &mut logits).unwrap();

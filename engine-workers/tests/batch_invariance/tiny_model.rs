@@ -60,13 +60,19 @@ const ALIGNMENT: usize = 32;
 impl TinyModel {
     /// Writes the file and opens it.
     pub(crate) fn open(&self) -> ModelFile {
+        self.open_changed(|_, _| {})
+    }
+
+    /// Writes the file with the bytes of each tensor changed and opens it.
+    pub(crate) fn open_changed(&self, change: impl Fn(&str, &mut [u8])) -> ModelFile {
+        let mut tensors = self.tensors();
+        tensors.iter_mut().for_each(|tensor| change(&tensor.name, &mut tensor.bytes));
         let mut file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
-        file.write_all(&self.gguf()).unwrap();
+        file.write_all(&self.gguf(&tensors)).unwrap();
         ModelFile::open(file.path()).unwrap()
     }
 
-    fn gguf(&self) -> Vec<u8> {
-        let tensors = self.tensors();
+    fn gguf(&self, tensors: &[Tensor]) -> Vec<u8> {
         let arch = if self.is_qwen2 { "qwen2" } else { "llama" };
         let numbers = [
             ("block_count", self.num_layers),
@@ -98,7 +104,7 @@ impl TinyModel {
             out.extend((value as u32).to_le_bytes());
         }
         let mut offset = 0;
-        for tensor in &tensors {
+        for tensor in tensors {
             put_string(&mut out, &tensor.name);
             out.extend((tensor.shape.len() as u32).to_le_bytes());
             for dimension in tensor.shape.iter().rev() {
@@ -108,7 +114,7 @@ impl TinyModel {
             out.extend((offset as u64).to_le_bytes());
             offset += tensor.bytes.len().next_multiple_of(ALIGNMENT);
         }
-        for tensor in &tensors {
+        for tensor in tensors {
             out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
             out.extend(&tensor.bytes);
         }

@@ -1,14 +1,14 @@
 //! The command line. Each flag has an environment variable, and both overrule the file.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
-use crate::config::{Config, LogFormat, Secret};
+use crate::config::{Config, LogFormat, LoraModule, Secret};
 
 /// Serves language models on an event log.
 #[derive(Debug, Parser)]
@@ -115,6 +115,24 @@ pub(crate) struct Settings {
     /// Memory for keys and values.
     #[arg(long, global = true, env = "JETMILL_KV_CACHE_MIB")]
     kv_cache_mib: Option<NonZeroUsize>,
+    /// A LoRA adapter in PEFT's format, as NAME=PATH; may be given several times.
+    #[arg(
+        long = "lora",
+        global = true,
+        env = "JETMILL_LORA",
+        value_delimiter = ',',
+        value_name = "NAME=PATH"
+    )]
+    lora_modules: Vec<LoraModule>,
+    /// Directory from which clients may load LoRA adapters.
+    #[arg(long, global = true, env = "JETMILL_LORA_DIR")]
+    lora_dir: Option<PathBuf>,
+    /// Lets clients put the worker to sleep and wake it.
+    #[arg(long, global = true, env = "JETMILL_ENABLE_SLEEP")]
+    enable_sleep: bool,
+    /// Seconds without work after which the worker sleeps until the next request.
+    #[arg(long, global = true, env = "JETMILL_SLEEP_AFTER_IDLE")]
+    sleep_after_idle: Option<NonZeroU64>,
     /// Log lines for people or for machines.
     #[arg(long, global = true, env = "JETMILL_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -145,6 +163,12 @@ impl Settings {
         overlay(&mut config.worker.max_num_batched_tokens, self.max_num_batched_tokens);
         overlay(&mut config.worker.max_model_len_tokens, self.max_model_len);
         overlay(&mut config.worker.kv_cache_mib, self.kv_cache_mib);
+        if !self.lora_modules.is_empty() {
+            config.worker.lora_modules = self.lora_modules;
+        }
+        overlay(&mut config.worker.lora_dir, self.lora_dir);
+        config.worker.enable_sleep |= self.enable_sleep;
+        overlay(&mut config.worker.sleep_after_idle_seconds, self.sleep_after_idle);
         config.api.listen = self.listen.unwrap_or(config.api.listen);
         config.log.format = self.log_format.unwrap_or(config.log.format);
         config.log.level = self.log_level.unwrap_or(config.log.level);

@@ -156,6 +156,37 @@ pub(crate) struct WorkerConfig {
     pub(crate) kv_cache_mib: Option<NonZeroUsize>,
     pub(crate) scheduling: SchedulingPolicyName,
     pub(crate) enable_prefix_caching: Option<bool>,
+    /// Adapters that are loaded at start.
+    pub(crate) lora_modules: Vec<LoraModule>,
+    /// Where adapters that clients load must lie; absent: clients cannot load any.
+    pub(crate) lora_dir: Option<PathBuf>,
+    pub(crate) max_loras: Option<NonZeroUsize>,
+    pub(crate) max_lora_rank: Option<NonZeroUsize>,
+    /// Whether clients may put the worker to sleep and wake it.
+    pub(crate) enable_sleep: bool,
+    /// Without work for so long the worker sleeps until the next request; absent: never.
+    pub(crate) sleep_after_idle_seconds: Option<NonZeroU64>,
+}
+
+/// An adapter and the name under which clients ask for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoraModule {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+impl std::str::FromStr for LoraModule {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok(Self { name: name.to_owned(), path: PathBuf::from(path) })
+            }
+            _ => Err("expected NAME=PATH"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

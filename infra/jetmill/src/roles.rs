@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use api::{Api, ApiConfig, MasterKey};
@@ -17,7 +18,8 @@ use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::engine::config::EngineConfig;
 use engine_workers::engine::handle::EngineHandle;
 use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
-use engine_workers::worker::{Worker, WorkerOptions};
+use engine_workers::lora::registry::{AdapterOptions, AdapterRegistry};
+use engine_workers::worker::{SleepOptions, Worker, WorkerOptions};
 use guardrails::{Policy, PolicySpec};
 use read_model::Database;
 use schedulers::batching;
@@ -29,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::broker::{Broker, data_dir};
-use crate::config::{Config, SchedulingPolicyName, WorkerConfig};
+use crate::config::{Config, LoraModule, SchedulingPolicyName, WorkerConfig};
 use crate::{instance, shutdown};
 
 type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -203,9 +205,33 @@ fn worker_role(
         num_slots: engine_config(config).max_num_seqs,
         grace: shutdown::GRACE,
     };
+    let adapters = load_adapters(config, &model)?;
     let facts = instance::fact_writer(log, "worker", &id);
-    let worker = Worker::new(facts, model.engine, model.text, model.card, options);
+    let mut worker =
+        Worker::new(facts, model.engine, model.text, model.card, options).with_adapters(adapters);
+    let after_idle = config.sleep_after_idle_seconds.map(|seconds| Duration::from_secs(seconds.get()));
+    if config.enable_sleep || after_idle.is_some() {
+        worker =
+            worker.with_sleep(SleepOptions { source: model.source, obeys: config.enable_sleep, after_idle });
+    }
     Ok(async move { Ok(worker.run(model.outputs, shutdown).await?) })
+}
+
+/// The adapters of the configuration, over the model.
+fn load_adapters(config: &WorkerConfig, model: &LoadedModel) -> Result<AdapterRegistry> {
+    let defaults = AdapterOptions::default();
+    let options = AdapterOptions {
+        dir: config.lora_dir.clone(),
+        max_num_adapters: config.max_loras.map_or(defaults.max_num_adapters, Into::into),
+        max_rank: config.max_lora_rank.map_or(defaults.max_rank, Into::into),
+    };
+    let base_names = std::iter::once(&model.card.name).chain(&model.card.aliases).cloned().collect();
+    let adapters = AdapterRegistry::new(model.config.clone(), base_names, options);
+    for LoraModule { name, path } in &config.lora_modules {
+        let load = || adapters.load(name, path, false);
+        tokio::task::block_in_place(load).with_context(|| format!("the lora adapter '{name}'"))?;
+    }
+    Ok(adapters)
 }
 
 async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel> {

@@ -77,7 +77,9 @@ fn exhausted(policy: &RoutingPolicy, last_failure: Option<&Failure>) -> Refusal 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::v1::{ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, control_envelope::Fact};
+    use schemas::v1::{
+        Adapter, ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, control_envelope::Fact,
+    };
 
     fn deployments() -> Deployments {
         let announced = |id: &str, model: &str| {
@@ -86,6 +88,7 @@ mod tests {
                 pool: model.into(),
                 model: model.into(),
                 aliases: vec![format!("{model}-latest")],
+                adapters: vec![Adapter { name: format!("{model}-{id}-lora"), ..Adapter::default() }],
                 ..DeploymentAnnounced::default()
             })
         };
@@ -118,6 +121,8 @@ mod tests {
         check("smol", 3, Ok("a"));
         check("smol-latest", 1, Ok("a"));
         check("qwen", 2, Ok("d"));
+        check("smol-b-lora", 1, Ok("b"));
+        check("smol-b-lora", 2, Ok("b"));
     }
 
     #[test]

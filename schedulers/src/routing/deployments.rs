@@ -16,6 +16,15 @@ pub struct Deployment {
     pub model: String,
     /// Other names under which it is asked for.
     pub aliases: Vec<String>,
+    /// Adapters over the model, each asked for by its name.
+    pub adapters: Vec<String>,
+}
+
+impl Deployment {
+    /// Whether it answers for `model`, by name, alias or adapter.
+    fn serves(&self, model: &str) -> bool {
+        self.model == model || [&self.aliases, &self.adapters].into_iter().flatten().any(|name| name == model)
+    }
 }
 
 /// All known deployments, in the order of their ids.
@@ -40,11 +49,10 @@ impl Deployments {
         }
     }
 
-    /// Every deployment that answers for `model`, by name or alias.
+    /// Every deployment that answers for `model`, by name, alias or adapter. One that is asleep does: its requests wait
+    /// in the log until it wakes.
     pub fn serving(&self, model: &str) -> impl Iterator<Item = &Deployment> {
-        self.by_id.values().filter(move |deployment| {
-            deployment.model == model || deployment.aliases.iter().any(|alias| alias == model)
-        })
+        self.by_id.values().filter(move |deployment| deployment.serves(model))
     }
 }
 
@@ -55,6 +63,7 @@ impl Deployment {
             id: announced.deployment,
             model: announced.model,
             aliases: announced.aliases,
+            adapters: announced.adapters.into_iter().map(|adapter| adapter.name).collect(),
         })
     }
 }
