@@ -140,7 +140,8 @@ impl LoadedModel {
             engine_fingerprint: engine_fingerprint(&file, kernel_path, &digest),
             model_digest: digest.to_string(),
         };
-        let (digest, options, digest_cache_dir) = (digest.to_string(), options.runner, options.digest_cache_dir);
+        let (digest, options, digest_cache_dir) =
+            (digest.to_string(), options.runner, options.digest_cache_dir);
         let source = RunnerSource { path, options, digest, digest_cache_dir };
         Ok(Self { card, config: file.config().clone(), source, text, engine, outputs })
     }

@@ -46,7 +46,11 @@ impl Client {
     }
 
     pub(crate) fn post(&self, body: &Value) -> RequestBuilder {
-        self.http.post(format!("http://{}/v1/chat/completions", self.address)).json(body)
+        self.post_to("/v1/chat/completions", body)
+    }
+
+    pub(crate) fn post_to(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.http.post(format!("http://{}{path}", self.address)).json(body)
     }
 
     pub(crate) async fn is_ready(&self) -> bool {

@@ -5,9 +5,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod adapters;
 mod cancellation;
 mod client;
 mod crash;
+#[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
+mod lora_fixture;
 mod one_request;
 #[path = "../../../../schemas/read-model/tests/read_model/postgres_server.rs"]
 mod postgres_server;
