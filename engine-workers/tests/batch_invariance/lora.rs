@@ -254,7 +254,7 @@ fn what_does_not_fit_is_refused_by_its_name() {
     );
     check(&["`r` is 9", "at most 8"], refusal(|config, _| *config = config.replace("\"r\": 4", "\"r\": 9")));
     check(
-        &["lora_A.weight", "[3, 512]"],
+        &["down_proj.lora_A.weight", "[3, 512]"],
         refusal(|config, _| *config = config.replace("\"r\": 4", "\"r\": 3")),
     );
     check(
