@@ -18,8 +18,8 @@ use super::model_text::PreparedPrompt;
 use super::{PAUSE_AFTER_FAILURE, Worker, locked};
 use crate::engine::error::SubmitError;
 use crate::engine::request::EngineRequest;
-use crate::output_parser::OutputRules;
 use crate::lora::adapter::LoraAdapter;
+use crate::output_parser::OutputRules;
 use crate::sampler::bad_words;
 
 const FETCH_WAIT: Duration = Duration::from_secs(30);
@@ -204,9 +204,8 @@ impl Worker {
             slot,
             summary: assignment.summary.clone(),
             echo: request.sampling.echo,
-            answer,
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
-            answer: Answer::default(),
+            answer,
         };
         {
             let mut inferences = locked(&self.active);

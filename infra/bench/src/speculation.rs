@@ -221,6 +221,7 @@ pub fn row_costs(model: &Path, num_threads: usize) -> Result<Vec<(usize, f64)>, 
             first_position,
             block_table: &block_table,
             logit_rows: LogitRows::All,
+            adapter: None,
         };
         let started_at = Instant::now();
         let outcome = runner.forward(&[chunk], &mut logits);
