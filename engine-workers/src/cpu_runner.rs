@@ -121,6 +121,7 @@ impl ModelRunner for CpuRunner {
             Isa::Portable => "cpu-portable",
             Isa::Avx2 => "cpu-avx2",
             Isa::Avx512Vnni => "cpu-avx512-vnni",
+            Isa::AmxInt8 => "cpu-amx-int8",
         }
     }
 }

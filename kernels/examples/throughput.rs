@@ -1,6 +1,6 @@
 //! How fast the matrix product is against the limits of this machine, for SmolLM2-135M's shapes.
 //!
-//! `cargo run --release -p kernels --example throughput [threads] [type …]`
+//! `cargo run --release -p kernels --example throughput [threads] [type, rows or instruction set …]`
 //!
 //! Prints, for each weight type and number of rows, the rows per second through all products of the model, and the rate as a share of
 //! the limit: bytes per second against the memory's read bandwidth for one row, operations per second against the peak of the
@@ -17,13 +17,27 @@ const LAYER: [[usize; 2]; 4] = [[960, 576], [576, 576], [3072, 576], [576, 1536]
 const NUM_LAYERS: usize = 30;
 const HEAD: [usize; 2] = [49_152, 576];
 const NUM_TRIALS: usize = 7;
+const NUM_ROWS: [usize; 7] = [1, 4, 8, 16, 32, 128, 512];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let num_threads = arguments.next().map_or(Ok(2), |threads| threads.parse())?;
     let names: Vec<String> = arguments.collect();
+    let is_wanted = |name: &str, all: &[String]| {
+        names.iter().any(|wanted| wanted == name) || !names.iter().any(|wanted| all.contains(wanted))
+    };
+    let all_isas: Vec<String> = Isa::available().iter().map(|isa| isa.name().to_owned()).collect();
+    let all_types: Vec<String> =
+        WeightType::ALL.iter().map(|weight_type| format!("{weight_type:?}")).collect();
+    let all_rows: Vec<String> = NUM_ROWS.iter().map(usize::to_string).collect();
+    let rows: Vec<usize> =
+        NUM_ROWS.into_iter().filter(|num_rows| is_wanted(&num_rows.to_string(), &all_rows)).collect();
     let mut out = std::io::stdout().lock();
-    for isa in Isa::available().into_iter().rev().filter(|isa| *isa != Isa::Portable) {
+    for isa in Isa::available()
+        .into_iter()
+        .rev()
+        .filter(|isa| *isa != Isa::Portable && is_wanted(isa.name(), &all_isas))
+    {
         let pool = Pool::new(num_threads, isa)?;
         let limits = Limits::measure(&pool);
         writeln!(
@@ -36,9 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?;
         writeln!(out, "type      MB     rows   rows/s     GB/s  of limit    GOP/s  of limit")?;
         for weight_type in WeightType::ALL {
-            let name = format!("{weight_type:?}");
-            if names.is_empty() || names.contains(&name) {
-                report(&mut out, &pool, weight_type, &limits)?;
+            if is_wanted(&format!("{weight_type:?}"), &all_types) {
+                report(&mut out, &pool, weight_type, (&rows, &limits))?;
             }
         }
     }
@@ -49,7 +62,7 @@ fn report(
     out: &mut impl Write,
     pool: &Pool,
     weight_type: WeightType,
-    limits: &Limits,
+    (rows, limits): (&[usize], &Limits),
 ) -> Result<(), Box<dyn std::error::Error>> {
     // K types need columns in blocks of 256, which 576 is not; 768 takes its place.
     let cols = |num_cols: usize| num_cols.next_multiple_of(weight_type.block_size().max(64));
@@ -63,7 +76,7 @@ fn report(
     let num_bytes: usize = layers.iter().chain([&head]).map(PackedMatrix::num_bytes).sum();
     let peak = if weight_type.is_float() { limits.f32_ops } else { limits.int8_ops };
     let mut scratch = Activations::new();
-    for num_rows in [1, 8, 32, 512] {
+    for &num_rows in rows {
         // A prefill computes logits for its last row only.
         let matrices: Vec<&PackedMatrix> =
             if num_rows < 512 { layers.iter().chain([&head]).collect() } else { layers.iter().collect() };
@@ -154,7 +167,7 @@ fn read_bandwidth(pool: &Pool) -> f64 {
 fn int8_peak(pool: &Pool) -> f64 {
     peak(pool, |isa| match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512Vnni => peaks::int8_avx512(),
+        Isa::Avx512Vnni | Isa::AmxInt8 => peaks::int8_avx512(),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => peaks::int8_avx2(),
         _ => 0.0,
@@ -164,7 +177,7 @@ fn int8_peak(pool: &Pool) -> f64 {
 fn f32_peak(pool: &Pool) -> f64 {
     peak(pool, |isa| match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512Vnni => peaks::f32_avx512(),
+        Isa::Avx512Vnni | Isa::AmxInt8 => peaks::f32_avx512(),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => peaks::f32_avx2(),
         _ => 0.0,

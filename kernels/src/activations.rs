@@ -6,40 +6,73 @@ use crate::pool::Pool;
 /// Magnitudes below this are quantised to zero: their inverse would not be finite.
 const SMALLEST: f32 = 1e-30;
 
+/// Rows that lie together, as a matrix unit takes them.
+pub(crate) const ROWS_PER_TILE: usize = 16;
+
 /// Scratch of [`crate::matmul`]: its input rows, quantised. Keeps its memory from call to call.
 ///
 /// Each block of 32 elements is stored as `q = round(x·127/amax)` with `scale = amax/127`, where `amax` is the largest magnitude
 /// of the block; ties round to even. A block with a NaN or an infinity gets the scale NaN, so that it is not lost.
+///
+/// Sixteen rows make a tile, the last of which may have fewer: layout `[tile][block][row]`.
 #[derive(Debug, Default)]
 pub struct Activations {
     quants: Vec<Quants>,
-    blocks: Vec<Block>,
+    factors: Vec<Factors>,
+    biases: Vec<Biases>,
 }
 
-/// The 32 quants of a block, four in a word, as dot products take them.
-pub(crate) type Quants = [i32; GROUP_SIZE / 4];
+/// The 32 quants of a block, four in a word, as dot products take them. No block lies across two cache lines.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(32))]
+pub(crate) struct Quants(pub(crate) [i32; GROUP_SIZE / 4]);
 
-/// What a row's block contributes besides its 32 quants.
+/// What a block's integer sums are multiplied by.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(C)]
-pub(crate) struct Block {
+pub(crate) struct Factors {
     pub(crate) scale: f32,
     /// `scale·Σq`, which an offset of the weights is multiplied by.
     pub(crate) scaled_sum: f32,
-    /// `−zero_point·Σq` for the zero points 8, 16 and 128, where the integer sums start from.
+}
+
+/// Where the integer sums over a block start from when the weights are stored without their sign.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[repr(C)]
+pub(crate) struct Biases {
+    /// `−zero_point·Σq` for the zero points 8, 16 and 128.
     pub(crate) bias_8: i32,
     pub(crate) bias_16: i32,
     pub(crate) bias_128: i32,
     /// `−32·Σq` of the first and the last 16 elements.
     pub(crate) biases_32: [i32; 2],
-    _pad: i32,
 }
 
-/// Quantised rows, both `[rows, columns / 32]`.
+/// Quantised rows. All three are followed by what fills a last tile up, so that it can be read whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QuantizedRows<'a> {
     pub(crate) quants: &'a [Quants],
-    pub(crate) blocks: &'a [Block],
+    pub(crate) factors: &'a [Factors],
+    pub(crate) biases: &'a [Biases],
+    pub(crate) num_rows: usize,
+}
+
+/// Where the blocks of some rows of one tile lie: block `index` of row `r` of them is element `first + index·stride + r`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TilePlace {
+    pub(crate) first: usize,
+    pub(crate) stride: usize,
+}
+
+impl QuantizedRows<'_> {
+    /// The place of `first_row` and the rows after it in its tile.
+    #[inline(always)]
+    pub(crate) fn place(&self, first_row: usize, blocks_per_row: usize) -> TilePlace {
+        let row_in_tile = first_row % ROWS_PER_TILE;
+        let tile_start = first_row - row_in_tile;
+        let stride = ROWS_PER_TILE.min(self.num_rows - tile_start);
+        TilePlace { first: tile_start * blocks_per_row + row_in_tile, stride }
+    }
 }
 
 impl Activations {
@@ -49,54 +82,85 @@ impl Activations {
     }
 
     pub(crate) fn quantize(&mut self, pool: &Pool, x: &[f32], num_cols: usize) -> QuantizedRows<'_> {
-        let num_blocks = x.len() / GROUP_SIZE;
-        if self.blocks.len() < num_blocks {
-            self.quants.resize(num_blocks, Quants::default());
-            self.blocks.resize(num_blocks, Block::default());
-        }
-        let quants = Disjoint::new(&mut self.quants[..num_blocks]);
-        let blocks = Disjoint::new(&mut self.blocks[..num_blocks]);
         let blocks_per_row = num_cols / GROUP_SIZE;
+        let num_rows = x.len() / num_cols.max(1);
+        let num_blocks = num_rows * blocks_per_row;
+        let padded = num_blocks + ROWS_PER_TILE;
+        if self.quants.len() < padded {
+            self.quants.resize(padded, Quants::default());
+            self.factors.resize(padded, Factors::default());
+            self.biases.resize(padded, Biases::default());
+        }
+        let quants = Disjoint::new(&mut self.quants);
+        let factors = Disjoint::new(&mut self.factors);
+        let biases = Disjoint::new(&mut self.biases);
         // About 4 µs a grain.
-        let grain = (1_024usize).div_ceil(blocks_per_row.max(1));
-        pool.for_each(x.len() / num_cols.max(1), grain, &|rows| {
-            let range = rows.start * blocks_per_row..rows.end * blocks_per_row;
-            // SAFETY: each row is visited once.
-            let (quants, blocks) = unsafe { (quants.range(range.clone()), blocks.range(range.clone())) };
-            let x = &x[range.start * GROUP_SIZE..range.end * GROUP_SIZE];
-            pool.verified_isa().dispatch(Quantize { x, quants, blocks });
+        let grain = (1_024usize).div_ceil(ROWS_PER_TILE * blocks_per_row.max(1));
+        pool.for_each(num_rows.div_ceil(ROWS_PER_TILE), grain, &|tiles| {
+            for tile in tiles {
+                let rows = tile * ROWS_PER_TILE..num_rows.min((tile + 1) * ROWS_PER_TILE);
+                let range = rows.start * blocks_per_row..rows.end * blocks_per_row;
+                let x = &x[rows.start * num_cols..rows.end * num_cols];
+                // SAFETY: each tile is visited once.
+                let (quants, factors, biases) = unsafe {
+                    (quants.range(range.clone()), factors.range(range.clone()), biases.range(range))
+                };
+                pool.verified_isa().dispatch(QuantizeTile {
+                    x,
+                    num_rows: rows.len(),
+                    quants,
+                    factors,
+                    biases,
+                });
+            }
         });
-        QuantizedRows { quants: &self.quants[..num_blocks], blocks: &self.blocks[..num_blocks] }
+        QuantizedRows { quants: &self.quants, factors: &self.factors, biases: &self.biases, num_rows }
     }
 }
 
-struct Quantize<'a> {
+struct QuantizeTile<'a> {
     x: &'a [f32],
+    num_rows: usize,
     quants: &'a mut [Quants],
-    blocks: &'a mut [Block],
+    factors: &'a mut [Factors],
+    biases: &'a mut [Biases],
 }
 
-impl Kernel for Quantize<'_> {
+impl Kernel for QuantizeTile<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, v: V) {
-        let x = self.x.as_chunks::<GROUP_SIZE>().0;
-        for ((x, quants), block) in x.iter().zip(self.quants).zip(self.blocks) {
-            let quants = bytemuck::cast_mut(quants);
+        let blocks_per_row = self.quants.len() / self.num_rows;
+        for (i, x) in self.x.as_chunks::<GROUP_SIZE>().0.iter().enumerate() {
+            let at = i % blocks_per_row * self.num_rows + i / blocks_per_row;
+            let quants = bytemuck::cast_mut(&mut self.quants[at].0);
             // SAFETY: both halves of the block are 16 elements.
-            unsafe { quantize_block(v, x, quants, block) };
+            self.factors[at].scale = unsafe { quantize_block(v, x, quants) };
+        }
+        // In a pass of its own: quants that were just written as a vector cannot be read again at once.
+        for ((quants, factors), biases) in self.quants.iter().zip(self.factors).zip(self.biases) {
+            let mut sums = [0i32; 2];
+            let quants: &[i8; GROUP_SIZE] = bytemuck::cast_ref(&quants.0);
+            for (sum, quants) in sums.iter_mut().zip(quants.as_chunks::<NUM_LANES>().0) {
+                *sum = quants.iter().map(|quant| i32::from(*quant)).sum();
+            }
+            let sum = sums[0] + sums[1];
+            factors.scaled_sum = factors.scale * sum as f32;
+            *biases = Biases {
+                bias_8: -8 * sum,
+                bias_16: -16 * sum,
+                bias_128: -128 * sum,
+                biases_32: [-32 * sums[0], -32 * sums[1]],
+            };
         }
     }
 }
 
+/// Writes the quants and returns the scale.
+///
 /// # Safety
 /// `V` has 16 lanes.
 #[inline(always)]
-unsafe fn quantize_block<V: Lanes>(
-    v: V,
-    x: &[f32; GROUP_SIZE],
-    quants: &mut [i8; GROUP_SIZE],
-    block: &mut Block,
-) {
+unsafe fn quantize_block<V: Lanes>(v: V, x: &[f32; GROUP_SIZE], quants: &mut [i8; GROUP_SIZE]) -> f32 {
     // SAFETY: the arrays hold twice 16 elements.
     let (low, high) = unsafe { (v.load(x.as_ptr()), v.load(x.as_ptr().add(NUM_LANES))) };
     // Magnitudes as integers: NaN is larger than infinity, infinity larger than all numbers.
@@ -105,13 +169,11 @@ unsafe fn quantize_block<V: Lanes>(
     let amax = lanes::max_bits(v, magnitudes);
     if amax.is_nan() || amax.is_infinite() {
         *quants = [0; GROUP_SIZE];
-        *block = Block { scale: f32::NAN, scaled_sum: f32::NAN, ..Block::default() };
-        return;
+        return f32::NAN;
     }
     if amax < SMALLEST {
         *quants = [0; GROUP_SIZE];
-        *block = Block::default();
-        return;
+        return 0.0;
     }
     let inverse = v.splat(127.0 / amax);
     // SAFETY: as above.
@@ -119,23 +181,7 @@ unsafe fn quantize_block<V: Lanes>(
         v.store_i8(quants.as_mut_ptr(), v.mul(low, inverse));
         v.store_i8(quants.as_mut_ptr().add(NUM_LANES), v.mul(high, inverse));
     }
-    let scale = amax / 127.0;
-    let mut sums = [0i32; 2];
-    for (sum, quants) in sums.iter_mut().zip(quants.as_chunks::<NUM_LANES>().0) {
-        for quant in quants {
-            *sum += i32::from(*quant);
-        }
-    }
-    let sum = sums[0] + sums[1];
-    *block = Block {
-        scale,
-        scaled_sum: scale * sum as f32,
-        bias_8: -8 * sum,
-        bias_16: -16 * sum,
-        bias_128: -128 * sum,
-        biases_32: [-32 * sums[0], -32 * sums[1]],
-        _pad: 0,
-    };
+    amax / 127.0
 }
 
 #[cfg(test)]
@@ -143,19 +189,43 @@ mod tests {
     use super::*;
     use crate::Isa;
 
-    fn quantize(isa: Isa, x: &[f32]) -> (Vec<i8>, Vec<Block>) {
+    fn quantize(isa: Isa, x: &[f32]) -> (Vec<i8>, Vec<Factors>, Vec<Biases>) {
         let pool = Pool::new(1, isa).unwrap();
         let mut scratch = Activations::new();
         let rows = scratch.quantize(&pool, x, x.len());
-        (bytemuck::cast_slice(rows.quants).to_vec(), rows.blocks.to_vec())
+        let num_blocks = x.len() / GROUP_SIZE;
+        let words =
+            rows.quants[..num_blocks].iter().flat_map(|quants| bytemuck::cast::<_, [i8; 32]>(quants.0));
+        let quants = words.collect();
+        (quants, rows.factors[..num_blocks].to_vec(), rows.biases[..num_blocks].to_vec())
+    }
+
+    #[test]
+    fn a_row_is_the_same_in_any_tile() {
+        let pool = Pool::new(2, Isa::detect()).unwrap();
+        let x: Vec<f32> = (0..37 * 96).map(|i| (i as f32 * 0.37).sin() * (i % 11) as f32).collect();
+        let mut scratch = Activations::new();
+        let rows = scratch.quantize(&pool, &x, 96);
+        for row in 0..37 {
+            let (quants, factors, biases) = quantize(Isa::Portable, &x[row * 96..(row + 1) * 96]);
+            let place = rows.place(row, 3);
+            for index in 0..3 {
+                let at = place.first + index * place.stride;
+                assert_eq!(
+                    bytemuck::cast_ref::<_, [i8; 32]>(&rows.quants[at].0),
+                    &quants[32 * index..][..32]
+                );
+                assert_eq!((rows.factors[at], rows.biases[at]), (factors[index], biases[index]));
+            }
+        }
     }
 
     #[test]
     fn largest_magnitude_becomes_127_and_error_is_half_a_step() {
         let x: Vec<f32> = (0..64).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.173).collect();
         for isa in Isa::available() {
-            let (quants, blocks) = quantize(isa, &x);
-            for (b, block) in blocks.iter().enumerate() {
+            let (quants, factors, _) = quantize(isa, &x);
+            for (b, block) in factors.iter().enumerate() {
                 let range = b * 32..(b + 1) * 32;
                 assert_eq!(quants[range.clone()].iter().map(|q| q.unsigned_abs()).max(), Some(127));
                 for i in range {
@@ -183,7 +253,8 @@ mod tests {
                 x[17] = bad;
                 assert!(quantize(isa, &x).1[0].scale.is_nan());
             }
-            assert_eq!(quantize(isa, &[f32::MIN_POSITIVE; 32]), (vec![0; 32], vec![Block::default()]));
+            let nothing = (vec![0; 32], vec![Factors::default()], vec![Biases::default()]);
+            assert_eq!(quantize(isa, &[f32::MIN_POSITIVE; 32]), nothing);
         }
     }
 }

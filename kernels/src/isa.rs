@@ -1,6 +1,6 @@
 use crate::KernelError;
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::{Avx2, Avx512};
+use crate::lanes::{Avx2, Avx512, Lanes as _};
 use crate::lanes::{Kernel, Portable};
 
 /// The instruction set that the kernels run on. All give the same bits; they differ in speed only.
@@ -12,23 +12,21 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 (F, BW, DQ, VL) and its int8 dot products (VNNI).
     Avx512Vnni,
+    /// The same with the int8 products of the matrix unit (AMX), where the system lets the process use it.
+    AmxInt8,
 }
 
 impl Isa {
+    const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512Vnni, Isa::AmxInt8];
+
     /// The fastest instruction set of this processor.
     pub fn detect() -> Isa {
-        if Isa::Avx512Vnni.is_available() {
-            Isa::Avx512Vnni
-        } else if Isa::Avx2.is_available() {
-            Isa::Avx2
-        } else {
-            Isa::Portable
-        }
+        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)
     }
 
     /// Every instruction set of this processor, slowest first.
     pub fn available() -> Vec<Isa> {
-        [Isa::Portable, Isa::Avx2, Isa::Avx512Vnni].into_iter().filter(|isa| isa.is_available()).collect()
+        Self::ALL.into_iter().filter(|isa| isa.is_available()).collect()
     }
 
     /// The name for logs and fingerprints.
@@ -37,6 +35,7 @@ impl Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512Vnni => "avx512-vnni",
+            Isa::AmxInt8 => "amx-int8",
         }
     }
 
@@ -46,6 +45,7 @@ impl Isa {
             Isa::Portable => true,
             Isa::Avx2 => Avx2::detect().is_some(),
             Isa::Avx512Vnni => Avx512::detect().is_some(),
+            Isa::AmxInt8 => Avx512::detect_with_tile_unit().is_some(),
         }
     }
 
@@ -73,6 +73,7 @@ impl VerifiedIsa {
             Isa::Portable => Ok(Self::Portable(Portable)),
             Isa::Avx2 => Avx2::detect().map(Self::Avx2).ok_or(unavailable),
             Isa::Avx512Vnni => Avx512::detect().map(Self::Avx512).ok_or(unavailable),
+            Isa::AmxInt8 => Avx512::detect_with_tile_unit().map(Self::Avx512).ok_or(unavailable),
         }
     }
 
@@ -80,7 +81,7 @@ impl VerifiedIsa {
     pub(crate) fn new(isa: Isa) -> Result<Self, KernelError> {
         match isa {
             Isa::Portable => Ok(Self::Portable(Portable)),
-            Isa::Avx2 | Isa::Avx512Vnni => Err(KernelError::IsaUnavailable { isa }),
+            Isa::Avx2 | Isa::Avx512Vnni | Isa::AmxInt8 => Err(KernelError::IsaUnavailable { isa }),
         }
     }
 
@@ -89,6 +90,8 @@ impl VerifiedIsa {
             Self::Portable(_) => Isa::Portable,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => Isa::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(lanes) if lanes.tile_unit().is_some() => Isa::AmxInt8,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => Isa::Avx512Vnni,
         }

@@ -10,6 +10,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+mod tile_unit;
 mod twice;
 
 #[cfg(target_arch = "x86_64")]
@@ -17,6 +18,7 @@ pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
+pub(crate) use tile_unit::{TILE_ROWS, TILE_SUMS, TileProducts, TileUnit};
 
 /// Lanes of the kernels that reduce, and columns of a weight panel.
 pub(crate) const NUM_LANES: usize = 16;
@@ -42,6 +44,11 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     const U8_BIAS: i32;
 
     fn columns(self) -> Self::Columns;
+    /// The matrix unit that stands beside the lanes, if there is one to use.
+    #[inline(always)]
+    fn tile_unit(self) -> Option<TileUnit> {
+        None
+    }
 
     fn splat(self, x: f32) -> Self::F;
     unsafe fn load(self, p: *const f32) -> Self::F;
@@ -65,12 +72,14 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     unsafe fn load_bytes(self, p: *const u8) -> Self::I;
     /// `WIDTH` signed bytes, each in an i32.
     unsafe fn load_i8(self, p: *const i8) -> Self::I;
+    unsafe fn load_i32(self, p: *const i32) -> Self::I;
     fn to_f32(self, a: Self::I) -> Self::F;
     fn bits(self, a: Self::F) -> Self::I;
     fn as_f32(self, a: Self::I) -> Self::F;
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I;
     /// The larger of two non-negative numbers.
     fn max_i32(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl<const N: u32>(self, a: Self::I) -> Self::I;

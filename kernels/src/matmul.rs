@@ -1,6 +1,7 @@
 pub(crate) mod float;
 mod format;
 mod integer;
+mod tiled;
 
 use crate::activations::{Activations, QuantizedRows};
 use crate::disjoint::Disjoint;
@@ -9,7 +10,7 @@ use crate::lanes::{Kernel, Lanes, NUM_LANES};
 use crate::packed_matrix::Section;
 use crate::{KernelError, PackedMatrix, Pool, WeightType};
 use float::{FloatKernel, OfBf16, OfF16, OfF32};
-use format::{Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
 use integer::IntegerKernel;
 
 /// Rows of input that pass a panel before the next panel comes: they stay in the second-level cache.
@@ -49,7 +50,7 @@ pub fn matmul(
     let quantized = if needs_quants {
         scratch.quantize(pool, x, w.num_cols())
     } else {
-        QuantizedRows { quants: &[], blocks: &[] }
+        QuantizedRows { quants: &[], factors: &[], biases: &[], num_rows }
     };
     let product = Product { x, quantized, w, out: &Disjoint::new(out), num_rows };
     let num_panels: usize = w.sections.iter().map(Section::num_panels).sum();
@@ -115,20 +116,37 @@ impl ProductPiece<'_> {
     #[inline(always)]
     fn run_section<V: Lanes>(&self, v: V, section: &Section, panels: std::ops::Range<usize>) {
         let num_cols = self.product.w.num_cols();
-        let q = self.product.quantized;
         let x = self.product.x;
         match section.weight_type {
             WeightType::F32 => self.run_panels(v, section, panels, FloatKernel::<OfF32>::new(x, num_cols)),
             WeightType::F16 => self.run_panels(v, section, panels, FloatKernel::<OfF16>::new(x, num_cols)),
             WeightType::BF16 => self.run_panels(v, section, panels, FloatKernel::<OfBf16>::new(x, num_cols)),
-            WeightType::Q8_0 => self.run_panels(v, section, panels, IntegerKernel::<Q8_0>::new(q, num_cols)),
-            WeightType::Q4_0 => self.run_panels(v, section, panels, IntegerKernel::<Q4_0>::new(q, num_cols)),
-            WeightType::Q4_1 => self.run_panels(v, section, panels, IntegerKernel::<Q4_1>::new(q, num_cols)),
-            WeightType::Q5_0 => self.run_panels(v, section, panels, IntegerKernel::<Q5_0>::new(q, num_cols)),
-            WeightType::Q5_1 => self.run_panels(v, section, panels, IntegerKernel::<Q5_1>::new(q, num_cols)),
-            WeightType::Q4K => self.run_panels(v, section, panels, IntegerKernel::<Q4K>::new(q, num_cols)),
-            WeightType::Q5K => self.run_panels(v, section, panels, IntegerKernel::<Q5K>::new(q, num_cols)),
-            WeightType::Q6K => self.run_panels(v, section, panels, IntegerKernel::<Q6K>::new(q, num_cols)),
+            WeightType::Q8_0 => self.run_integer::<V, Q8_0>(v, section, panels),
+            WeightType::Q4_0 => self.run_integer::<V, Q4_0>(v, section, panels),
+            WeightType::Q4_1 => self.run_integer::<V, Q4_1>(v, section, panels),
+            WeightType::Q5_0 => self.run_integer::<V, Q5_0>(v, section, panels),
+            WeightType::Q5_1 => self.run_integer::<V, Q5_1>(v, section, panels),
+            WeightType::Q4K => self.run_integer::<V, Q4K>(v, section, panels),
+            WeightType::Q5K => self.run_integer::<V, Q5K>(v, section, panels),
+            WeightType::Q6K => self.run_integer::<V, Q6K>(v, section, panels),
+        }
+    }
+
+    #[inline(always)]
+    fn run_integer<V: Lanes, P: Format + Copy>(
+        &self,
+        v: V,
+        section: &Section,
+        panels: std::ops::Range<usize>,
+    ) {
+        match v.tile_unit() {
+            Some(unit) if self.rows.len() >= tiled::MIN_ROWS => {
+                tiled::run_panels::<V, P>(v, unit, self, section, panels);
+            }
+            _ => {
+                let kernel = IntegerKernel::<P>::new(self.product.quantized, self.product.w.num_cols());
+                self.run_panels(v, section, panels, kernel);
+            }
         }
     }
 
@@ -169,13 +187,33 @@ impl ProductPiece<'_> {
         let mut tile = [[0.0; NUM_LANES]; MR];
         // SAFETY: the panel belongs to the section whose type chose the kernel, and the rows are within the product's.
         unsafe { kernel.run(v, panel, first_row, &mut tile) };
-        let width = self.product.w.num_rows();
         for (i, values) in tile.iter().enumerate() {
-            let start = (first_row + i) * width;
-            // SAFETY: this piece alone has these rows and columns.
-            let out = unsafe { self.product.out.range(start + cols.start..start + cols.end) };
-            out.copy_from_slice(&values[..out.len()]);
+            // SAFETY: the array has 16 elements.
+            store_outputs(v, unsafe { v.load(values.as_ptr()) }, self.outputs(first_row + i, &cols));
         }
         MR
+    }
+
+    /// The outputs of a row in the columns of a panel.
+    #[inline(always)]
+    fn outputs(&self, row: usize, cols: &std::ops::Range<usize>) -> &mut [f32] {
+        let start = row * self.product.w.num_rows();
+        // SAFETY: this piece alone has these rows and columns, and it visits them one after the other.
+        unsafe { self.product.out.range(start + cols.start..start + cols.end) }
+    }
+}
+
+/// Writes as many lanes as there are outputs.
+#[inline(always)]
+fn store_outputs<V: Lanes>(v: V, lanes: V::F, outputs: &mut [f32]) {
+    match outputs.as_chunks_mut::<NUM_LANES>() {
+        // SAFETY: the array has 16 elements.
+        ([outputs], _) => unsafe { v.store(outputs.as_mut_ptr(), lanes) },
+        _ => {
+            let mut values = [0.0; NUM_LANES];
+            // SAFETY: the array has 16 elements.
+            unsafe { v.store(values.as_mut_ptr(), lanes) };
+            outputs.copy_from_slice(&values[..outputs.len()]);
+        }
     }
 }

@@ -117,6 +117,10 @@ impl Lanes for Avx2Half {
         avx2!(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast())))
     }
     #[inline(always)]
+    unsafe fn load_i32(self, p: *const i32) -> __m256i {
+        avx2!(_mm256_loadu_si256(p.cast()))
+    }
+    #[inline(always)]
     fn to_f32(self, a: __m256i) -> __m256 {
         avx2!(_mm256_cvtepi32_ps(a))
     }
@@ -139,6 +143,10 @@ impl Lanes for Avx2Half {
     #[inline(always)]
     fn or(self, a: __m256i, b: __m256i) -> __m256i {
         avx2!(_mm256_or_si256(a, b))
+    }
+    #[inline(always)]
+    fn xor(self, a: __m256i, b: __m256i) -> __m256i {
+        avx2!(_mm256_xor_si256(a, b))
     }
     #[inline(always)]
     fn max_i32(self, a: __m256i, b: __m256i) -> __m256i {

@@ -1,10 +1,12 @@
 use std::arch::x86_64::*;
 
-use super::{Kernel, Lanes};
+use super::{Kernel, Lanes, TileUnit};
 
-/// One register of sixteen lanes: AVX-512 with VNNI. Only `detect` makes one.
+/// One register of sixteen lanes: AVX-512 with VNNI, perhaps with a matrix unit. Only `detect` makes one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512 {
+    tile_unit: Option<TileUnit>,
+}
 
 impl Avx512 {
     /// The proof that the processor has the instructions.
@@ -16,7 +18,13 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vnni")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
-        has_all.then_some(Self(()))
+        has_all.then_some(Self { tile_unit: None })
+    }
+
+    /// The same with a matrix unit.
+    pub(crate) fn detect_with_tile_unit() -> Option<Self> {
+        Self::detect()?;
+        Some(Self { tile_unit: Some(TileUnit::detect()?) })
     }
 
     #[inline]
@@ -49,6 +57,10 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn columns(self) -> Avx512 {
         self
+    }
+    #[inline(always)]
+    fn tile_unit(self) -> Option<TileUnit> {
+        self.tile_unit
     }
 
     #[inline(always)]
@@ -119,6 +131,10 @@ impl Lanes for Avx512 {
         avx512!(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast())))
     }
     #[inline(always)]
+    unsafe fn load_i32(self, p: *const i32) -> __m512i {
+        avx512!(_mm512_loadu_si512(p.cast()))
+    }
+    #[inline(always)]
     fn to_f32(self, a: __m512i) -> __m512 {
         avx512!(_mm512_cvtepi32_ps(a))
     }
@@ -141,6 +157,10 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn or(self, a: __m512i, b: __m512i) -> __m512i {
         avx512!(_mm512_or_si512(a, b))
+    }
+    #[inline(always)]
+    fn xor(self, a: __m512i, b: __m512i) -> __m512i {
+        avx512!(_mm512_xor_si512(a, b))
     }
     #[inline(always)]
     fn max_i32(self, a: __m512i, b: __m512i) -> __m512i {

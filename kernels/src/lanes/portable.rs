@@ -106,6 +106,11 @@ impl Lanes for Portable {
         each_lane!(i => i32::from(bytes[i]))
     }
     #[inline(always)]
+    unsafe fn load_i32(self, p: *const i32) -> Self::I {
+        // SAFETY: the caller gives 16 readable numbers.
+        unsafe { p.cast::<[i32; NUM_LANES]>().read_unaligned() }
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         each_lane!(i => a[i] as f32)
     }
@@ -128,6 +133,10 @@ impl Lanes for Portable {
     #[inline(always)]
     fn or(self, a: Self::I, b: Self::I) -> Self::I {
         each_lane!(i => a[i] | b[i])
+    }
+    #[inline(always)]
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
+        each_lane!(i => a[i] ^ b[i])
     }
     #[inline(always)]
     fn max_i32(self, a: Self::I, b: Self::I) -> Self::I {

@@ -18,6 +18,7 @@ macro_rules! both {
     (@type add_i32 $arg:ident) => { Self::I };
     (@type and $arg:ident) => { Self::I };
     (@type or $arg:ident) => { Self::I };
+    (@type xor $arg:ident) => { Self::I };
     (@type max_i32 $arg:ident) => { Self::I };
     (@type $name:ident $arg:ident) => { Self::F };
 }
@@ -49,6 +50,7 @@ impl<H: Lanes> Lanes for Twice<H> {
         add_i32(a, b) -> I,
         and(a, b) -> I,
         or(a, b) -> I,
+        xor(a, b) -> I,
         max_i32(a, b) -> I,
     }
 
@@ -118,6 +120,11 @@ impl<H: Lanes> Lanes for Twice<H> {
     unsafe fn load_i8(self, p: *const i8) -> Self::I {
         // SAFETY: see above.
         unsafe { (self.0.load_i8(p), self.0.load_i8(p.add(H::WIDTH))) }
+    }
+    #[inline(always)]
+    unsafe fn load_i32(self, p: *const i32) -> Self::I {
+        // SAFETY: see above.
+        unsafe { (self.0.load_i32(p), self.0.load_i32(p.add(H::WIDTH))) }
     }
     #[inline(always)]
     unsafe fn store_i8(self, p: *mut i8, a: Self::F) {

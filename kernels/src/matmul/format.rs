@@ -1,7 +1,7 @@
 //! How the quants and scales of a panel come into registers; the layout is that of `packed_matrix::panel`.
 
 use crate::WeightType;
-use crate::activations::Block;
+use crate::activations::Biases;
 use crate::lanes::{Lanes, NUM_LANES};
 use crate::packed_matrix::panel::{
     GROUPS_PER_BLOCK, NIBBLE_BYTES, block_record_bytes, record_bytes, tile_bytes,
@@ -26,7 +26,7 @@ pub(super) trait Format {
     const IS_WIDE: bool = false;
 
     /// Where the integer sums of the first and the last 16 columns start, which takes the zero point away.
-    fn biases(_block: &Block, _u8_bias: i32) -> [i32; 2] {
+    fn biases(_biases: &Biases, _u8_bias: i32) -> [i32; 2] {
         [0; 2]
     }
 
@@ -135,7 +135,7 @@ impl Panel {
 
 /// A type with one f16 scale a group and a zero point.
 macro_rules! symmetric {
-    ($name:ident, $quants:ident, |$block:ident, $u8_bias:ident| $biases:expr, is_wide: $is_wide:expr) => {
+    ($name:ident, $quants:ident, |$biases:ident, $u8_bias:ident| $start:expr, is_wide: $is_wide:expr) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name;
 
@@ -144,8 +144,8 @@ macro_rules! symmetric {
             const IS_WIDE: bool = $is_wide;
 
             #[inline(always)]
-            fn biases($block: &Block, $u8_bias: i32) -> [i32; 2] {
-                $biases
+            fn biases($biases: &Biases, $u8_bias: i32) -> [i32; 2] {
+                $start
             }
 
             #[inline(always)]
@@ -215,9 +215,9 @@ macro_rules! k_affine {
     };
 }
 
-symmetric!(Q4_0, nibbles, |block, _u8_bias| [block.bias_8, 0], is_wide: false);
-symmetric!(Q5_0, five_bits, |block, _u8_bias| [block.bias_16, 0], is_wide: false);
-symmetric!(Q8_0, eight_bits, |block, u8_bias| [if u8_bias == 0 { block.bias_128 } else { 0 }, 0], is_wide: true);
+symmetric!(Q4_0, nibbles, |biases, _u8_bias| [biases.bias_8, 0], is_wide: false);
+symmetric!(Q5_0, five_bits, |biases, _u8_bias| [biases.bias_16, 0], is_wide: false);
+symmetric!(Q8_0, eight_bits, |biases, u8_bias| [if u8_bias == 0 { biases.bias_128 } else { 0 }, 0], is_wide: true);
 affine!(Q4_1, nibbles);
 affine!(Q5_1, five_bits);
 k_affine!(Q4K, nibbles);
@@ -231,8 +231,8 @@ impl Format for Q6K {
     const HAS_HALVES: bool = true;
 
     #[inline(always)]
-    fn biases(block: &Block, _u8_bias: i32) -> [i32; 2] {
-        block.biases_32
+    fn biases(biases: &Biases, _u8_bias: i32) -> [i32; 2] {
+        biases.biases_32
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@ use std::marker::PhantomData;
 
 use super::PanelKernel;
 use super::format::{Format, Panel, Tile};
-use crate::activations::{Block, QuantizedRows, Quants};
+use crate::activations::{Biases, Factors, QuantizedRows, Quants};
 use crate::group::GROUP_SIZE;
 use crate::lanes::{Lanes, NUM_LANES};
 
@@ -45,18 +45,22 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         out: &mut [[f32; NUM_LANES]; MR],
     ) {
         let num_groups = panel.num_groups;
-        let quants = self.rows.quants[first_row * num_groups..(first_row + MR) * num_groups].as_ptr();
-        let blocks = self.rows.blocks[first_row * num_groups..(first_row + MR) * num_groups].as_ptr();
+        // The rows are within one tile, since tiles of the output are powers of two up to 8 and start at their multiples.
+        let place = self.rows.place(first_row, num_groups);
+        let end = place.first + num_groups.saturating_sub(1) * place.stride + MR;
+        let quants = self.rows.quants[place.first..end].as_ptr();
+        let factors = self.rows.factors[place.first..end].as_ptr();
+        let biases = self.rows.biases[place.first..end].as_ptr();
         let mut sums = [v.splat(0.0); MR];
         for index in 0..num_groups {
             // SAFETY: the group is within the panel.
             let tile = unsafe { P::load(v, panel, index) };
             // Written out row by row, or the sums would live in memory: the compiler does not unroll a loop this long.
             for_each_row!(MR, |r| {
-                let at = r * num_groups + index;
-                // SAFETY: row `r` has `num_groups` blocks.
-                let (block, words) = unsafe { (&*blocks.add(at), &*quants.add(at)) };
-                sums[r] = add_group::<V, P>(v, &tile, block, words, sums[r]);
+                let at = index * place.stride + r;
+                // SAFETY: `at` is before `end`.
+                let row = unsafe { (&*quants.add(at), &*factors.add(at), &*biases.add(at)) };
+                sums[r] = add_group::<V, P>(v, &tile, row, sums[r]);
             });
         }
         for r in 0..MR {
@@ -71,15 +75,14 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
 fn add_group<V: Lanes, P: Format>(
     v: V,
     tile: &Tile<V>,
-    block: &Block,
-    words: &Quants,
+    (words, factors, biases): (&Quants, &Factors, &Biases),
     mut sum: V::F,
 ) -> V::F {
-    let biases = P::biases(block, V::U8_BIAS);
+    let biases = P::biases(biases, V::U8_BIAS);
     let mut low = v.splat_i32(biases[0]);
     let mut high = v.splat_i32(biases[1]);
     for j in 0..4 {
-        let (first, second) = (words[j], words[j + 4]);
+        let (first, second) = (words.0[j], words.0[j + 4]);
         if P::IS_WIDE {
             low = v.dot4_u8(low, tile.quants[j], first);
             high = v.dot4_u8(high, tile.quants[j + 4], second);
@@ -88,7 +91,7 @@ fn add_group<V: Lanes, P: Format>(
             high = v.dot4_u7(high, tile.quants[j + 4], second);
         }
     }
-    let scale = v.splat(block.scale);
+    let scale = v.splat(factors.scale);
     if P::HAS_HALVES {
         sum = v.fma(v.to_f32(low), v.mul(tile.scales[0], scale), sum);
         sum = v.fma(v.to_f32(high), v.mul(tile.scales[1], scale), sum);
@@ -96,7 +99,7 @@ fn add_group<V: Lanes, P: Format>(
         sum = v.fma(v.to_f32(v.add_i32(low, high)), v.mul(tile.scales[0], scale), sum);
     }
     if P::HAS_OFFSETS {
-        sum = v.fma(tile.offsets, v.splat(block.scaled_sum), sum);
+        sum = v.fma(tile.offsets, v.splat(factors.scaled_sum), sum);
     }
     sum
 }

@@ -58,7 +58,7 @@ proptest! {
     #[test]
     fn product_is_near_the_reference_and_the_same_on_every_isa_and_thread_count(
         type_index in 0..WeightType::ALL.len(),
-        num_tokens in 1usize..20,
+        num_tokens in 1usize..40,
         num_features in 1usize..70,
         num_blocks in 1usize..5,
         seed in any::<u64>(),
@@ -92,7 +92,7 @@ proptest! {
 #[test]
 fn every_type_agrees_on_all_shapes_of_row_tiles() {
     for (i, weight_type) in WeightType::ALL.into_iter().enumerate() {
-        for num_tokens in [1, 2, 3, 7, 8, 13] {
+        for num_tokens in [1, 2, 3, 7, 8, 13, 16, 19, 23, 28, 32] {
             check_product(weight_type, [num_tokens, 20, 3], i as u64);
         }
     }
@@ -101,6 +101,13 @@ fn every_type_agrees_on_all_shapes_of_row_tiles() {
 #[test]
 fn more_rows_than_one_pass_agree() {
     check_product(WeightType::Q4_1, [300, 16, 2], 1);
+}
+
+#[test]
+fn rows_too_long_for_one_unpacking_agree() {
+    for (i, weight_type) in WeightType::ALL.into_iter().enumerate() {
+        check_product(weight_type, [21, 18, 2560 / weight_type.block_size()], i as u64);
+    }
 }
 
 #[test]
@@ -118,7 +125,7 @@ fn extreme_quants_do_not_overflow() {
             let source = MatrixSource { weight_type, num_rows: 1, num_cols, bytes: &block };
             for sign in [1.0, -1.0] {
                 // The inputs are exact in 8 bits, and so are all sums.
-                let x = vec![127.0 * sign; num_cols];
+                let x = vec![127.0 * sign; 18 * num_cols];
                 let expected = reference::matmul(&x, &reference::dequantize(weight_type, &block), num_cols);
                 for pool in pools() {
                     assert_eq!(multiply(&pool, &x, &[source]), expected, "{weight_type:?} {fill}");
@@ -149,7 +156,7 @@ fn stacked_sources_give_the_columns_of_each() {
             bytes,
         })
         .collect();
-    let x = numbers.floats(3 * num_cols);
+    let x = numbers.floats(19 * num_cols);
     for pool in pools() {
         let stacked = multiply(&pool, &x, &sources);
         let width: usize = sources.iter().map(|source| source.num_rows).sum();
@@ -172,7 +179,7 @@ fn non_finite_input_spoils_its_own_row_only() {
     for weight_type in WeightType::ALL {
         let bytes = numbers.weights(weight_type, num_rows * num_cols);
         let source = MatrixSource { weight_type, num_rows, num_cols, bytes: &bytes };
-        let clean = numbers.floats(3 * num_cols);
+        let clean = numbers.floats(20 * num_cols);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = clean.clone();
             x[num_cols + 77] = bad;
