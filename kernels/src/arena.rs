@@ -1,4 +1,5 @@
 use std::alloc::{Layout, alloc, dealloc};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// `num_bytes` of zeros, aligned to a cache line.
+    /// `num_bytes`, aligned to a cache line.
     pub(crate) fn allocate(&self, num_bytes: usize) -> Result<Region, KernelError> {
         let num_bytes = num_bytes.next_multiple_of(64);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,13 +104,10 @@ impl Region {
         self.start()
     }
 
-    /// Sets all to zero and lends it for writing.
-    pub(crate) fn clear(&mut self) -> &mut [u8] {
-        // SAFETY: the region lies in its chunk, no other region overlaps it, and zeros initialise it.
-        unsafe {
-            self.start().write_bytes(0, self.num_bytes);
-            std::slice::from_raw_parts_mut(self.start(), self.num_bytes)
-        }
+    /// Lends it for writing. Nothing may be read before all was written.
+    pub(crate) fn as_uninit(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: the region lies in its chunk, no other region overlaps it.
+        unsafe { std::slice::from_raw_parts_mut(self.start().cast(), self.num_bytes) }
     }
 
     fn start(&self) -> *mut u8 {
@@ -129,7 +127,7 @@ mod tests {
             [1, 100, 64, CHUNK_BYTES, 4096, 0].iter().map(|&n| arena.allocate(n).unwrap()).collect();
         for (i, region) in regions.iter_mut().enumerate() {
             assert_eq!(region.as_ptr() as usize % 64, 0);
-            region.clear().fill(i as u8);
+            region.as_uninit().fill(MaybeUninit::new(i as u8));
         }
         for (i, region) in regions.iter().enumerate() {
             // SAFETY: the region was filled above.

@@ -29,32 +29,65 @@ pub(crate) const fn zero_point(weight_type: WeightType) -> i32 {
 /// Reads group `index` of a row in GGUF's layout. The type is not a float and the row holds the group.
 #[inline]
 pub(crate) fn read_group(weight_type: WeightType, row: &[u8], index: usize) -> Group {
-    let groups_per_block = weight_type.block_size() / GROUP_SIZE;
-    let start = index / groups_per_block.max(1) * weight_type.block_bytes();
-    let block = &row[start..start + weight_type.block_bytes()];
-    let index = index % groups_per_block.max(1);
+    let quants = read_quants(weight_type, row, index);
+    let (block, index) = block_of(weight_type, row, index);
     match weight_type {
-        WeightType::Q8_0 => symmetric(block, std::array::from_fn(|i| block[2 + i] ^ 0x80)),
-        WeightType::Q4_0 => symmetric(block, nibbles(&block[2..])),
-        WeightType::Q4_1 => affine(block, nibbles(&block[4..])),
-        WeightType::Q5_0 => symmetric(block, with_fifth_bits(nibbles(&block[6..]), &block[2..])),
-        WeightType::Q5_1 => affine(block, with_fifth_bits(nibbles(&block[8..]), &block[4..])),
-        WeightType::Q4K => {
-            let quants = k_nibbles(&block[16..], index);
-            k_affine(block, index, quants)
+        WeightType::Q8_0 | WeightType::Q4_0 | WeightType::Q5_0 => {
+            Group { quants, scales: [read_f16(block); 2], offset: 0.0 }
         }
+        WeightType::Q4_1 | WeightType::Q5_1 => {
+            Group { quants, scales: [read_f16(block); 2], offset: read_f16(&block[2..]) }
+        }
+        WeightType::Q4K | WeightType::Q5K => {
+            let [scale, offset] = k_factors(&block[4..16], index);
+            Group {
+                quants,
+                scales: [read_f16(block) * f32::from(scale); 2],
+                offset: -(read_f16(&block[2..]) * f32::from(offset)),
+            }
+        }
+        WeightType::Q6K => {
+            let scale = read_f16(&block[208..]);
+            let scales = std::array::from_fn(|i| scale * f32::from(q6k_factor(block, index, i)));
+            Group { quants, scales, offset: 0.0 }
+        }
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => no_groups(),
+    }
+}
+
+/// The quants alone, without their sign.
+#[inline]
+pub(crate) fn read_quants(weight_type: WeightType, row: &[u8], index: usize) -> [u8; GROUP_SIZE] {
+    let (block, index) = block_of(weight_type, row, index);
+    match weight_type {
+        WeightType::Q8_0 => std::array::from_fn(|i| block[2..34][i] ^ 0x80),
+        WeightType::Q4_0 => nibbles(&block[2..]),
+        WeightType::Q4_1 => nibbles(&block[4..]),
+        WeightType::Q5_0 => with_fifth_bits(nibbles(&block[6..]), &block[2..]),
+        WeightType::Q5_1 => with_fifth_bits(nibbles(&block[8..]), &block[4..]),
+        WeightType::Q4K => k_nibbles(&block[16..], index),
         WeightType::Q5K => {
             let mut quants = k_nibbles(&block[48..], index);
             for (quant, high) in quants.iter_mut().zip(&block[16..48]) {
                 *quant |= (high >> index & 1) << 4;
             }
-            k_affine(block, index, quants)
+            quants
         }
-        WeightType::Q6K => q6k(block, index),
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => {
-            unreachable!("float rows have no groups")
-        }
+        WeightType::Q6K => q6k_quants(block, index),
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => no_groups(),
     }
+}
+
+/// The block that holds a group of a row, and the group's number in it.
+#[inline]
+fn block_of(weight_type: WeightType, row: &[u8], index: usize) -> (&[u8], usize) {
+    let groups_per_block = (weight_type.block_size() / GROUP_SIZE).max(1);
+    let start = index / groups_per_block * weight_type.block_bytes();
+    (&row[start..start + weight_type.block_bytes()], index % groups_per_block)
+}
+
+fn no_groups() -> ! {
+    unreachable!("float rows have no groups")
 }
 
 /// The two factors of group `index` of a `Q4K` or `Q5K` block: 6 bits for the scale and 6 for the offset.
@@ -72,14 +105,6 @@ pub(crate) fn k_factors(factors: &[u8], index: usize) -> [u8; 2] {
 
 pub(crate) fn read_f16(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
-}
-
-fn symmetric(block: &[u8], quants: [u8; GROUP_SIZE]) -> Group {
-    Group { quants, scales: [read_f16(block); 2], offset: 0.0 }
-}
-
-fn affine(block: &[u8], quants: [u8; GROUP_SIZE]) -> Group {
-    Group { quants, scales: [read_f16(block); 2], offset: read_f16(&block[2..]) }
 }
 
 /// Element `i` is the low nibble of byte `i`, element `i + 16` the high one.
@@ -111,30 +136,15 @@ fn k_nibbles(bytes: &[u8], index: usize) -> [u8; GROUP_SIZE] {
     std::array::from_fn(|i| bytes[i] >> shift & 15)
 }
 
-#[inline]
-fn k_affine(block: &[u8], index: usize, quants: [u8; GROUP_SIZE]) -> Group {
-    let [scale, offset] = k_factors(&block[4..16], index);
-    Group {
-        quants,
-        scales: [read_f16(block) * f32::from(scale); 2],
-        offset: -(read_f16(&block[2..]) * f32::from(offset)),
-    }
-}
-
 /// 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 int8 factors, an f16 scale; each half of the block takes
 /// half of each: groups 0 and 1 of a half are low nibbles, 2 and 3 high ones, and group `g` has bits `2g` of the pairs.
 #[inline]
-fn q6k(block: &[u8], index: usize) -> Group {
+fn q6k_quants(block: &[u8], index: usize) -> [u8; GROUP_SIZE] {
     let (half, quarter) = (index / 4, index % 4);
     let low = &block[half * 64 + quarter % 2 * 32..][..32];
     let high = &block[128 + half * 32..][..32];
     let shift = quarter / 2 * 4;
-    let scale = read_f16(&block[208..]);
-    Group {
-        quants: std::array::from_fn(|i| low[i] >> shift & 15 | (high[i] >> (2 * quarter) & 3) << 4),
-        scales: std::array::from_fn(|i| scale * f32::from(q6k_factor(block, index, i))),
-        offset: 0.0,
-    }
+    std::array::from_fn(|i| low[i] >> shift & 15 | (high[i] >> (2 * quarter) & 3) << 4)
 }
 
 /// The factor of half `half` (16 elements) of group `index` of a `Q6K` block.

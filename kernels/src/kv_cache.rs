@@ -1,11 +1,8 @@
-use std::alloc::{Layout, alloc, dealloc};
-use std::ptr::NonNull;
-
-use crate::arena::{HUGE_PAGE_BYTES, advise_huge_pages};
 use crate::disjoint::Disjoint;
 use crate::error::{check_shape, count_rows};
 use crate::lanes::{Kernel, Lanes, NUM_LANES};
 use crate::paged_attention::AttentionRows;
+use crate::zeros::Zeros;
 use crate::{KernelError, Pool};
 
 /// The largest head that attention has room for.
@@ -48,7 +45,7 @@ pub struct KvRows<'a> {
 /// Keys and values of all layers in blocks of 16 tokens, f16.
 ///
 /// Layout `[layer][block][kv_head]`, then keys `[head_dim][16]` and values `[16][head_dim]`: a score needs one dimension of 16 keys at
-/// a time, the weighted sum 16 dimensions of one value. Memory is backed when first written.
+/// a time, the weighted sum 16 dimensions of one value. Memory is backed by a thread of its own, soon after the start.
 #[derive(Debug)]
 pub struct KvCache {
     data: Zeros,
@@ -203,56 +200,5 @@ impl Kernel for StoreHead<'_> {
             // SAFETY: both are 16 elements.
             unsafe { v.store_f16(out.as_mut_ptr(), v.load(value.as_ptr())) };
         }
-    }
-}
-
-/// Zeroed memory, all of it backed from the beginning: a cache that does not fit is found at start and not under load,
-/// and the memory of a process stays what it was. In 2 MiB pages where it is large enough for one.
-#[derive(Debug)]
-struct Zeros {
-    start: NonNull<u16>,
-    layout: Layout,
-}
-
-// SAFETY: `Zeros` owns its memory and lends it by the rules of references.
-unsafe impl Send for Zeros {}
-// SAFETY: as above.
-unsafe impl Sync for Zeros {}
-
-impl Zeros {
-    fn new(num_bytes: usize) -> Result<Self, KernelError> {
-        let out_of_memory = KernelError::OutOfMemory { num_bytes, purpose: "keys and values" };
-        // An empty cache gets one cache line, since an empty layout cannot be allocated.
-        let size = num_bytes.max(64);
-        let align = if size < HUGE_PAGE_BYTES { 64 } else { HUGE_PAGE_BYTES };
-        let Ok(layout) = Layout::from_size_align(size, align) else {
-            return Err(out_of_memory);
-        };
-        // SAFETY: the size is not zero.
-        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else {
-            return Err(out_of_memory);
-        };
-        advise_huge_pages(start, size);
-        // SAFETY: all of it was just allocated.
-        unsafe { start.write_bytes(0, size) };
-        Ok(Self { start: start.cast(), layout })
-    }
-
-    #[inline(always)]
-    fn as_slice(&self) -> &[u16] {
-        // SAFETY: initialised to zero, owned, and aligned to a cache line.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.size() / size_of::<u16>()) }
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [u16] {
-        // SAFETY: as above, and `self` is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size() / size_of::<u16>()) }
-    }
-}
-
-impl Drop for Zeros {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.start.as_ptr().cast(), self.layout) };
     }
 }

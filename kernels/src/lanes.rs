@@ -40,6 +40,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     const WIDTH: usize;
     /// Rows that pass a panel together: as many as there are registers for their sums.
     const MAX_TILE_ROWS: usize;
+    /// Sums that attention keeps in registers: enough to hide the latency of an fma.
+    const NUM_SUMS: usize;
     /// What `dot4_u8` subtracts from each weight by itself.
     const U8_BIAS: i32;
 
@@ -90,6 +92,22 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     /// In each byte `i` of the lanes: `bit` if bit `i` of the mask at `p` is set, else zero.
     unsafe fn expand_bits(self, p: *const u8, bit: u8) -> Self::I;
 
+    /// The sum of all lanes as a balanced tree over the lanes `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.
+    #[inline(always)]
+    fn sum_lanes(self, a: Self::F) -> f32 {
+        fold_lanes(self, a, |a, b| a + b)
+    }
+    /// The largest lane, by [`Lanes::max`] in the same tree.
+    #[inline(always)]
+    fn max_lane(self, a: Self::F) -> f32 {
+        fold_lanes(self, a, |a, b| if a > b { a } else { b })
+    }
+    /// The largest of non-negative integers.
+    #[inline(always)]
+    fn max_lane_i32(self, a: Self::I) -> i32 {
+        fold_lanes(self, self.as_f32(a), |a, b| f32::from_bits(a.to_bits().max(b.to_bits()))).to_bits() as i32
+    }
+
     /// `acc + Σ_{i<4} w[i]·a[i]` in each lane: four bytes of weights ≤ 127 and the four signed bytes of `a`.
     fn dot4_u7(self, acc: Self::I, w: Self::I, a: i32) -> Self::I;
     /// The same with any unsigned byte, each reduced by `U8_BIAS`.
@@ -99,47 +117,44 @@ pub(crate) trait Lanes: Copy + Send + Sync {
 /// The sum of 16 lanes as a balanced tree over the lanes `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.
 #[inline(always)]
 pub(crate) fn sum<V: Lanes>(v: V, a: V::F) -> f32 {
-    let mut lanes = [0.0f32; NUM_LANES];
-    // SAFETY: the array holds the 16 lanes that an implementation has at most.
-    unsafe { v.store(lanes.as_mut_ptr(), a) };
-    let mut half = V::WIDTH / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
+    v.sum_lanes(a)
 }
 
 /// The largest of 16 lanes.
 #[inline(always)]
 pub(crate) fn max<V: Lanes>(v: V, a: V::F) -> f32 {
+    v.max_lane(a)
+}
+
+/// The largest of 16 non-negative integers, as the bits of an f32.
+#[inline(always)]
+pub(crate) fn max_bits<V: Lanes>(v: V, a: V::I) -> f32 {
+    f32::from_bits(v.max_lane_i32(a) as u32)
+}
+
+#[inline(always)]
+fn fold_lanes<V: Lanes>(v: V, a: V::F, f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; NUM_LANES];
     // SAFETY: the array holds the 16 lanes that an implementation has at most.
     unsafe { v.store(lanes.as_mut_ptr(), a) };
     let mut half = V::WIDTH / 2;
     while half > 0 {
         for i in 0..half {
-            lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
+            lanes[i] = f(lanes[i], lanes[i + half]);
         }
         half /= 2;
     }
     lanes[0]
 }
 
-/// The largest of 16 non-negative integers, as the bits of an f32.
+/// Asks for a cache line that will be read soon. Any address will do.
 #[inline(always)]
-pub(crate) fn max_bits<V: Lanes>(v: V, a: V::I) -> f32 {
-    let mut lanes = [0.0f32; NUM_LANES];
-    // SAFETY: the array holds the 16 lanes that an implementation has at most.
-    unsafe { v.store(lanes.as_mut_ptr(), v.as_f32(a)) };
-    let mut half = V::WIDTH / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = f32::from_bits(lanes[i].to_bits().max(lanes[i + half].to_bits()));
-        }
-        half /= 2;
+pub(crate) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint and never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
     }
-    lanes[0]
+    #[cfg(not(target_arch = "x86_64"))]
+    let _no_such_hint = p;
 }

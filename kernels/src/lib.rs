@@ -25,7 +25,7 @@ mod gather;
 mod gelu;
 mod group;
 mod isa;
-#[expect(unsafe_code, reason = "owns raw memory, vector stores")]
+#[expect(unsafe_code, reason = "vector stores")]
 mod kv_cache;
 #[expect(unsafe_code, reason = "intrinsics")]
 mod lanes;
@@ -37,6 +37,8 @@ mod low_rank;
 mod matmul;
 #[expect(unsafe_code, reason = "panels in raw memory")]
 mod packed_matrix;
+#[expect(unsafe_code, reason = "asks the system for pages")]
+mod page_backing;
 #[expect(unsafe_code, reason = "vector loads and stores")]
 mod paged_attention;
 #[expect(unsafe_code, reason = "lends a closure to threads")]
@@ -49,6 +51,8 @@ mod rope_table;
 #[expect(unsafe_code, reason = "vector loads and stores")]
 mod silu_mul;
 mod weight_type;
+#[expect(unsafe_code, reason = "owns raw memory")]
+mod zeros;
 
 pub use activations::Activations;
 pub use add::{add, add_bias};

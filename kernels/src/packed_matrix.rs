@@ -1,3 +1,5 @@
+use std::mem::MaybeUninit;
+
 use crate::arena::Region;
 use crate::disjoint::Disjoint;
 use crate::error::check_shape;
@@ -96,7 +98,7 @@ impl PackedMatrix {
             sections.push(section);
         }
         let mut region = pool.arena().allocate(num_bytes)?;
-        let memory = region.clear();
+        let memory = region.as_uninit();
         for (section, source) in sections.iter().zip(sources) {
             let end = section.offset + section.num_panels() * section.panel_bytes;
             let panels = Disjoint::new(&mut memory[section.offset..end]);
@@ -106,7 +108,9 @@ impl PackedMatrix {
                     let panel = unsafe {
                         panels.range(index * section.panel_bytes..(index + 1) * section.panel_bytes)
                     };
-                    panel::pack(source, index, panel);
+                    panel.fill(MaybeUninit::new(0));
+                    // SAFETY: just written.
+                    panel::pack(source, index, unsafe { panel.assume_init_mut() });
                 }
             });
         }

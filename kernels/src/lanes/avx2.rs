@@ -43,6 +43,7 @@ impl Lanes for Avx2Half {
     type I = __m256i;
     type Columns = Avx2Half;
     const WIDTH: usize = 8;
+    const NUM_SUMS: usize = 8;
     const MAX_TILE_ROWS: usize = 4;
     const U8_BIAS: i32 = 128;
 

@@ -52,6 +52,7 @@ impl Lanes for Avx512 {
     type Columns = Avx512;
     const WIDTH: usize = 16;
     const MAX_TILE_ROWS: usize = 8;
+    const NUM_SUMS: usize = 16;
     const U8_BIAS: i32 = 0;
 
     #[inline(always)]
@@ -181,6 +182,29 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn expand_bits(self, p: *const u8, bit: u8) -> __m512i {
         avx512!(_mm512_maskz_set1_epi8(p.cast::<u64>().read_unaligned(), bit as i8))
+    }
+
+    #[inline(always)]
+    fn sum_lanes(self, a: __m512) -> f32 {
+        avx512!({
+            let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)))
+        })
+    }
+    #[inline(always)]
+    fn max_lane(self, a: __m512) -> f32 {
+        avx512!({
+            let a = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let a = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)))
+        })
+    }
+    #[inline(always)]
+    fn max_lane_i32(self, a: __m512i) -> i32 {
+        avx512!(_mm512_reduce_max_epi32(a))
     }
 
     #[inline(always)]

@@ -20,6 +20,7 @@ impl Lanes for Portable {
     type I = [i32; NUM_LANES];
     type Columns = Portable;
     const WIDTH: usize = NUM_LANES;
+    const NUM_SUMS: usize = 8;
     const MAX_TILE_ROWS: usize = 1;
     const U8_BIAS: i32 = 0;
 

@@ -7,7 +7,7 @@
 //! pairs (6-bit types, vector `j` in bits `2·(j % 4)` of vector `j / 4`).
 //! Floats are `columns × 16 rows`, in their own type.
 
-use crate::group::{GROUP_SIZE, Group, k_factors, q6k_factor, read_group};
+use crate::group::{GROUP_SIZE, k_factors, q6k_factor, read_quants};
 use crate::lanes::NUM_LANES;
 use crate::{MatrixSource, WeightType};
 
@@ -82,8 +82,13 @@ fn pack_row(weight_type: WeightType, row: &[u8], lane: usize, panel: &mut [u8]) 
     let (tiles, records) = panel.split_at_mut(num_groups * tile_bytes(weight_type));
     let (records, block_records) = records.split_at_mut(num_groups * record_bytes(weight_type));
     for index in 0..num_groups {
-        let group = read_group(weight_type, row, index);
-        pack_quants(weight_type, &group, lane, &mut tiles[index * tile_bytes(weight_type)..]);
+        let quants = read_quants(weight_type, row, index);
+        pack_quants(
+            weight_type,
+            &quants,
+            lane,
+            &mut tiles[index * tile_bytes(weight_type)..][..tile_bytes(weight_type)],
+        );
         let block = &row[index * GROUP_SIZE / weight_type.block_size() * weight_type.block_bytes()..];
         let record = &mut records[index * record_bytes(weight_type)..];
         pack_scales(weight_type, block, index, [lane, NUM_LANES + lane], record);
@@ -104,31 +109,41 @@ fn pack_row(weight_type: WeightType, row: &[u8], lane: usize, panel: &mut [u8]) 
     }
 }
 
-fn pack_quants(weight_type: WeightType, group: &Group, lane: usize, tile: &mut [u8]) {
-    for (vector, quants) in group.quants.as_chunks::<4>().0.iter().enumerate() {
-        if weight_type == WeightType::Q8_0 {
-            tile[64 * vector + 4 * lane..][..4].copy_from_slice(quants);
-            continue;
+#[inline]
+fn pack_quants(weight_type: WeightType, quants: &[u8; GROUP_SIZE], lane: usize, tile: &mut [u8]) {
+    if weight_type == WeightType::Q8_0 {
+        for (vector, quants) in tile.chunks_exact_mut(64).zip(quants.as_chunks::<4>().0) {
+            vector[4 * lane..][..4].copy_from_slice(quants);
         }
-        let nibbles = &mut tile[64 * (vector % 4) + 4 * lane..][..4];
-        for (byte, quant) in nibbles.iter_mut().zip(quants) {
-            *byte |= (quant & 15) << (vector / 4 * 4);
-        }
-        match weight_type {
-            WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q5K => {
+        return;
+    }
+    let (nibbles, high_bits) = tile.split_at_mut(NIBBLE_BYTES);
+    let halves: [u8; GROUP_SIZE / 2] = std::array::from_fn(|k| quants[k] & 15 | (quants[k + 16] & 15) << 4);
+    for (vector, halves) in nibbles.chunks_exact_mut(64).zip(halves.as_chunks::<4>().0) {
+        vector[4 * lane..][..4].copy_from_slice(halves);
+    }
+    match weight_type {
+        WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q5K => {
+            for (mask, quants) in high_bits.chunks_exact_mut(8).zip(quants.as_chunks::<4>().0) {
+                let mut bits = 0;
                 for (i, quant) in quants.iter().enumerate() {
-                    let bit = 4 * lane + i;
-                    tile[NIBBLE_BYTES + 8 * vector + bit / 8] |= (quant >> 4) << (bit % 8);
+                    bits |= (quant >> 4) << i;
                 }
+                mask[lane / 2] |= bits << (lane % 2 * 4);
             }
-            WeightType::Q6K => {
-                let pairs = &mut tile[NIBBLE_BYTES + 64 * (vector / 4) + 4 * lane..][..4];
-                for (byte, quant) in pairs.iter_mut().zip(quants) {
-                    *byte |= (quant >> 4) << (2 * (vector % 4));
-                }
-            }
-            _ => {}
         }
+        WeightType::Q6K => {
+            for (vector, quants) in high_bits.chunks_exact_mut(64).zip(quants.as_chunks::<16>().0) {
+                let pairs: [u8; 4] = std::array::from_fn(|i| {
+                    quants[i] >> 4
+                        | quants[i + 4] >> 4 << 2
+                        | quants[i + 8] >> 4 << 4
+                        | quants[i + 12] >> 4 << 6
+                });
+                vector[4 * lane..][..4].copy_from_slice(&pairs);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -11,6 +11,8 @@ use crate::lanes::{self, Kernel, Lanes, NUM_LANES};
 /// same for all rows of a sequence.
 const CHUNK_SIZE: usize = 128;
 const BLOCKS_PER_CHUNK: usize = CHUNK_SIZE / KvCache::BLOCK_SIZE;
+/// Elements of the cache in a cache line.
+const LINE_ELEMENTS: usize = 32;
 
 /// Some neighbouring rows of one sequence by some query heads of one head of the cache.
 pub(super) struct AttentionTile<'a> {
@@ -47,26 +49,28 @@ impl Kernel for AttentionTile<'_> {
         let num_queries = self.rows.len() * num_heads;
         let mut first = 0;
         while first < num_queries {
-            match num_queries - first {
-                8.. => first += self.run_queries::<V, 8>(v, first),
-                4.. => first += self.run_queries::<V, 4>(v, first),
-                3 => first += self.run_queries::<V, 3>(v, first),
-                2 => first += self.run_queries::<V, 2>(v, first),
-                _ => first += self.run_queries::<V, 1>(v, first),
-            }
+            first += match num_queries - first {
+                7.. => self.run_queries::<V, 8>(v, first),
+                5.. => self.run_queries::<V, 6>(v, first),
+                4 => self.run_queries::<V, 4>(v, first),
+                3 => self.run_queries::<V, 3>(v, first),
+                2 => self.run_queries::<V, 2>(v, first),
+                _ => self.run_queries::<V, 1>(v, first),
+            };
         }
     }
 }
 
 impl AttentionTile<'_> {
-    /// Queries `first..first + N` of the tile, counted row by row.
+    /// Queries `first..first + N` of the tile, counted row by row; the last one again in place of those that do not exist.
     #[inline(always)]
     fn run_queries<V: Lanes, const N: usize>(&self, v: V, first: usize) -> usize {
         let input = self.input;
         let head_dim = input.heads.head_dim;
         let mut queries: [Query; N] = std::array::from_fn(|i| {
-            let row = self.rows.start + (first + i) / self.heads.len();
-            let head = self.heads.start + (first + i) % self.heads.len();
+            let index = (first + i).min(self.rows.len() * self.heads.len() - 1);
+            let row = self.rows.start + index / self.heads.len();
+            let head = self.heads.start + index % self.heads.len();
             let visible = input.visible(&input.rows.rows[row]);
             Query { row, head, visible, max: f32::NEG_INFINITY, sum: 0.0 }
         });
@@ -83,21 +87,17 @@ impl AttentionTile<'_> {
         for query in &queries {
             (start, end) = (start.min(query.visible.start), end.max(query.visible.end));
         }
-        let kv_head = self.heads.start / (input.heads.num_heads / self.cache.shape().num_kv_heads);
         let table = input.rows.block_tables[input.rows.rows[self.rows.start].sequence];
         for chunk_start in (start - start % CHUNK_SIZE..end).step_by(CHUNK_SIZE) {
-            let first_block = chunk_start / KvCache::BLOCK_SIZE;
             let num_blocks = (end - chunk_start).min(CHUNK_SIZE).div_ceil(KvCache::BLOCK_SIZE);
-            let num_unseen_blocks = start.saturating_sub(chunk_start) / KvCache::BLOCK_SIZE;
-            let mut blocks = [(&[][..], &[][..]); BLOCKS_PER_CHUNK];
-            for index in num_unseen_blocks..num_blocks {
-                let block = table[first_block + index] as usize;
-                let (keys, block_values) = self.cache.head(input.layer, block, kv_head);
-                blocks[index] = (keys, block_values);
-                // SAFETY: a block has `[head_dim][16]` keys, and a chunk has room for each block's scores.
-                unsafe { score_block(v, keys, &scaled, index * NUM_LANES, &mut weights) };
-            }
-            let blocks = &blocks[..num_blocks];
+            let first_seen_block = start.saturating_sub(chunk_start) / KvCache::BLOCK_SIZE;
+            let seen_blocks = first_seen_block..num_blocks;
+            let blocks = self.chunk(table, chunk_start, seen_blocks.clone());
+            // SAFETY: a chunk has room for the scores of its blocks.
+            unsafe { score_chunk(v, &blocks, seen_blocks, (head_dim, &scaled), &mut weights) };
+            let next_start = chunk_start + CHUNK_SIZE;
+            let num_next = end.saturating_sub(next_start).min(CHUNK_SIZE).div_ceil(KvCache::BLOCK_SIZE);
+            let blocks = Chunk { next: self.chunk(table, next_start, 0..num_next).keys, ..blocks };
             let mut common = 0..CHUNK_SIZE;
             for (i, query) in queries.iter_mut().enumerate() {
                 let visible = query.visible_in(chunk_start);
@@ -116,14 +116,14 @@ impl AttentionTile<'_> {
                 let visible = query.visible_in(chunk_start);
                 let before = visible.start..visible.end.min(common.start);
                 // SAFETY: a block has `[16][head_dim]` values, and no range goes beyond the blocks.
-                unsafe { add_values_of_one(v, blocks, &weights[i], before, (head_dim, &mut values[i])) };
+                unsafe { add_values_of_one(v, &blocks, &weights[i], before, (head_dim, &mut values[i])) };
             }
             // SAFETY: as above.
-            unsafe { add_values::<V, N>(v, blocks, &weights, common.clone(), (head_dim, &mut values)) };
+            unsafe { add_values::<V, N>(v, &blocks, &weights, common.clone(), (head_dim, &mut values)) };
             for (i, query) in queries.iter().enumerate() {
                 let after = common.end..query.visible_in(chunk_start).end;
                 // SAFETY: as above.
-                unsafe { add_values_of_one(v, blocks, &weights[i], after, (head_dim, &mut values[i])) };
+                unsafe { add_values_of_one(v, &blocks, &weights[i], after, (head_dim, &mut values[i])) };
             }
         }
         for (query, values) in queries.iter().zip(&values) {
@@ -137,39 +137,109 @@ impl AttentionTile<'_> {
         }
         N
     }
+
+    /// Where the blocks of a chunk lie; of the others, nowhere.
+    #[inline(always)]
+    fn chunk(&self, table: &[u32], chunk_start: usize, blocks: Range<usize>) -> Chunk {
+        let input = self.input;
+        let kv_head = self.heads.start / (input.heads.num_heads / self.cache.shape().num_kv_heads);
+        let mut chunk = Chunk::default();
+        for index in blocks {
+            let block = table[chunk_start / KvCache::BLOCK_SIZE + index] as usize;
+            let (keys, values) = self.cache.head(input.layer, block, kv_head);
+            (chunk.keys[index], chunk.values[index]) = (keys.as_ptr(), values.as_ptr());
+        }
+        chunk
+    }
 }
 
-/// `weights[i][offset + j] = Σ_d queries[i][d]·keys[d][j]`, in order of `d`.
+/// The blocks of a chunk: keys `[head_dim][16]`, values `[16][head_dim]`, and the keys of the next chunk's blocks.
+#[derive(Clone, Copy)]
+struct Chunk {
+    keys: [*const u16; BLOCKS_PER_CHUNK],
+    values: [*const u16; BLOCKS_PER_CHUNK],
+    next: [*const u16; BLOCKS_PER_CHUNK],
+}
+
+impl Default for Chunk {
+    fn default() -> Self {
+        let nowhere = [std::ptr::null(); BLOCKS_PER_CHUNK];
+        Self { keys: nowhere, values: nowhere, next: nowhere }
+    }
+}
+
+/// The scores of the seen blocks, some blocks at a time so that there are enough independent sums.
 ///
 /// # Safety
-/// `keys` is `[head_dim][16]` with `head_dim ≤ MAX_HEAD_DIM`, and `offset + 16 ≤ CHUNK_SIZE`.
+/// The seen blocks exist, of `head_dim ≤ MAX_HEAD_DIM`.
 #[inline(always)]
-unsafe fn score_block<V: Lanes, const N: usize>(
+unsafe fn score_chunk<V: Lanes, const N: usize>(
     v: V,
-    keys: &[u16],
-    queries: &[[f32; MAX_HEAD_DIM]; N],
-    offset: usize,
+    chunk: &Chunk,
+    seen: Range<usize>,
+    queries: (usize, &[[f32; MAX_HEAD_DIM]; N]),
     weights: &mut [[f32; CHUNK_SIZE]; N],
 ) {
     let v = v.columns();
-    let head_dim = keys.len() / NUM_LANES;
+    let mut index = seen.start;
+    while index < seen.end {
+        // SAFETY: so many blocks are left.
+        unsafe {
+            match (V::Columns::NUM_SUMS / N).min(seen.end - index) {
+                8.. => index += score_blocks::<V::Columns, N, 8>(v, chunk, index, queries, weights),
+                4.. => index += score_blocks::<V::Columns, N, 4>(v, chunk, index, queries, weights),
+                2.. => index += score_blocks::<V::Columns, N, 2>(v, chunk, index, queries, weights),
+                _ => index += score_blocks::<V::Columns, N, 1>(v, chunk, index, queries, weights),
+            }
+        }
+    }
+}
+
+/// `weights[i][16·b + j] = Σ_d queries[i][d]·keys[b][d][j]`, in order of `d`, for `B` blocks from `first`. Returns `B`.
+///
+/// # Safety
+/// The blocks exist, of `head_dim ≤ MAX_HEAD_DIM`.
+#[inline(always)]
+unsafe fn score_blocks<V: Lanes, const N: usize, const B: usize>(
+    v: V,
+    chunk: &Chunk,
+    first: usize,
+    (head_dim, queries): (usize, &[[f32; MAX_HEAD_DIM]; N]),
+    weights: &mut [[f32; CHUNK_SIZE]; N],
+) -> usize {
     let mut first_lane = 0;
     while first_lane < NUM_LANES {
-        let mut sums = [v.splat(0.0); N];
+        let mut sums = [[v.splat(0.0); B]; N];
         for d in 0..head_dim {
-            // SAFETY: dimension `d` has 16 keys.
-            let keys = unsafe { v.load_f16(keys.as_ptr().add(d * NUM_LANES + first_lane)) };
+            let at = d * NUM_LANES + first_lane;
+            // SAFETY: dimension `d` has 16 keys in each block.
+            let keys: [V::F; B] =
+                std::array::from_fn(|b| unsafe { v.load_f16(chunk.keys[first + b].wrapping_add(at)) });
             for i in 0..N {
                 // SAFETY: `d < head_dim ≤ MAX_HEAD_DIM`.
-                sums[i] = v.fma(v.splat(unsafe { *queries[i].get_unchecked(d) }), keys, sums[i]);
+                let query = v.splat(unsafe { *queries[i].get_unchecked(d) });
+                for b in 0..B {
+                    sums[i][b] = v.fma(query, keys[b], sums[i][b]);
+                }
+            }
+            // The values of these blocks come next.
+            if at % LINE_ELEMENTS == 0 {
+                for b in 0..B {
+                    lanes::prefetch(chunk.values[first + b].wrapping_add(at));
+                }
             }
         }
         for i in 0..N {
-            // SAFETY: the block's 16 scores lie within the chunk.
-            unsafe { v.store(weights[i].as_mut_ptr().add(offset + first_lane), sums[i]) };
+            for b in 0..B {
+                // SAFETY: the scores of the blocks lie within the chunk.
+                unsafe {
+                    v.store(weights[i].as_mut_ptr().add((first + b) * NUM_LANES + first_lane), sums[i][b])
+                };
+            }
         }
-        first_lane += V::Columns::WIDTH;
+        first_lane += V::WIDTH;
     }
+    B
 }
 
 /// Turns the scores of a chunk into weights relative to the running maximum, and corrects what was summed before.
@@ -231,24 +301,25 @@ unsafe fn soften<V: Lanes>(
 #[inline(always)]
 unsafe fn add_values_of_one<V: Lanes>(
     v: V,
-    blocks: &[(&[u16], &[u16])],
+    chunk: &Chunk,
     weights: &[f32; CHUNK_SIZE],
     range: Range<usize>,
     (head_dim, values): (usize, &mut [f32; MAX_HEAD_DIM]),
 ) {
     let (weights, values) = (std::array::from_ref(weights), std::array::from_mut(values));
     // SAFETY: the caller's contract.
-    unsafe { add_values::<V, 1>(v, blocks, weights, range, (head_dim, values)) }
+    unsafe { add_values::<V, 1>(v, chunk, weights, range, (head_dim, values)) }
 }
 
-/// `values[i][d] += Σ_j weights[i][j]·v[j][d]` over a range of the chunk's positions, in order of `j`.
+/// `values[i][d] += Σ_j weights[i][j]·v[j][d]` over a range of the chunk's positions, in order of `j`, some dimensions at a
+/// time so that there are enough independent sums.
 ///
 /// # Safety
-/// Each block's values are `[16][head_dim]`, and the blocks hold the range.
+/// The blocks that hold the range exist, of `head_dim ≤ MAX_HEAD_DIM`.
 #[inline(always)]
 unsafe fn add_values<V: Lanes, const N: usize>(
     v: V,
-    blocks: &[(&[u16], &[u16])],
+    chunk: &Chunk,
     weights: &[[f32; CHUNK_SIZE]; N],
     range: Range<usize>,
     (head_dim, values): (usize, &mut [[f32; MAX_HEAD_DIM]; N]),
@@ -257,25 +328,63 @@ unsafe fn add_values<V: Lanes, const N: usize>(
         return;
     }
     let v = v.columns();
-    for d in (0..head_dim).step_by(V::Columns::WIDTH) {
-        let mut sums = [v.splat(0.0); N];
-        for i in 0..N {
-            // SAFETY: `d + WIDTH ≤ head_dim ≤ MAX_HEAD_DIM`.
-            sums[i] = unsafe { v.load(values[i].as_ptr().add(d)) };
-        }
-        for j in range.clone() {
-            // SAFETY: the blocks hold position `j`, and a value has `head_dim` elements.
-            unsafe {
-                let (_, block) = blocks.get_unchecked(j / NUM_LANES);
-                let value = v.load_f16(block.as_ptr().add(j % NUM_LANES * head_dim + d));
-                for i in 0..N {
-                    sums[i] = v.fma(v.splat(*weights[i].get_unchecked(j)), value, sums[i]);
-                }
+    let mut d = 0;
+    while d < head_dim {
+        let vectors_left = (head_dim - d) / V::Columns::WIDTH;
+        let at = (head_dim, d);
+        // SAFETY: so many vectors are left.
+        unsafe {
+            d += match (V::Columns::NUM_SUMS / N).min(vectors_left) {
+                8.. => add_vectors::<V::Columns, N, 8>(v, chunk, weights, &range, (at, values)),
+                4.. => add_vectors::<V::Columns, N, 4>(v, chunk, weights, &range, (at, values)),
+                2.. => add_vectors::<V::Columns, N, 2>(v, chunk, weights, &range, (at, values)),
+                _ => add_vectors::<V::Columns, N, 1>(v, chunk, weights, &range, (at, values)),
             }
         }
-        for i in 0..N {
-            // SAFETY: as above.
-            unsafe { v.store(values[i].as_mut_ptr().add(d), sums[i]) };
+    }
+}
+
+/// [`add_values`] of `W` vectors of dimensions from `d`. Returns how many dimensions they are.
+///
+/// # Safety
+/// As there, and the vectors end at `head_dim`.
+#[inline(always)]
+unsafe fn add_vectors<V: Lanes, const N: usize, const W: usize>(
+    v: V,
+    chunk: &Chunk,
+    weights: &[[f32; CHUNK_SIZE]; N],
+    range: &Range<usize>,
+    ((head_dim, d), values): ((usize, usize), &mut [[f32; MAX_HEAD_DIM]; N]),
+) -> usize {
+    // SAFETY (all below): the vectors end at `head_dim ≤ MAX_HEAD_DIM`, and the blocks hold the range.
+    let mut sums: [[V::F; W]; N] = std::array::from_fn(|i| {
+        std::array::from_fn(|w| unsafe { v.load(values[i].as_ptr().add(d + w * V::WIDTH)) })
+    });
+    let mut j = range.start;
+    while j < range.end {
+        let (block, next) = (chunk.values[j / NUM_LANES], chunk.next[j / NUM_LANES]);
+        let end = range.end.min(j - j % NUM_LANES + NUM_LANES);
+        while j < end {
+            let at = j % NUM_LANES * head_dim + d;
+            let value: [V::F; W] =
+                std::array::from_fn(|w| unsafe { v.load_f16(block.wrapping_add(at + w * V::WIDTH)) });
+            for i in 0..N {
+                let weight = v.splat(unsafe { *weights[i].get_unchecked(j) });
+                for w in 0..W {
+                    sums[i][w] = v.fma(weight, value[w], sums[i][w]);
+                }
+            }
+            for line in 0..(W * V::WIDTH).div_ceil(LINE_ELEMENTS) {
+                lanes::prefetch(next.wrapping_add(at + line * LINE_ELEMENTS));
+            }
+            j += 1;
         }
     }
+    for i in 0..N {
+        for w in 0..W {
+            // SAFETY: as above.
+            unsafe { v.store(values[i].as_mut_ptr().add(d + w * V::WIDTH), sums[i][w]) };
+        }
+    }
+    W * V::WIDTH
 }
