@@ -189,31 +189,38 @@ impl ProductPiece<'_> {
         unsafe { kernel.run(v, panel, first_row, &mut tile) };
         for (i, values) in tile.iter().enumerate() {
             // SAFETY: the array has 16 elements.
-            store_outputs(v, unsafe { v.load(values.as_ptr()) }, self.outputs(first_row + i, &cols));
+            self.store_outputs(v, unsafe { v.load(values.as_ptr()) }, first_row + i, &cols);
         }
         MR
     }
 
-    /// The outputs of a row in the columns of a panel.
+    /// Writes a row's outputs in the columns of a panel: as many lanes as there are columns.
     #[inline(always)]
-    fn outputs(&self, row: usize, cols: &std::ops::Range<usize>) -> &mut [f32] {
+    fn store_outputs<V: Lanes>(&self, v: V, lanes: V::F, row: usize, cols: &std::ops::Range<usize>) {
         let start = row * self.product.w.num_rows();
         // SAFETY: this piece alone has these rows and columns, and it visits them one after the other.
-        unsafe { self.product.out.range(start + cols.start..start + cols.end) }
-    }
-}
-
-/// Writes as many lanes as there are outputs.
-#[inline(always)]
-fn store_outputs<V: Lanes>(v: V, lanes: V::F, outputs: &mut [f32]) {
-    match outputs.as_chunks_mut::<NUM_LANES>() {
-        // SAFETY: the array has 16 elements.
-        ([outputs], _) => unsafe { v.store(outputs.as_mut_ptr(), lanes) },
-        _ => {
-            let mut values = [0.0; NUM_LANES];
+        let outputs = unsafe { self.product.out.range(start + cols.start..start + cols.end) };
+        match outputs.as_chunks_mut::<NUM_LANES>() {
             // SAFETY: the array has 16 elements.
-            unsafe { v.store(values.as_mut_ptr(), lanes) };
-            outputs.copy_from_slice(&values[..outputs.len()]);
+            ([outputs], _) => unsafe { v.store(outputs.as_mut_ptr(), lanes) },
+            _ => {
+                let mut values = [0.0; NUM_LANES];
+                // SAFETY: the array has 16 elements.
+                unsafe { v.store(values.as_mut_ptr(), lanes) };
+                outputs.copy_from_slice(&values[..outputs.len()]);
+            }
         }
+    }
+
+    /// Reads what was written there before.
+    #[inline(always)]
+    fn load_outputs<V: Lanes>(&self, v: V, row: usize, cols: &std::ops::Range<usize>) -> V::F {
+        let start = row * self.product.w.num_rows();
+        // SAFETY: as for writing.
+        let outputs = unsafe { self.product.out.range(start + cols.start..start + cols.end) };
+        let mut values = [0.0; NUM_LANES];
+        values[..outputs.len()].copy_from_slice(outputs);
+        // SAFETY: the array has 16 elements.
+        unsafe { v.load(values.as_ptr()) }
     }
 }

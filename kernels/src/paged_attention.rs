@@ -1,3 +1,4 @@
+mod chunk;
 mod tile;
 
 use std::ops::Range;

@@ -3,8 +3,8 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::ProductPiece;
 use super::format::{Format, Panel};
-use super::{ProductPiece, store_outputs};
 use crate::activations::{Factors, Quants};
 use crate::group::{GROUP_SIZE, zero_point};
 use crate::lanes::{Lanes, NUM_LANES, TILE_ROWS, TILE_SUMS, TileProducts, TileUnit};
@@ -198,7 +198,7 @@ impl RowTile<'_> {
         if self.groups.start > 0 {
             for_each_row!(MR, |r| {
                 if r < num_rows {
-                    accumulators[r] = load_outputs(v, self.piece.outputs(self.row + r, &self.cols));
+                    accumulators[r] = self.piece.load_outputs(v, self.row + r, &self.cols);
                 }
             });
         }
@@ -221,22 +221,8 @@ impl RowTile<'_> {
         }
         for_each_row!(MR, |r| {
             if r < num_rows {
-                store_outputs(v, accumulators[r], self.piece.outputs(self.row + r, &self.cols));
+                self.piece.store_outputs(v, accumulators[r], self.row + r, &self.cols);
             }
         });
     }
-}
-
-#[inline(always)]
-fn load_outputs<V: Lanes>(v: V, outputs: &[f32]) -> V::F {
-    let mut lanes = [0.0; NUM_LANES];
-    let lanes = match outputs.as_chunks::<NUM_LANES>() {
-        ([outputs], _) => outputs,
-        _ => {
-            lanes[..outputs.len()].copy_from_slice(outputs);
-            &lanes
-        }
-    };
-    // SAFETY: the array has 16 elements.
-    unsafe { v.load(lanes.as_ptr()) }
 }
