@@ -13,6 +13,8 @@ mod rope_frequencies;
 mod step;
 mod weights;
 
+use std::sync::Arc;
+
 use kernels::{CacheShape, Isa, KvCache, Pool};
 
 use self::error::LoadError;
@@ -33,7 +35,7 @@ pub const BLOCK_SIZE_TOKENS: usize = KvCache::BLOCK_SIZE;
 #[derive(Debug)]
 pub struct CpuRunner {
     shape: RunnerShape,
-    pool: Pool,
+    pool: Arc<Pool>,
     weights: Weights,
     cache: KvCache,
     step: Step,
@@ -48,9 +50,22 @@ impl CpuRunner {
     /// memory that is available now; that is checked before either is reserved.
     pub fn load(model: &ModelFile, options: &CpuRunnerOptions) -> Result<Self, LoadError> {
         options.check()?;
-        let config = model.config();
         let isa = options.isa.unwrap_or_else(Isa::detect);
         let pool = Pool::new(options.num_threads, isa)?;
+        Self::load_on(Arc::new(pool), model, options)
+    }
+
+    /// Loads another model that computes on the same threads; the options' own threads and instruction set do not count.
+    ///
+    /// # Errors
+    /// As those of [`CpuRunner::load`].
+    pub fn load_beside(&self, model: &ModelFile, options: &CpuRunnerOptions) -> Result<Self, LoadError> {
+        options.check()?;
+        Self::load_on(Arc::clone(&self.pool), model, options)
+    }
+
+    fn load_on(pool: Arc<Pool>, model: &ModelFile, options: &CpuRunnerOptions) -> Result<Self, LoadError> {
+        let config = model.config();
         let max_model_len_tokens = options.max_model_len_tokens.unwrap_or(config.max_context_tokens);
         let cache_shape = |num_blocks| CacheShape {
             num_layers: config.num_layers,

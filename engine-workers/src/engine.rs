@@ -32,6 +32,8 @@ use crate::engine::request::RequestLimits;
 use crate::engine::stats::EngineStats;
 use crate::engine::step_loop::StepLoop;
 use crate::runner::ModelRunner;
+use crate::speculation::config::{SpeculativeConfig, SpeculativeMethod};
+use crate::speculation::drafter::Drafter;
 
 /// Whether the engine's thread lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +58,30 @@ impl Engine {
         tokens: Arc<TokenTable>,
         config: EngineConfig,
     ) -> Result<(EngineHandle, OutputReceiver), EngineError> {
+        Self::start_with_draft_model(runner, None, tokens, config)
+    }
+
+    /// The same with a runner of the smaller model that [`SpeculativeMethod::Draft`] asks for.
+    ///
+    /// [`SpeculativeMethod::Draft`]: crate::speculation::config::SpeculativeMethod::Draft
+    pub fn start_with_draft_model(
+        runner: Box<dyn ModelRunner>,
+        draft_runner: Option<Box<dyn ModelRunner>>,
+        tokens: Arc<TokenTable>,
+        config: EngineConfig,
+    ) -> Result<(EngineHandle, OutputReceiver), EngineError> {
+        let drafter = match &config.speculative {
+            Some(speculative) => Some(drafter(speculative, draft_runner)?),
+            None => None,
+        };
         let shape = runner.shape();
         let limits = RequestLimits::new(&shape, &tokens, config.sampling_limits);
         let stats = Arc::new(Mutex::new(EngineStats::default()));
         let (command_sender, commands) = mpsc::channel();
         let (outputs, receiver) = output_queue();
         let (status, watched_status) = watch::channel(EngineStatus::Running);
-        let mut step_loop = StepLoop::new(runner, tokens, &config, (commands, outputs), Arc::clone(&stats))?;
+        let channels = (commands, outputs);
+        let mut step_loop = StepLoop::new((runner, drafter), tokens, &config, channels, Arc::clone(&stats))?;
         std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || {
@@ -76,6 +95,14 @@ impl Engine {
             .map_err(EngineError::Thread)?;
         Ok((EngineHandle::new(command_sender, limits, stats, watched_status), receiver))
     }
+}
+
+fn drafter(config: &SpeculativeConfig, runner: Option<Box<dyn ModelRunner>>) -> Result<Drafter, EngineError> {
+    config.check()?;
+    if runner.is_none() && matches!(config.method, SpeculativeMethod::Draft { .. }) {
+        return Err(EngineError::NoDraftModel);
+    }
+    Ok(Drafter::new(config.clone(), runner))
 }
 
 /// Runs the loop and, if it broke, ends every sequence with the reason.

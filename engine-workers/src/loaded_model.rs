@@ -10,7 +10,7 @@ use crate::chat_template::error::TemplateError;
 use crate::chat_template::{ChatTemplate, SpecialTokenTexts};
 use crate::cpu_runner::CpuRunner;
 use crate::cpu_runner::error::LoadError;
-use crate::cpu_runner::options::CpuRunnerOptions;
+use crate::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use crate::detokenizer::TokenTable;
 use crate::engine::Engine;
 use crate::engine::config::EngineConfig;
@@ -23,8 +23,9 @@ use crate::model_file::config::ModelConfig;
 use crate::model_file::error::ModelFileError;
 use crate::output_parser::reasoning::ReasoningFormat;
 use crate::output_parser::tool_call_format::ToolCallFormat;
-use crate::runner::ModelRunner as _;
+use crate::runner::ModelRunner;
 use crate::runner_source::RunnerSource;
+use crate::speculation::config::SpeculativeMethod;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::error::TokenizerError;
 use crate::worker::{ModelCard, ModelText, OutputFormats};
@@ -64,6 +65,16 @@ pub enum ModelLoadError {
     Changed {
         /// The model.
         path: PathBuf,
+    },
+    /// The model that is to draft for it has another vocabulary.
+    #[error("{path} cannot draft: its token {token_id} is not that of {target}", path = path.display(), target = target.display())]
+    DraftVocabulary {
+        /// The draft model.
+        path: PathBuf,
+        /// The model it is to draft for.
+        target: PathBuf,
+        /// The first token that differs.
+        token_id: u32,
     },
     /// The engine over it.
     #[error(transparent)]
@@ -131,7 +142,26 @@ impl LoadedModel {
         let kernel_path = runner.kernel_path();
         info!(path = %path.display(), kernel_path, num_weight_bytes = runner.num_weight_bytes(), "the model is packed");
         let table = token_table(&text.tokenizer, &file);
-        let (engine, outputs) = Engine::start(Box::new(runner), Arc::new(table), options.engine)?;
+        let draft_runner = match options.engine.speculative.as_ref().map(|config| &config.method) {
+            Some(SpeculativeMethod::Draft { model }) => {
+                let draft = ModelFile::open(model)?;
+                check_vocabularies((&path, &text.tokenizer), (model, &draft))?;
+                let options = CpuRunnerOptions {
+                    kv_capacity: draft_kv_capacity(options.runner.kv_capacity),
+                    max_model_len_tokens: None,
+                    requires_full_context: false,
+                    ..options.runner
+                };
+                let draft_runner = runner.load_beside(&draft, &options).map_err(|error| {
+                    ModelLoadError::Runner { path: model.clone(), error: Box::new(error) }
+                })?;
+                info!(path = %model.display(), "the draft model is packed");
+                Some(Box::new(draft_runner) as Box<dyn ModelRunner>)
+            }
+            _ => None,
+        };
+        let (engine, outputs) =
+            Engine::start_with_draft_model(Box::new(runner), draft_runner, Arc::new(table), options.engine)?;
         let card = ModelCard {
             name: options.name.unwrap_or_else(|| default_name(&path)),
             aliases: options.aliases,
@@ -144,6 +174,33 @@ impl LoadedModel {
             (digest.to_string(), options.runner, options.digest_cache_dir);
         let source = RunnerSource { path, options, digest, digest_cache_dir };
         Ok(Self { card, config: file.config().clone(), source, text, engine, outputs })
+    }
+}
+
+/// A draft model is smaller, and only the running sequences are drafted for.
+fn draft_kv_capacity(capacity: KvCapacity) -> KvCapacity {
+    match capacity {
+        KvCapacity::Blocks(num_blocks) => KvCapacity::Blocks(num_blocks),
+        KvCapacity::Bytes(num_bytes) => KvCapacity::Bytes(num_bytes / 4),
+    }
+}
+
+/// Both must give the same text to every token that both have.
+fn check_vocabularies(
+    (target, target_tokens): (&Path, &Tokenizer),
+    (path, file): (&Path, &ModelFile),
+) -> Result<(), ModelLoadError> {
+    let tokens = Tokenizer::new(file.tokenizer())
+        .map_err(|error| ModelLoadError::Tokenizer { path: path.to_owned(), error })?;
+    let num_tokens = tokens.vocab_size().min(target_tokens.vocab_size());
+    let differs = |id: &u32| tokens.token_bytes(*id) != target_tokens.token_bytes(*id);
+    match (0..u32::try_from(num_tokens).unwrap_or(u32::MAX)).find(differs) {
+        None => Ok(()),
+        Some(token_id) => Err(ModelLoadError::DraftVocabulary {
+            path: path.to_owned(),
+            target: target.to_owned(),
+            token_id,
+        }),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod config;
 
 pub(crate) mod drafter;
 
+mod draft_model;
 mod draft_value;
 mod hit_rate;
 mod ngram_index;

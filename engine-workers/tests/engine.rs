@@ -14,11 +14,12 @@ mod fake_runner;
 
 use std::sync::mpsc;
 
-use engine_client::{collect, id, request, run_all, start, take};
-use engine_workers::engine::EngineStatus;
+use engine_client::{collect, id, request, run_all, start, start_with_draft_model, take};
 use engine_workers::engine::config::EngineConfig;
 use engine_workers::engine::error::SubmitError;
 use engine_workers::engine::output::{FinishCause, Usage};
+use engine_workers::engine::{Engine, EngineStatus};
+use engine_workers::speculation::config::{SpeculativeConfig, SpeculativeMethod};
 use fake_runner::{EOS, FakeRunner, Mishap, POISON, VOCAB_SIZE, logits_after};
 use schemas::SamplingParams;
 
@@ -162,6 +163,36 @@ async fn prompt_logprobs_cover_every_token_after_the_first() {
     }
     assert_eq!(answer.logprobs.len(), answer.tokens.len());
     assert!(answer.logprobs.iter().all(|found| found.chosen.rank == 0 && found.top.is_empty()));
+}
+
+#[tokio::test]
+async fn a_draft_model_that_fails_is_left_out() {
+    let config = EngineConfig { speculative: Some(SpeculativeConfig::default()), ..EngineConfig::default() };
+    let draft = runner().with_opinion(1.0).with_mishap(2, Mishap::Fail);
+    let (engine, mut outputs) = start_with_draft_model(runner(), draft, config);
+    engine.submit(request(1, &PROMPT, greedy)).await.unwrap();
+    let answers = collect(&mut outputs, 1).await;
+    assert_eq!(answers[&(1, 0)].tokens, greedy_answer(&PROMPT, 8));
+    assert_eq!(answers[&(1, 0)].finish.as_ref().unwrap().reason, FinishCause::Length);
+}
+
+#[tokio::test]
+async fn drafts_that_cannot_be_made_are_refused_at_the_start() {
+    let check = |speculative, message: &str| {
+        let config = EngineConfig { speculative: Some(speculative), ..EngineConfig::default() };
+        let started = Engine::start(Box::new(runner()), engine_client::token_table(), config);
+        assert_eq!(started.err().unwrap().to_string(), message);
+    };
+    let defaults = SpeculativeConfig::default();
+    let method = SpeculativeMethod::Draft { model: "small.gguf".into() };
+    check(
+        SpeculativeConfig { method, ..defaults.clone() },
+        "speculative method is draft, and no draft model is loaded",
+    );
+    check(
+        SpeculativeConfig { num_speculative_tokens: 0, ..defaults },
+        "speculative num_speculative_tokens is 0, it must be 1 to 32",
+    );
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use engine_client::{collect, request, run_all, start};
+use engine_client::{collect, request, run_all, start, start_with_draft_model};
 use engine_workers::cpu_runner::CpuRunner;
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::detokenizer::{Detokenizer, TokenTable};
@@ -56,6 +56,19 @@ fn definition(request: &EngineRequest, choice: u32) -> Vec<u32> {
     history.output_tokens().to_vec()
 }
 
+/// The same for a request that ignores the end of sequence.
+fn definition_without_eos(request: &EngineRequest) -> Vec<u32> {
+    let rules = SamplingRules::new(&request.sampling, Vec::new(), Vec::new());
+    let mut history = TokenHistory::new(&request.prompt_token_ids, &rules);
+    for index in 0..u64::from(request.sampling.max_tokens.unwrap()) {
+        let prefix = request.prompt_token_ids.iter().chain(history.output_tokens()).copied();
+        let mut logits = logits_after(prefix);
+        let draw = random::uniform(request.seed, 0, index);
+        history.push(Sampler::default().sample(&mut logits, &rules, &history, draw).unwrap().token_id);
+    }
+    history.output_tokens().to_vec()
+}
+
 /// Text that is out with the last of `tokens`, when more are to come.
 fn num_published_bytes(tokens: &[u32], stops: &[String]) -> usize {
     let mut detokenizer = Detokenizer::new(engine_client::token_table(), true);
@@ -74,6 +87,8 @@ struct Schedule {
     num_blocks: usize,
     block_size_tokens: usize,
     config: EngineConfig,
+    /// Blocks of a draft model and how little it agrees.
+    draft_model: Option<(usize, u8)>,
     /// Requests submitted before each wait for an end.
     burst: usize,
 }
@@ -106,11 +121,12 @@ fn thinking_within(budget_tokens: usize) -> ThinkingRules {
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    let cache = (24_usize..80, 1_usize..9, prop::option::weighted(0.75, speculations()));
+    let draft_model = prop::option::of((4_usize..60, 0_u8..9));
+    let cache = (24_usize..80, 1_usize..9, prop::option::weighted(0.8, speculations()), draft_model);
     let threshold = prop::option::of(1_usize..20);
     (cache, 1_usize..40, 1_usize..20, threshold, any::<(bool, bool)>(), 1_usize..17).prop_map(
         |(
-            (num_cache_tokens, block_size_tokens, speculative),
+            (num_cache_tokens, block_size_tokens, speculative, draft_model),
             budget,
             max_num_seqs,
             threshold,
@@ -126,9 +142,10 @@ fn schedules() -> impl Strategy<Value = Schedule> {
                 long_prefill_token_threshold: threshold,
                 enable_prefix_caching: flags.0,
                 policy: if flags.1 { Policy::Fcfs } else { Policy::Priority },
-                speculative,
+                speculative: speculative.clone(),
                 ..EngineConfig::default()
             },
+            draft_model: draft_model.filter(|_| speculative.is_some()),
             burst,
         },
     )
@@ -171,7 +188,13 @@ async fn run_in_bursts(
     let (permit, permits) = mpsc::channel();
     let mut permit = Some(permit);
     let runner = FakeRunner::new(schedule.num_blocks, schedule.block_size_tokens, 64).with_permits(permits);
-    let (engine, mut outputs) = start(runner, schedule.config.clone());
+    let (engine, mut outputs) = match schedule.draft_model {
+        None => start(runner, schedule.config.clone()),
+        Some((num_blocks, opinion)) => {
+            let draft = FakeRunner::new(num_blocks, 5, 24).with_opinion(f32::from(opinion));
+            start_with_draft_model(runner, draft, schedule.config.clone())
+        }
+    };
     let mut found = HashMap::new();
     for burst in requests.chunks(schedule.burst) {
         let submissions = join_all(burst.iter().map(|request| engine.submit(request.clone())));
@@ -348,6 +371,38 @@ fn a_repetitive_answer_takes_fewer_steps_with_drafts() {
     assert!(stats.spec_decode_num_drafts_total < 40);
 }
 
+/// A draft model that agrees saves nearly every step, also of answers that are drawn; one that disagrees is left out soon.
+#[test]
+fn drafts_of_a_model_are_as_good_as_it_agrees() {
+    let run = |opinion: f32| {
+        let sampled = request(1, &[11, 40, 13], |params| {
+            params.max_tokens = Some(100);
+            params.ignore_eos = true;
+        });
+        let config = EngineConfig {
+            speculative: Some(SpeculativeConfig {
+                num_speculative_tokens: 4,
+                ..SpeculativeConfig::default()
+            }),
+            ..EngineConfig::default()
+        };
+        let draft = FakeRunner::new(64, 4, 64).with_opinion(opinion);
+        let (engine, mut outputs) = start_with_draft_model(FakeRunner::new(64, 4, 64), draft, config);
+        let answers = block_on(async {
+            engine.submit(sampled.clone()).await.unwrap();
+            collect(&mut outputs, 1).await
+        });
+        block_on(engine.drain()).unwrap();
+        assert_eq!(answers[&(1, 0)].tokens, definition_without_eos(&sampled));
+        engine.stats()
+    };
+    let agreeing = run(0.0);
+    assert!(agreeing.spec_decode_num_accepted_tokens_total > 20, "{agreeing:?}");
+    assert_eq!(agreeing.spec_decode_num_accepted_tokens_total, agreeing.spec_decode_num_draft_tokens_total);
+    let disagreeing = run(30.0);
+    assert!(disagreeing.spec_decode_num_draft_tokens_total < 40, "{disagreeing:?}");
+}
+
 /// The five situations by name, so that none is left to chance.
 #[test]
 fn alone_in_a_batch_cached_preempted_and_chunked_give_the_same_tokens() -> Result<(), TestCaseError> {
@@ -362,6 +417,7 @@ fn alone_in_a_batch_cached_preempted_and_chunked_give_the_same_tokens() -> Resul
         num_blocks,
         block_size_tokens: 4,
         config: EngineConfig { max_num_batched_tokens: Some(budget), ..EngineConfig::default() },
+        draft_model: None,
         burst,
     };
     let alone = block_on(run_in_bursts(&schedule(64, 64, 1), &batch[..1]));

@@ -98,6 +98,8 @@ pub(super) struct NewTokens {
     pub(super) logprobs: Vec<TokenLogprobs>,
     /// What became certain.
     pub(super) text: String,
+    /// How much of it with each token, and those before it.
+    pub(super) text_ends: Vec<u32>,
     /// The end, if the last token brought it.
     pub(super) cause: Option<FinishCause>,
     /// Drafts that were right.
@@ -162,6 +164,14 @@ impl Answer {
         sampler.sample(logits, &self.rules.sampling, &self.history, draw)
     }
 
+    /// A token of a draft model's choice, for the place `offset` tokens on: chosen by this answer's rules and the draw of
+    /// that place, so that it is the answer's own wherever both models agree on the likelihoods.
+    pub(super) fn guess(&self, sampler: &mut Sampler, offset: usize, logits: &mut [f32]) -> Option<u32> {
+        let draw = random::uniform(self.rules.seed, self.choice, (self.num_tokens() + offset) as u64);
+        let token = sampler.sample(logits, &self.rules.sampling, &self.history, draw);
+        token.ok().map(|token| token.token_id)
+    }
+
     /// Takes the next token, with the end that it is by itself, and appends to `text` what became certain. The
     /// text of a stop token is left out, like a stop string, unless it is to be included.
     fn push(
@@ -209,6 +219,7 @@ impl Answer {
             new.token_ids.push(token_id);
             new.logprobs.extend(logprobs);
             new.cause = self.push(token_id, finish, &mut new.text);
+            new.text_ends.push(new.text.len() as u32);
             let is_right = drafts.get(index) == Some(&token_id);
             new.num_accepted += u64::from(is_right);
             if new.cause.is_some() || !is_right {

@@ -5,12 +5,20 @@ use schedulers::batching::error::BatchingError;
 use schemas::{InferenceId, InvalidParameter};
 use thiserror::Error;
 
+use crate::speculation::config::InvalidSpeculativeConfig;
+
 /// Why the engine did not start, or stopped.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// The configuration cannot work with the runner, or the scheduler was misused.
     #[error(transparent)]
     Batching(#[from] BatchingError),
+    /// A knob of speculative decoding is out of range.
+    #[error(transparent)]
+    Speculative(#[from] InvalidSpeculativeConfig),
+    /// Drafts were to come from a model, and none was loaded.
+    #[error("speculative method is draft, and no draft model is loaded")]
+    NoDraftModel,
     /// The operating system gave no thread.
     #[error("the engine's thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -49,6 +57,8 @@ impl EngineError {
     pub fn code(&self) -> &'static str {
         match self {
             EngineError::Batching(error) => error.code(),
+            EngineError::Speculative(_) => "invalid_speculative_config",
+            EngineError::NoDraftModel => "no_draft_model",
             EngineError::Thread(_) => "thread_not_started",
             EngineError::WrongLogits { .. } => "wrong_logits",
             EngineError::Stalled { .. } => "engine_stalled",

@@ -29,12 +29,47 @@ pub struct SequenceOutput {
     pub token_ids: Vec<u32>,
     /// Text that became certain. It may lag behind the tokens, by a stop string's length or a split character.
     pub text: String,
+    /// Where in `text` each token's part of it ends, in bytes; an end may add text after the last.
+    pub text_ends: Vec<u32>,
     /// One per token, if asked for.
     pub logprobs: Vec<TokenLogprobs>,
     /// With the first output of the inference, whichever choice it is of.
     pub prompt: Option<PromptReport>,
     /// With the last output of the sequence.
     pub finish: Option<Finish>,
+}
+
+impl SequenceOutput {
+    /// The same, one token at a time. How many tokens a step brings depends on its drafts and on the reader; one token
+    /// at a time, an answer that another worker computes again has the same parts.
+    pub fn into_single_tokens(mut self) -> Vec<Self> {
+        let num_tokens = self.token_ids.len();
+        if num_tokens < 2 {
+            return vec![self];
+        }
+        let mut logprobs = self.logprobs.into_iter();
+        let mut start = 0;
+        let mut single = Vec::with_capacity(num_tokens);
+        for (index, token_id) in self.token_ids.iter().enumerate() {
+            let is_last = index + 1 == num_tokens;
+            let end =
+                self.text_ends.get(index).filter(|_| !is_last).map_or(self.text.len(), |end| *end as usize);
+            let text = self.text.get(start..end).unwrap_or_default().to_owned();
+            start = end;
+            single.push(Self {
+                id: self.id,
+                choice: self.choice,
+                first_token_index: self.first_token_index + index as u32,
+                token_ids: vec![*token_id],
+                text_ends: vec![text.len() as u32],
+                text,
+                logprobs: logprobs.next().into_iter().collect(),
+                prompt: self.prompt.take(),
+                finish: if is_last { self.finish.take() } else { None },
+            });
+        }
+        single
+    }
 }
 
 /// What the engine knows of the prompt.
@@ -113,4 +148,46 @@ pub struct Timings {
     pub prefill: Duration,
     /// From there to its end.
     pub decode: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_of_several_tokens_is_their_outputs_in_order() {
+        let finish = Finish {
+            reason: FinishCause::Length,
+            usage: Usage::default(),
+            timings: Timings::default(),
+            is_last_of_inference: true,
+        };
+        let prompt = PromptReport {
+            num_prompt_tokens: 1,
+            num_cached_tokens: 0,
+            token_ids: Vec::new(),
+            logprobs: Vec::new(),
+            seed: 0,
+        };
+        let output = SequenceOutput {
+            id: InferenceId::new(uuid::Uuid::nil()),
+            choice: 1,
+            first_token_index: 5,
+            token_ids: vec![7, 8, 9],
+            text: "aébc".to_owned(),
+            text_ends: vec![1, 1, 3],
+            logprobs: Vec::new(),
+            prompt: Some(prompt),
+            finish: Some(finish.clone()),
+        };
+        let single = output.into_single_tokens();
+        let parts: Vec<_> =
+            single.iter().map(|one| (one.first_token_index, one.token_ids[0], one.text.as_str())).collect();
+        assert_eq!(parts, [(5, 7, "a"), (6, 8, ""), (7, 9, "ébc")]);
+        assert_eq!(single.iter().map(|one| one.prompt.is_some()).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(
+            single.iter().map(|one| one.finish.clone()).collect::<Vec<_>>(),
+            [None, None, Some(finish)]
+        );
+    }
 }

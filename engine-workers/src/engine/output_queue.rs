@@ -135,6 +135,8 @@ fn merge(last: &mut StepOutput, next: StepOutput) {
 
 fn append(old: &mut SequenceOutput, new: SequenceOutput) {
     old.token_ids.extend(new.token_ids);
+    let num_bytes = old.text.len() as u32;
+    old.text_ends.extend(new.text_ends.into_iter().map(|end| num_bytes + end));
     old.text.push_str(&new.text);
     old.logprobs.extend(new.logprobs);
     old.prompt = old.prompt.take().or(new.prompt);
@@ -160,6 +162,7 @@ mod tests {
             first_token_index: step as u32,
             token_ids: vec![step as u32],
             text: step.to_string(),
+            text_ends: vec![step.to_string().len() as u32],
             logprobs: Vec::new(),
             prompt: None,
             finish,
@@ -180,6 +183,10 @@ mod tests {
             let entries = outputs.iter().flat_map(|o| &o.sequences).filter(|s| s.choice == choice);
             let tokens: Vec<u32> = entries.flat_map(|s| s.token_ids.clone()).collect();
             assert_eq!(tokens, (0..1000).filter(|step| step % 2 == choice).collect::<Vec<_>>());
+            let entries = outputs.iter().flat_map(|o| o.sequences.clone()).filter(|s| s.choice == choice);
+            for single in entries.flat_map(SequenceOutput::into_single_tokens) {
+                assert_eq!(single.text, single.token_ids[0].to_string());
+            }
         }
         assert_eq!(sender.num_unread_ends(), 0);
     }

@@ -55,7 +55,7 @@ pub(super) struct StepLoop {
 
 impl StepLoop {
     pub(super) fn new(
-        runner: Box<dyn ModelRunner>,
+        (runner, drafter): (Box<dyn ModelRunner>, Option<Drafter>),
         tokens: Arc<TokenTable>,
         config: &EngineConfig,
         channels: (mpsc::Receiver<Command>, OutputSender),
@@ -68,7 +68,7 @@ impl StepLoop {
             shape,
             scheduler: Scheduler::new(config.scheduler_config(&shape))?,
             pace: config.target_step_time.map(StepPace::new),
-            drafter: config.speculative.clone().map(Drafter::new),
+            drafter,
             sampler: Sampler::default(),
             tokens,
             commands,
@@ -107,7 +107,12 @@ impl StepLoop {
         let planned_at = Instant::now();
         self.stats.schedule_time_total += planned_at - started_at;
         if let Some(drafter) = &mut self.drafter {
-            drafter.extend(&mut plan, &mut self.scheduler)?;
+            let (answers, sampler, vocab_size) = (&self.answers, &mut self.sampler, self.shape.vocab_size);
+            drafter.extend(&mut plan, &mut self.scheduler, &mut |id, offset, logits| {
+                // The draft model's vocabulary may be padded to more.
+                let num_tokens = logits.len().min(vocab_size);
+                answers.get(&id)?.guess(sampler, offset, &mut logits[..num_tokens])
+            })?;
             self.stats.draft_time_total += planned_at.elapsed();
         }
         Ok(plan)
@@ -181,6 +186,9 @@ impl StepLoop {
         if let Some(pace) = &mut self.pace {
             let num_prefill_tokens = plan.num_prefill_tokens();
             pace.observe(plan.num_tokens() - num_prefill_tokens, num_prefill_tokens, took);
+        }
+        if let Some(drafter) = &mut self.drafter {
+            drafter.observe(plan, took);
         }
         self.stats.forward_time_total += took;
         self.stats.last_iteration_tokens = plan.num_tokens() as u64;

@@ -1,14 +1,19 @@
 //! The knobs of speculative decoding, under the names of vLLM's `speculative_config`.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 /// Where drafts come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpeculativeMethod {
     /// From what followed the latest tokens where they stood before, in prompt or answer.
     Ngram,
     /// From a smaller model with the same vocabulary.
-    Draft,
+    Draft {
+        /// A GGUF file or a Hugging Face directory.
+        model: PathBuf,
+    },
 }
 
 /// The knobs of speculative decoding.

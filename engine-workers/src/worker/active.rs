@@ -200,6 +200,7 @@ mod tests {
             first_token_index: 0,
             token_ids: tokens.to_vec(),
             text: text.to_owned(),
+            text_ends: Vec::new(),
             logprobs: Vec::new(),
             prompt: None,
             finish: finish.map(|(reason, is_last_of_inference)| Finish {

@@ -15,7 +15,7 @@ use tracing::warn;
 use super::active::Active;
 use super::frames::{EntryContext, entry};
 use super::{Worker, locked};
-use crate::engine::output::StepOutput;
+use crate::engine::output::{SequenceOutput, StepOutput};
 use crate::engine::output_queue::OutputReceiver;
 
 impl Worker {
@@ -50,7 +50,7 @@ impl Worker {
         let mut finished = Vec::new();
         let now_unix_nanos = self.facts.stamp().unix_nanos;
         let mut inferences = locked(&self.active);
-        for sequence in output.sequences {
+        for sequence in output.sequences.into_iter().flat_map(SequenceOutput::into_single_tokens) {
             let id = sequence.id;
             // Absent: it was handed back, and another worker speaks for it now.
             let Some(active) = inferences.get_mut(&id) else { continue };

@@ -23,6 +23,8 @@ pub(crate) struct Answered {
     pub(crate) first_index: Option<usize>,
     pub(crate) tokens: Vec<u32>,
     pub(crate) text: String,
+    /// The text as it came with each token.
+    pub(crate) parts: Vec<String>,
     pub(crate) logprobs: Vec<TokenLogprobs>,
     pub(crate) prompt: Option<PromptReport>,
     pub(crate) finish: Option<Finish>,
@@ -69,6 +71,16 @@ pub(crate) fn start(
     Engine::start(Box::new(runner), token_table(), config).expect("the configuration is valid")
 }
 
+/// Starts an engine for which another model drafts.
+pub(crate) fn start_with_draft_model(
+    runner: impl ModelRunner + 'static,
+    draft: impl ModelRunner + 'static,
+    config: EngineConfig,
+) -> (EngineHandle, OutputReceiver) {
+    Engine::start_with_draft_model(Box::new(runner), Some(Box::new(draft)), token_table(), config)
+        .expect("the configuration is valid")
+}
+
 /// Reads until `num_ends` sequences have ended, or the engine has.
 pub(crate) async fn collect(outputs: &mut OutputReceiver, num_ends: usize) -> Answers {
     let mut answers = Answers::new();
@@ -96,6 +108,8 @@ pub(crate) fn take(answers: &mut Answers, output: SequenceOutput) {
         first_index + answer.tokens.len(),
         "indexes are contiguous"
     );
+    assert_eq!(output.text_ends.len(), output.token_ids.len());
+    answer.parts.extend(output.clone().into_single_tokens().into_iter().map(|single| single.text));
     answer.tokens.extend(output.token_ids);
     answer.text.push_str(&output.text);
     answer.logprobs.extend(output.logprobs);

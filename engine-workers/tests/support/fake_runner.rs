@@ -31,6 +31,8 @@ pub(crate) struct FakeRunner {
     step: u64,
     mishap: Option<(u64, Mishap)>,
     permits: Option<mpsc::Receiver<()>>,
+    /// Added to the logit of one token, another after each.
+    opinion: f32,
 }
 
 /// The token that most often follows `token`: they go round in circles of seven, so that answers repeat themselves.
@@ -83,7 +85,14 @@ impl FakeRunner {
             step: 0,
             mishap: None,
             permits: None,
+            opinion: 0.0,
         }
+    }
+
+    /// Another model of the same vocabulary, which agrees less the larger its opinion is.
+    pub(crate) fn with_opinion(mut self, opinion: f32) -> Self {
+        self.opinion = opinion;
+        self
     }
 
     /// The `step`-th step (from 1) goes wrong.
@@ -170,7 +179,11 @@ impl ModelRunner for FakeRunner {
                 LogitRows::All => chunk.first_position..end,
             };
             for position in rows {
-                logits.extend(logits_after(self.prefix(chunk, position)?.into_iter()));
+                let prefix = self.prefix(chunk, position)?;
+                let favourite = prefix.last().map_or(0, |last| 11 + *last as usize * 5 % 50);
+                let row = logits.len();
+                logits.extend(logits_after(prefix.into_iter()));
+                logits[row + favourite] += self.opinion;
             }
         }
         Ok(())

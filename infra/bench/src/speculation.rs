@@ -20,7 +20,7 @@ use crate::table::Table;
 const SAMPLE: &str = include_str!("speculation/sample.txt");
 
 /// What the model is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 pub enum Workload {
     /// To repeat a file.
     Repeat,
@@ -31,9 +31,6 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Repeat, Self::Edit, Self::Story];
-
     /// Its name in the tables.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -72,6 +69,8 @@ impl Workload {
 /// What is measured.
 #[derive(Debug, Clone)]
 pub struct SpeculationBench {
+    /// Kinds of prompts.
+    pub workloads: Vec<Workload>,
     /// Numbers of streams, one row of figures each.
     pub num_streams: Vec<usize>,
     /// Tokens of each answer.
@@ -104,7 +103,7 @@ pub async fn measure(
     drafted: &EngineTarget,
 ) -> Result<Vec<SpeculationFigures>, String> {
     let mut figures = Vec::new();
-    for workload in Workload::ALL {
+    for workload in bench.workloads.iter().copied() {
         for num_streams in bench.num_streams.iter().copied() {
             figures.push(measure_one(bench, (workload, num_streams), plain, drafted).await?);
         }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
-use crate::config::{Config, LogFormat, LoraModule, Secret};
+use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName};
 
 /// Serves language models on an event log.
 #[derive(Debug, Parser)]
@@ -133,6 +133,15 @@ pub(crate) struct Settings {
     /// Seconds without work after which the worker sleeps until the next request.
     #[arg(long, global = true, env = "JETMILL_SLEEP_AFTER_IDLE")]
     sleep_after_idle: Option<NonZeroU64>,
+    /// Where drafts of the tokens that follow come from [default: ngram, or draft with --draft-model].
+    #[arg(long, global = true, env = "JETMILL_SPECULATIVE_METHOD", value_enum)]
+    speculative_method: Option<SpeculativeMethodName>,
+    /// A smaller model with the same vocabulary, a GGUF file or a Hugging Face directory.
+    #[arg(long, global = true, env = "JETMILL_DRAFT_MODEL")]
+    draft_model: Option<PathBuf>,
+    /// Most drafts of a sequence in one step.
+    #[arg(long, global = true, env = "JETMILL_NUM_SPECULATIVE_TOKENS")]
+    num_speculative_tokens: Option<NonZeroUsize>,
     /// Log lines for people or for machines.
     #[arg(long, global = true, env = "JETMILL_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -169,6 +178,10 @@ impl Settings {
         overlay(&mut config.worker.lora_dir, self.lora_dir);
         config.worker.enable_sleep |= self.enable_sleep;
         overlay(&mut config.worker.sleep_after_idle_seconds, self.sleep_after_idle);
+        let speculative = &mut config.worker.speculative;
+        overlay(&mut speculative.method, self.speculative_method);
+        overlay(&mut speculative.draft_model, self.draft_model);
+        overlay(&mut speculative.num_speculative_tokens, self.num_speculative_tokens);
         config.api.listen = self.listen.unwrap_or(config.api.listen);
         config.log.format = self.log_format.unwrap_or(config.log.format);
         config.log.level = self.log_level.unwrap_or(config.log.level);

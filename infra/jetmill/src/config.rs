@@ -166,6 +166,7 @@ pub(crate) struct WorkerConfig {
     pub(crate) enable_sleep: bool,
     /// Without work for so long the worker sleeps until the next request; absent: never.
     pub(crate) sleep_after_idle_seconds: Option<NonZeroU64>,
+    pub(crate) speculative: SpeculativeSection,
 }
 
 /// An adapter and the name under which clients ask for it.
@@ -187,6 +188,31 @@ impl std::str::FromStr for LoraModule {
             _ => Err("expected NAME=PATH"),
         }
     }
+}
+
+/// Drafts of the tokens that follow, under the names of vLLM's `speculative_config`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SpeculativeSection {
+    /// Absent: a draft model if one is named, or else the n-grams.
+    pub(crate) method: Option<SpeculativeMethodName>,
+    /// A smaller model with the same vocabulary.
+    pub(crate) draft_model: Option<PathBuf>,
+    pub(crate) num_speculative_tokens: Option<NonZeroUsize>,
+    pub(crate) prompt_lookup_min: Option<NonZeroUsize>,
+    pub(crate) prompt_lookup_max: Option<NonZeroUsize>,
+    pub(crate) disable_by_batch_size: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SpeculativeMethodName {
+    /// No drafts.
+    None,
+    /// What followed the latest tokens before, in prompt or answer.
+    Ngram,
+    /// A smaller model's guesses.
+    Draft,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -6,12 +6,13 @@ mod metrics;
 mod projection;
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use api::{Api, ApiConfig, MasterKey};
 use bus::EventLog;
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
@@ -19,6 +20,7 @@ use engine_workers::engine::config::EngineConfig;
 use engine_workers::engine::handle::EngineHandle;
 use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
 use engine_workers::lora::registry::{AdapterOptions, AdapterRegistry};
+use engine_workers::speculation::config::{SpeculativeConfig, SpeculativeMethod};
 use engine_workers::worker::{SleepOptions, Worker, WorkerOptions};
 use guardrails::{Policy, PolicySpec};
 use read_model::Database;
@@ -31,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::broker::{Broker, data_dir};
-use crate::config::{Config, LoraModule, SchedulingPolicyName, WorkerConfig};
+use crate::config::{Config, LoraModule, SchedulingPolicyName, SpeculativeMethodName, SpeculativeSection, WorkerConfig};
 use crate::{instance, shutdown};
 
 type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -202,7 +204,7 @@ fn worker_role(
     let options = WorkerOptions {
         pool: PoolName::slug(&model.card.name),
         id: id.clone(),
-        num_slots: engine_config(config).max_num_seqs,
+        num_slots: engine_config(config)?.max_num_seqs,
         grace: shutdown::GRACE,
     };
     let adapters = load_adapters(config, &model)?;
@@ -260,7 +262,7 @@ async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel
             reasoning: parser(config.reasoning_parser.as_deref())?,
         },
         runner,
-        engine: engine_config(config),
+        engine: engine_config(config)?,
         digest_cache_dir: Some(data_dir(whole).join("digests")),
     };
     Ok(tokio::task::spawn_blocking(|| LoadedModel::load(options)).await??)
@@ -273,9 +275,9 @@ fn parser<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     Ok(name.map(str::parse).transpose()?)
 }
 
-fn engine_config(config: &WorkerConfig) -> EngineConfig {
+fn engine_config(config: &WorkerConfig) -> Result<EngineConfig> {
     let defaults = EngineConfig::default();
-    EngineConfig {
+    Ok(EngineConfig {
         max_num_seqs: config.max_num_seqs.map_or(defaults.max_num_seqs, Into::into),
         policy: match config.scheduling {
             SchedulingPolicyName::Fcfs => batching::config::Policy::Fcfs,
@@ -287,8 +289,36 @@ fn engine_config(config: &WorkerConfig) -> EngineConfig {
             Some(millis) => Some(std::time::Duration::from_millis(millis)),
         },
         enable_prefix_caching: config.enable_prefix_caching.unwrap_or(defaults.enable_prefix_caching),
+        speculative: speculative_config(&config.speculative)?,
         ..defaults
-    }
+    })
+}
+
+fn speculative_config(section: &SpeculativeSection) -> Result<Option<SpeculativeConfig>> {
+    let method = match (section.method, &section.draft_model) {
+        (Some(SpeculativeMethodName::None), _) => return Ok(None),
+        (Some(SpeculativeMethodName::Ngram) | None, None) => SpeculativeMethod::Ngram,
+        (Some(SpeculativeMethodName::Draft) | None, Some(model)) => {
+            SpeculativeMethod::Draft { model: model.clone() }
+        }
+        (Some(SpeculativeMethodName::Draft), None) => {
+            bail!("speculative.method is draft: name a smaller model with --draft-model")
+        }
+        (Some(SpeculativeMethodName::Ngram), Some(_)) => {
+            bail!("speculative.method is ngram, and a draft model is named: leave one of them out")
+        }
+    };
+    let defaults = SpeculativeConfig::default();
+    let or = |value: Option<NonZeroUsize>, default| value.map_or(default, NonZeroUsize::get);
+    let config = SpeculativeConfig {
+        method,
+        num_speculative_tokens: or(section.num_speculative_tokens, defaults.num_speculative_tokens),
+        prompt_lookup_min: or(section.prompt_lookup_min, defaults.prompt_lookup_min),
+        prompt_lookup_max: or(section.prompt_lookup_max, defaults.prompt_lookup_max),
+        disable_by_batch_size: or(section.disable_by_batch_size, defaults.disable_by_batch_size),
+    };
+    config.check().context("worker.speculative")?;
+    Ok(Some(config))
 }
 
 /// Connects to the configured database, or to the SQLite file of the data directory.

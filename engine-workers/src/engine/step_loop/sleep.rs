@@ -39,6 +39,9 @@ impl StepLoop {
         let is_free = self.answers.is_empty() && self.scheduler.clear_prefix_cache();
         if is_free && !self.is_asleep() {
             self.runner = Box::new(Asleep { shape: self.shape });
+            if let Some(drafter) = &mut self.drafter {
+                drafter.release_model();
+            }
             self.logits = Vec::new();
             tracing::info!("the engine is asleep: its weights and its cache are released");
         }

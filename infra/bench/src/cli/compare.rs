@@ -139,6 +139,8 @@ impl CompareArguments {
         let mut arguments = arguments.map(str::to_owned).to_vec();
         arguments.extend(["--nats-server".to_owned(), text(&self.nats_server)]);
         arguments.extend(["--num-threads".to_owned(), self.threads.to_string()]);
+        // The others compute one token of an answer at a time, and answers to random prompts repeat themselves.
+        arguments.extend(["--speculative-method".to_owned(), "none".to_owned()]);
         ServerCommand { program: self.jetmill.clone(), arguments, ready_path: "/health/readiness" }
     }
 

@@ -36,6 +36,22 @@ fn append(page: &mut String, stats: &EngineStats) {
             stats.prompt_tokens_total as f64,
         ),
         ("engine_generation_tokens_total", "Tokens sampled.", stats.generation_tokens_total as f64),
+        (
+            "spec_decode_num_drafts_total",
+            "Times that a step verified drafts of a sequence.",
+            stats.spec_decode_num_drafts_total as f64,
+        ),
+        (
+            "spec_decode_num_draft_tokens_total",
+            "Tokens drafted.",
+            stats.spec_decode_num_draft_tokens_total as f64,
+        ),
+        (
+            "spec_decode_num_accepted_tokens_total",
+            "Drafted tokens that were right.",
+            stats.spec_decode_num_accepted_tokens_total as f64,
+        ),
+        ("engine_draft_seconds_total", "Time drafting tokens.", stats.draft_time_total.as_secs_f64()),
         ("engine_schedule_seconds_total", "Time planning steps.", stats.schedule_time_total.as_secs_f64()),
         ("engine_forward_seconds_total", "Time computing.", stats.forward_time_total.as_secs_f64()),
         (
