@@ -197,6 +197,8 @@ impl DraftModel {
                 first_position: *first_position,
                 block_table: &sequence.block_table,
                 logit_rows: if *is_last { LogitRows::Last } else { LogitRows::None },
+                // It guesses for sequences with an adapter too, only worse.
+                adapter: None,
             });
         }
         let num_tokens = self.shape.max_num_batched_tokens - budget;
