@@ -33,7 +33,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::broker::{Broker, data_dir};
-use crate::config::{Config, LoraModule, SchedulingPolicyName, SpeculativeMethodName, SpeculativeSection, WorkerConfig};
+use crate::config::{
+    Config, LoraModule, SchedulingPolicyName, SpeculativeMethodName, SpeculativeSection, WorkerConfig,
+};
 use crate::{instance, shutdown};
 
 type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
