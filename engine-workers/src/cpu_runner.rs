@@ -134,6 +134,7 @@ impl ModelRunner for CpuRunner {
     fn kernel_path(&self) -> &'static str {
         match self.pool.isa() {
             Isa::Portable => "cpu-portable",
+            Isa::Neon => "cpu-neon-dotprod",
             Isa::Avx2 => "cpu-avx2",
             Isa::Avx512Vnni => "cpu-avx512-vnni",
             Isa::AmxInt8 => "cpu-amx-int8",

@@ -1,4 +1,6 @@
 use crate::KernelError;
+#[cfg(target_arch = "aarch64")]
+use crate::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{Avx2, Avx512, Lanes as _};
 use crate::lanes::{Kernel, Portable};
@@ -8,6 +10,8 @@ use crate::lanes::{Kernel, Portable};
 pub enum Isa {
     /// Plain Rust, on every processor.
     Portable,
+    /// aarch64 with NEON and its int8 dot products (DotProd).
+    Neon,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
     /// x86-64 with AVX-512 (F, BW, DQ, VL) and its int8 dot products (VNNI).
@@ -17,7 +21,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512Vnni, Isa::AmxInt8];
+    const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512Vnni, Isa::AmxInt8];
 
     /// The fastest instruction set of this processor.
     pub fn detect() -> Isa {
@@ -33,25 +37,15 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Neon => "neon-dotprod",
             Isa::Avx2 => "avx2",
             Isa::Avx512Vnni => "avx512-vnni",
             Isa::AmxInt8 => "amx-int8",
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn is_available(self) -> bool {
-        match self {
-            Isa::Portable => true,
-            Isa::Avx2 => Avx2::detect().is_some(),
-            Isa::Avx512Vnni => Avx512::detect().is_some(),
-            Isa::AmxInt8 => Avx512::detect_with_tile_unit().is_some(),
-        }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn is_available(self) -> bool {
-        self == Isa::Portable
+        VerifiedIsa::new(self).is_ok()
     }
 }
 
@@ -59,6 +53,8 @@ impl Isa {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum VerifiedIsa {
     Portable(Portable),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
@@ -66,28 +62,30 @@ pub(crate) enum VerifiedIsa {
 }
 
 impl VerifiedIsa {
-    #[cfg(target_arch = "x86_64")]
     pub(crate) fn new(isa: Isa) -> Result<Self, KernelError> {
-        let unavailable = KernelError::IsaUnavailable { isa };
-        match isa {
-            Isa::Portable => Ok(Self::Portable(Portable)),
-            Isa::Avx2 => Avx2::detect().map(Self::Avx2).ok_or(unavailable),
-            Isa::Avx512Vnni => Avx512::detect().map(Self::Avx512).ok_or(unavailable),
-            Isa::AmxInt8 => Avx512::detect_with_tile_unit().map(Self::Avx512).ok_or(unavailable),
-        }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    pub(crate) fn new(isa: Isa) -> Result<Self, KernelError> {
-        match isa {
-            Isa::Portable => Ok(Self::Portable(Portable)),
-            Isa::Avx2 | Isa::Avx512Vnni | Isa::AmxInt8 => Err(KernelError::IsaUnavailable { isa }),
-        }
+        let verified = match isa {
+            Isa::Portable => Some(Self::Portable(Portable)),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Neon::detect().map(Self::Neon),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AmxInt8 => Avx512::detect_with_tile_unit().map(Self::Avx512),
+            #[cfg(not(target_arch = "aarch64"))]
+            Isa::Neon => None,
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 | Isa::Avx512Vnni | Isa::AmxInt8 => None,
+        };
+        verified.ok_or(KernelError::IsaUnavailable { isa })
     }
 
     pub(crate) fn isa(self) -> Isa {
         match self {
             Self::Portable(_) => Isa::Portable,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => Isa::Neon,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => Isa::Avx2,
             #[cfg(target_arch = "x86_64")]
@@ -102,6 +100,8 @@ impl VerifiedIsa {
     pub(crate) fn dispatch<K: Kernel>(self, kernel: K) {
         match self {
             Self::Portable(lanes) => kernel.run(lanes),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(lanes) => lanes.dispatch(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(lanes) => lanes.dispatch(kernel),
             #[cfg(target_arch = "x86_64")]

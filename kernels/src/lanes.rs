@@ -9,14 +9,19 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod tile_unit;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod twice;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 pub(crate) use tile_unit::{TILE_ROWS, TILE_SUMS, TileProducts, TileUnit};
 

@@ -1,5 +1,18 @@
+#[cfg(target_arch = "x86_64")]
 use std::arch::asm;
 use std::sync::OnceLock;
+
+/// Tile instructions. Other processors have none, and no value of [`TileUnit`] either.
+#[cfg(target_arch = "x86_64")]
+macro_rules! tiles {
+    ($($text:tt)*) => { asm!($($text)*) };
+}
+#[cfg(not(target_arch = "x86_64"))]
+macro_rules! tiles {
+    ($($template:literal),+ $(, $name:ident = in(reg) $value:expr)*, options($($option:ident),*)) => {
+        { let _no_such_unit = ($($value,)*); }
+    };
+}
 
 /// Rows of the left operand of a product.
 pub(crate) const TILE_ROWS: usize = 16;
@@ -42,7 +55,7 @@ impl TileUnit {
         }
         // SAFETY: `self` exists, so the unit does, and the configuration is one that it has.
         unsafe {
-            asm!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack, readonly))
+            tiles!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack, readonly))
         };
         TileProducts { _not_send: std::marker::PhantomData }
     }
@@ -67,7 +80,7 @@ pub(crate) struct TileProducts {
 impl Drop for TileProducts {
     fn drop(&mut self) {
         // SAFETY: the unit exists, and nothing else of this thread uses it.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        unsafe { tiles!("tilerelease", options(nostack, nomem)) };
     }
 }
 
@@ -81,7 +94,7 @@ impl TileProducts {
     pub(crate) unsafe fn multiply(&self, (a, stride): (*const i8, usize), b: *const i8, out: *mut i32) {
         // SAFETY: the caller's contract. No code that the compiler makes touches tile registers.
         unsafe {
-            asm!(
+            tiles!(
                 "tilezero tmm0",
                 "tileloadd tmm1, [{a} + {stride}]",
                 "tileloadd tmm2, [{b} + {line}]",
