@@ -1,3 +1,5 @@
+#![cfg_attr(not(target_arch = "x86_64"), allow(unused, reason = "nothing else has the unit"))]
+
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
 use std::sync::OnceLock;
@@ -9,9 +11,7 @@ macro_rules! tiles {
 }
 #[cfg(not(target_arch = "x86_64"))]
 macro_rules! tiles {
-    ($($template:literal),+ $(, $name:ident = in(reg) $value:expr)*, options($($option:ident),*)) => {
-        { let _no_such_unit = ($($value,)*); }
-    };
+    ($($text:tt)*) => {};
 }
 
 /// Rows of the left operand of a product.
@@ -55,8 +55,8 @@ impl TileUnit {
         }
         // SAFETY: `self` exists, so the unit does, and the configuration is one that it has.
         unsafe {
-            tiles!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack, readonly))
-        };
+            tiles!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack, readonly));
+        }
         TileProducts { _not_send: std::marker::PhantomData }
     }
 }
@@ -80,7 +80,9 @@ pub(crate) struct TileProducts {
 impl Drop for TileProducts {
     fn drop(&mut self) {
         // SAFETY: the unit exists, and nothing else of this thread uses it.
-        unsafe { tiles!("tilerelease", options(nostack, nomem)) };
+        unsafe {
+            tiles!("tilerelease", options(nostack, nomem));
+        };
     }
 }
 
