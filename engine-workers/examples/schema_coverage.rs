@@ -3,8 +3,9 @@
 //! `cargo run --release -p engine-workers --example schema_coverage -- MODEL [NUM_ANSWERS_PER_SCHEMA]`
 //!
 //! First the required tests of the JSON Schema Test Suite, without a model. Then the model answers every schema that
-//! compiles, and each answer that ended by itself is validated by the crate `jsonschema`. Last, the masks of those
-//! answers are computed once more, one by one, for their times.
+//! compiles, and each answer that ended by itself is validated by the crate `jsonschema`. Then the masks of those answers
+//! are computed once more, one by one, for their times. Last, eight streams without a grammar run alone, beside eight
+//! others, and beside eight with a grammar.
 
 #![expect(
     clippy::print_stdout,
@@ -27,6 +28,7 @@ use engine_workers::engine::output::FinishCause;
 use engine_workers::engine::request::EngineRequest;
 use engine_workers::grammar::matcher::GrammarMatcher;
 use engine_workers::loaded_model::{LoadedModel, ModelLoadOptions};
+use futures_util::future::join_all;
 use schema_suite::{DRAFTS, Group, cover, groups};
 use schemas::v1::grammar::Kind;
 use schemas::v1::{ChatPrompt, Prompt, prompt::Content};
@@ -36,6 +38,8 @@ use serde_json::{Value, json};
 
 const MAX_TOKENS: u32 = 300;
 const MAX_NUM_SEQS: usize = 16;
+const NUM_STREAMS: u64 = 8;
+const NUM_STREAM_TOKENS: u32 = 96;
 const EXAMPLES: &str = include_str!("../tests/fixtures/json_schema/examples.json");
 
 #[derive(Debug, Clone, Deserialize)]
@@ -73,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let answers = answer_all(&mut model, &tasks, num_answers).await?;
     validate(&tasks, &answers);
     time_masks(&model, &tasks, &answers)?;
-    Ok(())
+    compare_neighbours(&mut model).await
 }
 
 fn report(name: &str, groups: &[Group]) {
@@ -166,6 +170,63 @@ async fn read_step(model: &mut LoadedModel, answers: &mut HashMap<InferenceId, A
             answer.finish = output.finish.map(|finish| finish.reason);
         }
     }
+}
+
+/// Tokens per second of eight streams without a grammar, whatever their neighbours are.
+async fn compare_neighbours(model: &mut LoadedModel) -> Result<(), Box<dyn Error>> {
+    let item = json!({"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+        "required": ["name", "n"], "additionalProperties": false});
+    let endless = json!({"type": "array", "minItems": 1000, "items": item});
+    let kind = Kind::JsonSchema(endless.to_string());
+    let grammar = model.text.grammars.compile(&kind)?;
+    for round in 0..3 {
+        for (index, (name, num_neighbours, are_constrained)) in
+            [("alone", 0, false), ("beside 8 without a grammar", 8, false), ("beside 8 with one", 8, true)]
+                .into_iter()
+                .enumerate()
+        {
+            let mut answers = HashMap::new();
+            let mut requests = Vec::new();
+            for number in 0..NUM_STREAMS + num_neighbours {
+                let is_constrained = are_constrained && number >= NUM_STREAMS;
+                let sampling = SamplingParams {
+                    max_tokens: Some(NUM_STREAM_TOKENS),
+                    ignore_eos: true,
+                    seed: Some(number),
+                    grammar: is_constrained.then(|| kind.clone()),
+                    ..SamplingParams::default()
+                };
+                let id: InferenceId =
+                    format!("{:032x}", 1 << 40 | round << 16 | (index as u64) << 8 | number).parse()?;
+                let prompt =
+                    (0..32).map(|position| 500 + (position * 37 + number as u32 * 101) % 20_000).collect();
+                let mut request = EngineRequest::new(id, prompt, sampling);
+                request.grammar = is_constrained.then(|| grammar.clone());
+                answers.insert(id, Answer::default());
+                requests.push((number, request));
+            }
+            let started = Instant::now();
+            let streams: Vec<InferenceId> = requests
+                .iter()
+                .filter(|(number, _)| *number < NUM_STREAMS)
+                .map(|(_, request)| request.id)
+                .collect();
+            let accepted =
+                join_all(requests.into_iter().map(|(_, request)| model.engine.submit(request))).await;
+            accepted.into_iter().collect::<Result<Vec<()>, _>>()?;
+            let mut took = None;
+            while answers.values().any(|answer| answer.finish.is_none()) {
+                read_step(model, &mut answers).await;
+                if streams.iter().all(|id| answers[id].finish.is_some()) {
+                    took.get_or_insert_with(|| started.elapsed());
+                }
+            }
+            let num_tokens = (NUM_STREAMS * u64::from(NUM_STREAM_TOKENS)) as f64;
+            let rate = num_tokens / took.unwrap_or(started.elapsed()).as_secs_f64();
+            println!("round {round}: 8 streams {name}: {rate:.0} tok/s");
+        }
+    }
+    Ok(())
 }
 
 fn validate(tasks: &[Task], answers: &[Answer]) {

@@ -68,7 +68,7 @@ fn definition(request: &EngineRequest, choice: u32) -> Vec<u32> {
         let token = sampled.unwrap().token_id;
         history.push(token);
         let is_whole = matcher.as_mut().is_some_and(|matcher| matcher.advance(token).unwrap());
-        if is_whole || token == EOS {
+        if is_whole || (token == EOS && !params.ignore_eos) {
             break;
         }
     }

@@ -18,8 +18,8 @@ use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::grammar::Kind;
 use schemas::v1::{
-    Assigned, CancelRequested, ChatPrompt, Ended, FinishReason, FrameEntry, Outcome, Prompt, RequestSummary,
-    Requested, TokenFrame, WorkClass, prompt::Content,
+    Assigned, CancelRequested, ChatPrompt, Ended, FailureKind, FinishReason, FrameEntry, Outcome, Prompt,
+    RequestSummary, Requested, TokenFrame, WorkClass, prompt::Content,
 };
 use schemas::{EventId, FactKind, InferenceId, PoolName, SamplingParams, TenantId};
 use tokio::task::JoinHandle;
@@ -270,17 +270,28 @@ async fn a_grammar_that_explodes_is_refused_while_others_are_served_as_if_alone(
     };
     let (content, sampling) = story();
     let id = bench.assign(9, content, sampling).await;
-    let bombs = ["((((a{1,200}){1,200}){1,200}){1,200})", "(a|b)*a(a|b){100000}", "("];
-    for (number, bomb) in (100..).zip(bombs) {
-        bench.assign(number, text("x"), constrained(Kind::Regex(bomb.to_owned()))).await;
+    let refused = [
+        Kind::Regex("a?".repeat(8000)),
+        Kind::Regex("(a)\\1".to_owned()),
+        Kind::JsonSchema("[".repeat(9000)),
+    ];
+    for (number, bomb) in (100..).zip(refused.clone()) {
+        bench.assign(number, text("x"), constrained(bomb)).await;
     }
+    // Compiles, and costs more with each token.
+    let ambiguous = Kind::Lark("start: start start | \"a\" | start start start".to_owned());
+    let costly = bench.assign(200, text("x"), constrained(ambiguous)).await;
     let (mut num_refused, mut choices) = (0, BTreeMap::<u32, (String, Vec<u32>)>::new());
-    let mut has_ended = false;
-    while !has_ended || num_refused < bombs.len() {
+    let mut has_ended = [false; 2];
+    while has_ended != [true; 2] || num_refused < refused.len() {
         for entry in bench.next_entries().await {
             let is_story = entry.inference_id == id.to_string();
+            if entry.inference_id == costly.to_string() {
+                has_ended[1] |= entry.end.is_some();
+                continue;
+            }
             match entry.end {
-                Some(end) if is_story => has_ended = end.outcome() == Outcome::Completed,
+                Some(end) if is_story => has_ended[0] = end.outcome() == Outcome::Completed,
                 Some(end) => {
                     let failure = end.failure.unwrap();
                     assert_eq!(

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use llguidance::Matcher;
-use llguidance::api::StopReason;
 
 use crate::detokenizer::TokenTable;
 use crate::grammar::compiled::CompiledGrammar;
@@ -57,7 +56,7 @@ impl GrammarMatcher {
         let computed = self.matcher().compute_mask_or_eos();
         let mask = match computed {
             Ok(bits) => Ok(TokenMask::new(bits, self.tokens.eos_token_ids(), self.allows_eos)),
-            Err(_) => Err(self.failure(MatchError::DeadEnd)),
+            Err(error) => Err(failure(&error.to_string(), MatchError::TooComplex)),
         };
         self.mask = Some(mask);
     }
@@ -67,7 +66,7 @@ impl GrammarMatcher {
         self.mask = None;
         match self.matcher().consume_token(token_id) {
             Ok(()) => Ok(self.is_complete()),
-            Err(_) => Err(self.failure(MatchError::Refused { token_id })),
+            Err(error) => Err(failure(&error.to_string(), MatchError::Refused { token_id })),
         }
     }
 
@@ -81,13 +80,16 @@ impl GrammarMatcher {
     pub fn num_valid(&mut self, tokens: &[u32]) -> usize {
         self.matcher().validate_tokens(tokens).unwrap_or(0)
     }
+}
 
-    fn failure(&mut self, otherwise: MatchError) -> MatchError {
-        match self.matcher().stop_reason() {
-            StopReason::LexerTooComplex | StopReason::ParserTooComplex => MatchError::TooComplex,
-            StopReason::NoExtension | StopReason::NoExtensionBias => MatchError::DeadEnd,
-            _ => otherwise,
-        }
+/// The library keeps the reason in its message alone.
+fn failure(message: &str, otherwise: MatchError) -> MatchError {
+    if message.contains("NoExtension") {
+        MatchError::DeadEnd
+    } else if ["max is", "fuel", "limit", "too many"].iter().any(|words| message.contains(words)) {
+        MatchError::TooComplex
+    } else {
+        otherwise
     }
 }
 

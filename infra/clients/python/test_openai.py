@@ -250,7 +250,7 @@ class StructuredOutputs(ServerCase):
                 self.assertEqual(raised.exception.param, "response_format")
                 self.assertEqual(raised.exception.code, "invalid_json_schema")
         with self.assertRaises(openai.BadRequestError) as raised:
-            self.chat(extra_body={"structured_outputs": {"regex": "(a{1,300}){1,300}{1,300}"}})
+            self.chat(extra_body={"structured_outputs": {"regex": "(a"}})
         self.assertEqual(raised.exception.param, "structured_outputs")
         self.assertEqual(self.chat().usage.completion_tokens, 12)
 

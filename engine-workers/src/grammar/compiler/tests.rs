@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use schemas::v1::TextChoices;
 
 use super::*;
+use crate::grammar::error::MatchError;
 use crate::grammar::matcher::GrammarMatcher;
 
 const EOS: u32 = 256;
@@ -104,28 +105,27 @@ fn what_cannot_be_honoured_is_refused() {
     check_refused(&choices(&["a", ""]), "invalid_grammar");
 }
 
-/// A grammar that looks costly is refused with `code`, or else compiles and stays within its bounds for some tokens.
+/// A grammar that looks costly is refused with `code`, or else it compiles, and its answer goes on or fails by itself.
 fn check_bomb(kind: &Kind, code: Option<&str>) {
     let compiler = compiler();
-    let name = format!("{kind:?}").chars().take(80).collect::<String>();
-    let started = std::time::Instant::now();
     let found = compiler.compile(kind);
-    eprintln!("TIMING {:?} {name} {:?}", started.elapsed(), found.as_ref().map(|_| ()));
+    let name = format!("{kind:?}").chars().take(80).collect::<String>();
     assert_eq!(found.as_ref().err().map(GrammarError::code), code, "{name}");
     let Ok(grammar) = found else { return };
-    let started = std::time::Instant::now();
     let mut matcher = GrammarMatcher::new(grammar, Arc::clone(&compiler.bench.tokens), true);
-    let mut n = 0;
     for index in 0..200_u32 {
-        let Ok(mask) = matcher.mask() else { break };
-        n = index;
+        let mask = match matcher.mask() {
+            Ok(mask) => mask,
+            Err(error) => return assert_eq!(error, MatchError::TooComplex, "{name}"),
+        };
         let allowed: Vec<u32> = (0..EOS).filter(|token| mask.allows(*token)).collect();
-        let Some(token) = allowed.get((index * 7) as usize % allowed.len().max(1)) else { break };
-        if matcher.advance(*token) != Ok(false) {
-            break;
+        let Some(token) = allowed.get((index * 7) as usize % allowed.len().max(1)) else { return };
+        match matcher.advance(*token) {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(error) => return assert_eq!(error, MatchError::TooComplex, "{name}"),
         }
     }
-    eprintln!("TIMING   {n} tokens {:?}", started.elapsed());
 }
 
 #[test]
@@ -171,7 +171,6 @@ fn bombs_are_refused_or_cost_little() {
     check_bomb(&schema(r#"{"type":"string","minLength":100000000}"#), None);
     check_bomb(&schema(r#"{"type":"string","maxLength":3000000000,"pattern":"^(a|b)*c.{1,1000}$"}"#), None);
     check_bomb(&schema(r#"{"type":"integer","multipleOf":999999937}"#), Some("invalid_json_schema"));
-    check_bomb(&schema(r#"{"type":"number","multipleOf":0.000123457,"minimum":0.1,"maximum":1e15}"#), None);
     let keys: Vec<String> = (0..2500).map(|n| format!("\"k{n}\":{{\"type\":\"string\"}}")).collect();
     check_bomb(&schema(&format!("{{\"properties\":{{{}}}}}", keys.join(","))), None);
     let keys: Vec<String> = (0..300).map(|n| format!("\"^k{n}[a-z]*$\":{{\"type\":\"string\"}}")).collect();
