@@ -188,14 +188,15 @@ impl Answer {
         if let Some(thinking) = &mut self.thinking {
             thinking.push(self.tokens.token_bytes(token_id));
         }
-        let is_whole = match self.grammar.as_mut().filter(|_| !is_thinking).map(|grammar| grammar.advance(token_id)) {
-            None => false,
-            Some(Ok(is_complete)) => is_complete && finish != Some(FinishReason::Stop),
-            Some(Err(error)) => {
-                self.flush(text);
-                return Some(FinishCause::Error(SequenceFailure::from(SampleError::from(error))));
-            }
-        };
+        let is_whole =
+            match self.grammar.as_mut().filter(|_| !is_thinking).map(|grammar| grammar.advance(token_id)) {
+                None => false,
+                Some(Ok(is_complete)) => is_complete && finish != Some(FinishReason::Stop),
+                Some(Err(error)) => {
+                    self.flush(text);
+                    return Some(FinishCause::Error(SequenceFailure::from(SampleError::from(error))));
+                }
+            };
         let mut piece = String::new();
         if finish != Some(FinishReason::Stop) || self.rules.includes_stop_in_text {
             self.detokenizer.push(token_id, &mut piece);

@@ -162,7 +162,9 @@ impl Bench {
 
 impl std::fmt::Debug for GrammarCompiler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GrammarCompiler").field("num_cached", &self.locked_cache().len()).finish_non_exhaustive()
+        f.debug_struct("GrammarCompiler")
+            .field("num_cached", &self.locked_cache().len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -11,10 +11,10 @@ use super::spoken_tools;
 use super::tool_request::ToolRequest;
 use crate::chat_template::{ChatTemplate, RenderOptions};
 use crate::engine::thinking::ThinkingRules;
+use crate::grammar::compiler::GrammarCompiler;
 use crate::output_parser::reasoning::{ReasoningFormat, SpanStart};
 use crate::output_parser::tool_call_format::ToolCallFormat;
 use crate::output_parser::{OutputRules, ToolRules};
-use crate::grammar::compiler::GrammarCompiler;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Tokenizer and chat templates of one model.
