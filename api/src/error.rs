@@ -85,6 +85,15 @@ impl ApiError {
         }
     }
 
+    /// A JSON schema that is none, or that cannot be used.
+    pub(crate) fn invalid_schema(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid {
+            message: message.into(),
+            param: Some(param.into()),
+            code: Some("invalid_json_schema"),
+        }
+    }
+
     /// A body that is no JSON of the right shape as a whole.
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::Invalid { message: message.into(), param: None, code: Some("invalid_json") }

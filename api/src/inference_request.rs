@@ -16,6 +16,8 @@ pub(crate) struct InferenceRequest {
     pub(crate) prompts: Vec<Prompt>,
     /// Within its ranges.
     pub(crate) sampling: SamplingParams,
+    /// The field that its grammar came from; empty without one.
+    pub(crate) grammar_param: &'static str,
     pub(crate) stream: Option<StreamOptions>,
     /// Whether the client is shown what the model thought.
     pub(crate) includes_reasoning: bool,

@@ -6,6 +6,8 @@ pub(crate) mod chat_message;
 pub(crate) mod chat_request;
 pub(crate) mod completion_answer;
 pub(crate) mod completion_request;
+pub(crate) mod grammar_fields;
+pub(crate) mod json_schema;
 pub(crate) mod logprobs;
 pub(crate) mod prompt_field;
 pub(crate) mod sampling_fields;

@@ -32,6 +32,7 @@ pub(crate) struct Running {
     runtime: Handle,
     num_ends_taken: usize,
     cancel_reason: &'static str,
+    grammar_param: &'static str,
     _registration: Registration,
     _places: Places,
 }
@@ -67,6 +68,7 @@ impl Running {
             runtime: Handle::current(),
             num_ends_taken: 0,
             cancel_reason: "client_disconnected",
+            grammar_param: request.grammar_param,
             _registration: state.dispatcher.register(&in_flight),
             _places: places,
             in_flight,
@@ -143,7 +145,7 @@ impl Running {
             Ok(arrival) => {
                 self.take_note(&arrival);
                 match &arrival.entry.end {
-                    Some(end) if end.outcome() != Outcome::Completed => Err(failed(end)),
+                    Some(end) if end.outcome() != Outcome::Completed => Err(self.failed(end)),
                     _ => Ok(arrival),
                 }
             }
@@ -159,6 +161,21 @@ impl Running {
     /// Whether the end of every inference was taken.
     pub(crate) fn has_ended(&self) -> bool {
         self.num_ends_taken == self.in_flight.ids.len()
+    }
+
+    /// Why an inference did not complete, in the client's words: a worker does not know where its grammar came from.
+    fn failed(&self, end: &End) -> ApiError {
+        let untold = || match end.outcome() {
+            Outcome::Cancelled => {
+                failure(FailureKind::Overloaded, "cancelled", "the inference was cancelled")
+            }
+            _ => failure(FailureKind::Internal, "failed", "the inference failed"),
+        };
+        let mut failure = end.failure.clone().unwrap_or_else(untold);
+        if failure.param == "grammar" {
+            self.grammar_param.clone_into(&mut failure.param);
+        }
+        ApiError::Inference(failure)
     }
 
     fn take_note(&mut self, arrival: &Arrival) {
@@ -213,12 +230,4 @@ pub(crate) fn finish_word(reason: FinishReason) -> Option<&'static str> {
         FinishReason::Error => Some("error"),
         FinishReason::ToolCalls => Some("tool_calls"),
     }
-}
-
-fn failed(end: &End) -> ApiError {
-    let untold = || match end.outcome() {
-        Outcome::Cancelled => failure(FailureKind::Overloaded, "cancelled", "the inference was cancelled"),
-        _ => failure(FailureKind::Internal, "failed", "the inference failed"),
-    };
-    ApiError::Inference(end.failure.clone().unwrap_or_else(untold))
 }

@@ -8,6 +8,7 @@ pub mod cpu_runner;
 pub mod detokenizer;
 pub mod engine;
 pub mod engine_fingerprint;
+pub mod grammar;
 pub mod loaded_model;
 pub mod lora;
 pub mod model_file;

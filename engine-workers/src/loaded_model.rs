@@ -18,6 +18,7 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::EngineHandle;
 use crate::engine::output_queue::OutputReceiver;
 use crate::engine_fingerprint::engine_fingerprint;
+use crate::grammar::compiler::GrammarCompiler;
 use crate::model_file::ModelFile;
 use crate::model_file::config::ModelConfig;
 use crate::model_file::error::ModelFileError;
@@ -132,7 +133,10 @@ impl LoadedModel {
         let file = ModelFile::open(&path)?;
         // Hashing reads the whole file, which the packing of the weights then finds in memory.
         let digest = file.digest(options.digest_cache_dir.as_deref())?;
-        let mut text = model_text(&file, &path)?;
+        let tokenizer = Tokenizer::new(file.tokenizer())
+            .map_err(|error| ModelLoadError::Tokenizer { path: path.clone(), error })?;
+        let table = Arc::new(token_table(&tokenizer, &file));
+        let mut text = model_text(&file, &path, (Arc::new(tokenizer), &table))?;
         text.formats.tool_calls = options.formats.tool_calls.unwrap_or(text.formats.tool_calls);
         text.formats.reasoning = options.formats.reasoning.or(text.formats.reasoning);
         let text = Arc::new(text);
@@ -141,7 +145,6 @@ impl LoadedModel {
         let shape = runner.shape();
         let kernel_path = runner.kernel_path();
         info!(path = %path.display(), kernel_path, num_weight_bytes = runner.num_weight_bytes(), "the model is packed");
-        let table = token_table(&text.tokenizer, &file);
         let draft_runner = match options.engine.speculative.as_ref().map(|config| &config.method) {
             Some(SpeculativeMethod::Draft { model }) => {
                 let draft = ModelFile::open(model)?;
@@ -161,7 +164,7 @@ impl LoadedModel {
             _ => None,
         };
         let (engine, outputs) =
-            Engine::start_with_draft_model(Box::new(runner), draft_runner, Arc::new(table), options.engine)?;
+            Engine::start_with_draft_model(Box::new(runner), draft_runner, table, options.engine)?;
         let card = ModelCard {
             name: options.name.unwrap_or_else(|| default_name(&path)),
             aliases: options.aliases,
@@ -204,9 +207,11 @@ fn check_vocabularies(
     }
 }
 
-fn model_text(file: &ModelFile, path: &Path) -> Result<ModelText, ModelLoadError> {
-    let tokenizer = Tokenizer::new(file.tokenizer())
-        .map_err(|error| ModelLoadError::Tokenizer { path: path.to_owned(), error })?;
+fn model_text(
+    file: &ModelFile,
+    path: &Path,
+    (tokenizer, table): (Arc<Tokenizer>, &Arc<TokenTable>),
+) -> Result<ModelText, ModelLoadError> {
     let special = file.special_token_ids();
     let text_of = |id: Option<u32>| id.map(|id| tokenizer.decode(&[id], false)).unwrap_or_default();
     let special_texts = || SpecialTokenTexts {
@@ -224,7 +229,8 @@ fn model_text(file: &ModelFile, path: &Path) -> Result<ModelText, ModelLoadError
     let template = compile(file.templates().select(false))?;
     let tool_template = compile(file.templates().select(true))?;
     let formats = OutputFormats::of_template(file.templates().select(true).unwrap_or_default());
-    Ok(ModelText { tokenizer, template, tool_template, formats })
+    let grammars = GrammarCompiler::new(Arc::clone(table), Some(Arc::clone(&tokenizer)));
+    Ok(ModelText { tokenizer, template, tool_template, formats, grammars })
 }
 
 fn token_table(tokenizer: &Tokenizer, file: &ModelFile) -> TokenTable {

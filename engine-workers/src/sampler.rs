@@ -14,6 +14,8 @@ pub mod token_logprobs;
 
 use thiserror::Error;
 
+use crate::grammar::error::MatchError;
+use crate::grammar::token_mask::TokenMask;
 use crate::sampler::candidates::Candidate;
 use crate::sampler::sampling_rules::SamplingRules;
 use crate::sampler::token_history::TokenHistory;
@@ -32,8 +34,13 @@ pub enum SampleError {
         token_id: u32,
     },
     /// The request's rules exclude every token.
-    #[error("no token is allowed: allowed_token_ids, bad_words and min_tokens exclude all of them")]
+    #[error(
+        "no token is allowed: allowed_token_ids, bad_words, min_tokens and the grammar exclude all of them"
+    )]
     NothingAllowed,
+    /// The request's grammar broke.
+    #[error(transparent)]
+    Grammar(#[from] MatchError),
 }
 
 impl SampleError {
@@ -42,6 +49,7 @@ impl SampleError {
         match self {
             SampleError::InvalidLogits { .. } => "invalid_logits",
             SampleError::NothingAllowed => "no_token_allowed",
+            SampleError::Grammar(error) => error.code(),
         }
     }
 
@@ -69,15 +77,26 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Chooses the next token from `logits [vocab_size]`, which it overwrites, by a `draw` from `[0, 1)`.
-    ///
-    /// In this order: raw log-probabilities; allowed tokens; bad words; minimum length and bias; repetition, frequency
-    /// and presence penalties; the best token if greedy; temperature; min-p; top-k; top-p; the draw. Among equal logits
-    /// the lowest id is first.
+    /// [`Sampler::sample_within`] without a grammar.
     pub fn sample(
         &mut self,
         logits: &mut [f32],
         rules: &SamplingRules,
+        history: &TokenHistory,
+        draw: f64,
+    ) -> Result<SampledToken, SampleError> {
+        self.sample_within(logits, (rules, None), history, draw)
+    }
+
+    /// Chooses the next token from `logits [vocab_size]`, which it overwrites, by a `draw` from `[0, 1)`.
+    ///
+    /// In this order: raw log-probabilities; the grammar's mask; allowed tokens; bad words; minimum length and bias;
+    /// repetition, frequency and presence penalties; the best token if greedy; temperature; min-p; top-k; top-p; the
+    /// draw. Among equal logits the lowest id is first.
+    pub fn sample_within(
+        &mut self,
+        logits: &mut [f32],
+        (rules, mask): (&SamplingRules, Option<&TokenMask>),
         history: &TokenHistory,
         draw: f64,
     ) -> Result<SampledToken, SampleError> {
@@ -88,7 +107,7 @@ impl Sampler {
             self.raw_logits.clear();
             self.raw_logits.extend_from_slice(logits);
         }
-        logit_rules::apply(logits, rules, history);
+        logit_rules::apply(logits, (rules, mask), history);
         let token_id = self.choose(logits, rules, draw).ok_or(SampleError::NothingAllowed)?;
         let logprobs = rules.logprobs.map(|num_top| {
             let candidates = &mut self.candidates;

@@ -19,6 +19,7 @@ use engine_workers::worker::{SleepOptions, Worker, WorkerOptions};
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
+use schemas::v1::grammar::Kind;
 use schemas::v1::{
     Assigned, CancelRequested, ChatPrompt, DeploymentAnnounced, Ended, FinishReason, FrameEntry, Outcome,
     Prompt, RequestSummary, Requested, TokenFrame, WorkClass, control_envelope, prompt::Content,
@@ -281,6 +282,80 @@ async fn the_same_request_gives_the_same_tokens_on_another_worker() {
         answers.push(bench.answer(id).await.0);
     }
     assert_eq!(answers[0], answers[1], "without a seed the inference's own id decides");
+}
+
+const POINT: &str = r#"{"type":"object","properties":{"x":{"type":"integer","minimum":0,"maximum":99},
+    "label":{"enum":["near","far"]}},"required":["x","label"],"additionalProperties":false}"#;
+
+fn constrained(kind: Kind) -> SamplingParams {
+    SamplingParams { temperature: 1.0, ignore_eos: false, grammar: Some(kind), ..greedy(60) }
+}
+
+#[tokio::test]
+async fn every_choice_of_a_constrained_answer_matches_and_stops() {
+    let mut bench = Bench::new(Duration::from_secs(30)).await;
+    let sampling = SamplingParams { n: 3, ..constrained(Kind::JsonSchema(POINT.to_owned())) };
+    let id = bench.assign(7, text("A point as JSON:"), sampling).await;
+    let (choices, outcome) = bench.answer(id).await;
+    assert_eq!((choices.len(), outcome), (3, Outcome::Completed));
+    let schema: serde_json::Value = serde_json::from_str(POINT).unwrap();
+    for choice in bench.ended(id).await.choices {
+        assert_eq!(choice.finish_reason(), FinishReason::Stop);
+        let document: serde_json::Value = serde_json::from_str(&choice.text).unwrap();
+        assert!(jsonschema::is_valid(&schema, &document), "{}", choice.text);
+    }
+}
+
+#[tokio::test]
+async fn a_grammar_that_explodes_is_refused_while_others_are_served_as_if_alone() {
+    let mut bench = Bench::new(Duration::from_secs(30)).await;
+    let story = || (text("Once upon a time"), greedy(40));
+    let alone = {
+        let (content, sampling) = story();
+        let id = bench.assign(8, content, sampling).await;
+        bench.answer(id).await.0
+    };
+    let (content, sampling) = story();
+    let id = bench.assign(9, content, sampling).await;
+    let refused = [
+        Kind::Regex("a?".repeat(8000)),
+        Kind::Regex("(a)\\1".to_owned()),
+        Kind::JsonSchema("[".repeat(9000)),
+    ];
+    for (number, bomb) in (100..).zip(refused.clone()) {
+        bench.assign(number, text("x"), constrained(bomb)).await;
+    }
+    // Compiles, and costs more with each token.
+    let ambiguous = Kind::Lark("start: start start | \"a\" | start start start".to_owned());
+    let costly = bench.assign(200, text("x"), constrained(ambiguous)).await;
+    let (mut num_refused, mut choices) = (0, BTreeMap::<u32, (String, Vec<u32>)>::new());
+    let mut has_ended = [false; 2];
+    while has_ended != [true; 2] || num_refused < refused.len() {
+        for entry in bench.next_entries().await {
+            let is_story = entry.inference_id == id.to_string();
+            if entry.inference_id == costly.to_string() {
+                has_ended[1] |= entry.end.is_some();
+                continue;
+            }
+            match entry.end {
+                Some(end) if is_story => has_ended[0] = end.outcome() == Outcome::Completed,
+                Some(end) => {
+                    let failure = end.failure.unwrap();
+                    assert_eq!(
+                        (failure.code.as_str(), failure.param.as_str()),
+                        ("invalid_grammar", "grammar")
+                    );
+                    num_refused += 1;
+                }
+                None => {
+                    let choice = choices.entry(entry.choice).or_default();
+                    choice.0.push_str(&entry.text);
+                    choice.1.extend(entry.token_ids);
+                }
+            }
+        }
+    }
+    assert_eq!(choices, alone);
 }
 
 #[tokio::test]

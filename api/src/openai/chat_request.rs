@@ -130,7 +130,7 @@ pub(crate) fn read(
 impl ChatFields {
     fn validate(
         self,
-        sampling: SamplingFields,
+        mut sampling: SamplingFields,
         tools: ToolFields,
         deployment: &Deployment,
         limits: &Limits,
@@ -145,9 +145,11 @@ impl ChatFields {
         let stream =
             StreamOptionsField::resolve(self.stream, self.stream_options.map(|JsonObject(options)| options))?;
         let logprobs = logprobs(self.logprobs, self.top_logprobs, &limits.sampling)?;
+        let (grammar, grammar_param) = sampling.take_grammar()?.unzip();
         let mut sampling = sampling.validate(&limits.sampling, deployment.vocab_size, stream.is_some())?;
         sampling.logprobs = logprobs;
         sampling.thinking_budget_tokens = self.thinking_token_budget;
+        sampling.grammar = grammar;
         let continue_final_message = self.continue_final_message.unwrap_or_default();
         let add_generation_prompt = self.add_generation_prompt.unwrap_or(!continue_final_message);
         if continue_final_message && add_generation_prompt {
@@ -171,6 +173,7 @@ impl ChatFields {
             endpoint: "/v1/chat/completions",
             prompts: vec![Prompt { content: Some(Content::Chat(prompt)) }],
             sampling,
+            grammar_param: grammar_param.unwrap_or_default(),
             stream,
             includes_reasoning: self.include_reasoning.unwrap_or(true),
             priority: self.priority.unwrap_or_default(),

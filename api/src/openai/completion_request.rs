@@ -77,7 +77,7 @@ pub(crate) fn read(
 impl CompletionFields {
     fn validate(
         self,
-        sampling: SamplingFields,
+        mut sampling: SamplingFields,
         deployment: &Deployment,
         limits: &Limits,
     ) -> Result<InferenceRequest, ApiError> {
@@ -88,6 +88,7 @@ impl CompletionFields {
             let message = format!("logprobs is {num}, at most {max_num} are allowed");
             return Err(ApiError::invalid("logprobs", message));
         }
+        let (grammar, grammar_param) = sampling.take_grammar()?.unzip();
         let mut sampling = sampling.validate(&limits.sampling, deployment.vocab_size, stream.is_some())?;
         if self.best_of.is_some_and(|best_of| best_of != sampling.n) {
             return Err(ApiError::unsupported("best_of", "best_of is not supported yet; leave it out"));
@@ -104,6 +105,7 @@ impl CompletionFields {
             return Err(ApiError::invalid("n", message));
         }
         sampling.logprobs = self.logprobs;
+        sampling.grammar = grammar;
         sampling.echo = self.echo.unwrap_or_default();
         if sampling.echo && sampling.prompt_logprobs.is_none() {
             sampling.prompt_logprobs = self.logprobs;
@@ -114,6 +116,7 @@ impl CompletionFields {
             endpoint: "/v1/completions",
             prompts,
             sampling,
+            grammar_param: grammar_param.unwrap_or_default(),
             stream,
             includes_reasoning: false,
             priority: self.priority.unwrap_or_default(),

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
+use crate::json_object::JsonObject;
+use crate::openai::grammar_fields::{self, Constraint, ResponseFormatField, StructuredOutputsField};
 use crate::openai::string_or_list::StringOrList;
 
 /// How the answer is sampled. Everything is optional.
@@ -74,6 +76,12 @@ pub(crate) struct SamplingFields {
     return_token_ids: Option<bool>,
     /// Whether the tokenizer adds its special tokens to the prompt.
     add_special_tokens: Option<bool>,
+    /// The form of the answer's text.
+    #[schema(value_type = Option<ResponseFormatField>)]
+    response_format: Option<JsonObject<ResponseFormatField>>,
+    /// A grammar that the answer's text matches.
+    #[schema(value_type = Option<StructuredOutputsField>)]
+    structured_outputs: Option<JsonObject<StructuredOutputsField>>,
 }
 
 /// Clients send signed and unsigned seeds; the bits count.
@@ -94,6 +102,13 @@ impl Seed {
 }
 
 impl SamplingFields {
+    /// Takes out what the answer must match.
+    pub(crate) fn take_grammar(&mut self) -> Result<Option<Constraint>, ApiError> {
+        let format = self.response_format.take().map(|JsonObject(format)| format);
+        let outputs = self.structured_outputs.take().map(|JsonObject(outputs)| outputs);
+        grammar_fields::resolve(format, outputs)
+    }
+
     /// Parameters within their ranges; `vocab_size` is 0 when it is unknown. `Err` names the field as the client wrote it.
     pub(crate) fn validate(
         self,

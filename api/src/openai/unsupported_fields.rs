@@ -26,12 +26,7 @@ enum Harmless {
 }
 
 /// Refused unless harmless. What comes with later versions is listed first.
-const NOT_YET: [(&str, Harmless); 24] = [
-    ("structured_outputs", Harmless::Empty),
-    ("guided_json", Harmless::Empty),
-    ("guided_regex", Harmless::Empty),
-    ("guided_choice", Harmless::Empty),
-    ("guided_grammar", Harmless::Empty),
+const NOT_YET: [(&str, Harmless); 19] = [
     ("audio", Harmless::Empty),
     ("modalities", Harmless::Or(&["[\"text\"]"])),
     ("web_search_options", Harmless::Empty),
@@ -53,8 +48,15 @@ const NOT_YET: [(&str, Harmless); 24] = [
     ("background", Harmless::Empty),
 ];
 
-/// OpenAI's names of old, with what replaced them.
-const REPLACED: [(&str, &str); 2] = [("functions", "tools"), ("function_call", "tool_choice")];
+/// Names of old, with what replaced them.
+const REPLACED: [(&str, &str); 6] = [
+    ("functions", "tools"),
+    ("function_call", "tool_choice"),
+    ("guided_json", "structured_outputs.json"),
+    ("guided_regex", "structured_outputs.regex"),
+    ("guided_choice", "structured_outputs.choice"),
+    ("guided_grammar", "structured_outputs.grammar"),
+];
 
 /// What only a chat can have.
 const CHAT_ONLY: [(&str, Harmless); 3] = [
@@ -77,7 +79,7 @@ impl<'a> TopLevelFields<'a> {
                 return Err(ApiError::unsupported(name, format!("{name} is not supported; use {newer}")));
             }
         }
-        self.check_response_format()
+        Ok(())
     }
 
     /// Refuses what a completion of a text cannot have.
@@ -94,24 +96,6 @@ impl<'a> TopLevelFields<'a> {
     /// Names that no part of this server reads, for the debug log.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_ref())
-    }
-
-    fn check_response_format(&self) -> Result<(), ApiError> {
-        #[derive(Deserialize)]
-        struct ResponseFormat<'a> {
-            #[serde(rename = "type", borrow)]
-            kind: Cow<'a, str>,
-        }
-        let Some(value) = self.get("response_format").filter(|value| !Harmless::Empty.allows(value)) else {
-            return Ok(());
-        };
-        match serde_json::from_str::<ResponseFormat<'_>>(value) {
-            Ok(format) if format.kind == "text" => Ok(()),
-            Ok(_) => Err(not_supported("response_format.type")),
-            Err(_) => {
-                Err(ApiError::invalid("response_format", "response_format must be an object with a 'type'"))
-            }
-        }
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {
@@ -175,8 +159,6 @@ mod tests {
         check(r#"{"functions":[],"function_call":"none"}"#, None);
         check(r#"{"functions":[{"name":"f"}]}"#, Some("functions"));
         check(r#"{"function_call":"auto"}"#, Some("function_call"));
-        check(r#"{"response_format":{"type":"json_object"}}"#, Some("response_format.type"));
-        check(r#"{"response_format":"json"}"#, Some("response_format"));
         check(r#"{"suffix":null}"#, None);
         check(r#"{"suffix":"x"}"#, Some("suffix"));
         check(r#"{"modalities":["text"]}"#, None);

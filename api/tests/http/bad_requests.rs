@@ -83,7 +83,20 @@ async fn a_chat_at_fault_is_told_which_field() {
             (chat_with("stream", json!("yes")), 400, Some("stream")),
             (chat_with("stream_options", json!({"include_usage": true})), 400, Some("stream_options")),
             (chat_with("tools", json!([{"type": "function"}])), 400, Some("tools.0.function")),
-            (chat_with("response_format", json!({"type": "json_object"})), 400, Some("response_format.type")),
+            (chat_with("response_format", json!({"type": "xml"})), 400, Some("response_format.type")),
+            (chat_with("response_format", json!("json")), 400, Some("response_format")),
+            (chat_with("response_format", json!({"type": "json_schema"})), 400, Some("response_format.json_schema")),
+            (
+                chat_with(
+                    "response_format",
+                    json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "strange"}}}),
+                ),
+                400,
+                Some("response_format"),
+            ),
+            (chat_with("structured_outputs", json!({"regex": "a", "choice": ["b"]})), 400, Some("structured_outputs")),
+            (chat_with("structured_outputs", json!({"choice": 7})), 400, Some("structured_outputs.choice")),
+            (chat_with("guided_json", json!({"type": "object"})), 400, Some("guided_json")),
             (chat_with("chat_template_kwargs", json!([])), 400, Some("chat_template_kwargs")),
         ],
     )

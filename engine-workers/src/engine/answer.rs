@@ -8,9 +8,11 @@ use schedulers::batching::stop_rules::StopRules;
 use schemas::InferenceId;
 
 use crate::detokenizer::{Detokenizer, TokenTable};
-use crate::engine::output::{FinishCause, Timings};
+use crate::engine::output::{FinishCause, SequenceFailure, Timings};
 use crate::engine::request::EngineRequest;
 use crate::engine::thinking::ThinkingSpan;
+use crate::grammar::error::MatchError;
+use crate::grammar::matcher::GrammarMatcher;
 use crate::lora::adapter::LoraAdapter;
 use crate::sampler::sampling_rules::SamplingRules;
 use crate::sampler::token_history::TokenHistory;
@@ -29,6 +31,7 @@ pub(super) struct AnswerRules {
     pub(super) includes_stop_in_text: bool,
     pub(super) skips_special_tokens: bool,
     pub(super) kept_special_token_ids: Arc<[u32]>,
+    pub(super) has_grammar: bool,
     pub(super) seed: u64,
     /// Held until the last choice has ended.
     pub(super) adapter: Option<Arc<LoraAdapter>>,
@@ -53,6 +56,7 @@ impl AnswerRules {
             includes_stop_in_text: params.include_stop_str_in_output,
             skips_special_tokens: params.skip_special_tokens,
             kept_special_token_ids: Arc::clone(&request.kept_special_token_ids),
+            has_grammar: request.grammar.is_some(),
             seed: request.seed,
             adapter: request.adapter.clone(),
         }
@@ -112,6 +116,8 @@ pub(super) struct Answer {
     pub(super) inference: InferenceId,
     pub(super) choice: u32,
     pub(super) marks: Marks,
+    /// Absent without a grammar, and while it is lent for the computation of its mask.
+    pub(super) grammar: Option<GrammarMatcher>,
     rules: Arc<AnswerRules>,
     history: TokenHistory,
     tokens: Arc<TokenTable>,
@@ -128,10 +134,13 @@ impl Answer {
         tokens: Arc<TokenTable>,
         submitted_at: Instant,
     ) -> Self {
+        let matcher =
+            |grammar| GrammarMatcher::new(grammar, Arc::clone(&tokens), !request.sampling.ignore_eos);
         Answer {
             inference: request.id,
             choice,
             marks: Marks { submitted_at, started_at: None, first_token_at: None },
+            grammar: request.grammar.clone().map(matcher),
             history: TokenHistory::new(&request.prompt_token_ids, &rules.sampling),
             thinking: request.thinking.clone().map(ThinkingSpan::new),
             tokens: Arc::clone(&tokens),
@@ -155,13 +164,25 @@ impl Answer {
         self.history.output_tokens().len()
     }
 
+    /// Whether the next token belongs to the thinking span, which precedes what must match.
+    fn is_thinking(&self) -> bool {
+        self.thinking.as_ref().is_some_and(|thinking| !thinking.is_over())
+    }
+
     /// Chooses the next token from its row of logits; the draw depends on the token's index alone.
-    fn sample(&self, sampler: &mut Sampler, logits: &mut [f32]) -> Result<SampledToken, SampleError> {
+    fn sample(&mut self, sampler: &mut Sampler, logits: &mut [f32]) -> Result<SampledToken, SampleError> {
         if let Some(token_id) = self.thinking.as_ref().and_then(ThinkingSpan::forced) {
             return sampler.force(logits, &self.rules.sampling, token_id);
         }
         let draw = random::uniform(self.rules.seed, self.choice, self.num_tokens() as u64);
-        sampler.sample(logits, &self.rules.sampling, &self.history, draw)
+        let is_thinking = self.is_thinking();
+        let mask = match &mut self.grammar {
+            Some(grammar) if is_thinking => Some(grammar.any_but_end()),
+            Some(grammar) => Some(grammar.mask()?),
+            None if self.rules.has_grammar => return Err(MatchError::Lost.into()),
+            None => None,
+        };
+        sampler.sample_within(logits, (&self.rules.sampling, mask), &self.history, draw)
     }
 
     /// A token of a draft model's choice, for the place `offset` tokens on: chosen by this answer's rules and the draw of
@@ -173,7 +194,8 @@ impl Answer {
     }
 
     /// Takes the next token, with the end that it is by itself, and appends to `text` what became certain. The
-    /// text of a stop token is left out, like a stop string, unless it is to be included.
+    /// text of a stop token is left out, like a stop string, unless it is to be included. A grammar that
+    /// nothing can follow ends the answer, even where its length would.
     fn push(
         &mut self,
         token_id: u32,
@@ -181,9 +203,19 @@ impl Answer {
         text: &mut String,
     ) -> Option<FinishCause> {
         self.history.push(token_id);
+        let is_thinking = self.is_thinking();
         if let Some(thinking) = &mut self.thinking {
             thinking.push(self.tokens.token_bytes(token_id));
         }
+        let is_whole =
+            match self.grammar.as_mut().filter(|_| !is_thinking).map(|grammar| grammar.advance(token_id)) {
+                None => false,
+                Some(Ok(is_complete)) => is_complete && finish != Some(FinishReason::Stop),
+                Some(Err(error)) => {
+                    self.flush(text);
+                    return Some(FinishCause::Error(SequenceFailure::from(SampleError::from(error))));
+                }
+            };
         let mut piece = String::new();
         if finish != Some(FinishReason::Stop) || self.rules.includes_stop_in_text {
             self.detokenizer.push(token_id, &mut piece);
@@ -194,7 +226,7 @@ impl Answer {
         } else if let Some(found) = self.stop_strings.push(&piece, text) {
             return Some(FinishCause::StopString(self.rules.stop_strings[found.stop_index].clone()));
         }
-        let cause = self.rules.cause(finish?, token_id);
+        let cause = if is_whole { FinishCause::EndOfSequence } else { self.rules.cause(finish?, token_id) };
         self.flush(text);
         Some(cause)
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use schemas::InferenceId;
 
+use crate::sampler::SampleError;
 use crate::sampler::token_logprobs::TokenLogprobs;
 
 /// What one step brought, or several if the reader is slow.
@@ -120,12 +121,18 @@ pub enum FinishCause {
 /// Why a sequence failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceFailure {
-    /// A stable name: `invalid_logits`, `no_token_allowed`, `runner_failed`, `engine_stopped`.
+    /// A stable name: `invalid_logits`, `no_token_allowed`, `grammar_too_complex`, `runner_failed`, `engine_stopped`.
     pub code: &'static str,
     /// With the values.
     pub message: String,
     /// Whether another worker may succeed.
     pub is_retryable: bool,
+}
+
+impl From<SampleError> for SequenceFailure {
+    fn from(error: SampleError) -> Self {
+        SequenceFailure { code: error.code(), message: error.to_string(), is_retryable: error.is_retryable() }
+    }
 }
 
 /// Tokens of one sequence; the prompt is the same for all choices of an inference.

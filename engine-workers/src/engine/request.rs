@@ -6,6 +6,7 @@ use schemas::{InferenceId, InvalidParameter, SamplingLimits, SamplingParams};
 
 use crate::detokenizer::TokenTable;
 use crate::engine::thinking::ThinkingRules;
+use crate::grammar::compiled::CompiledGrammar;
 use crate::lora::adapter::LoraAdapter;
 use crate::runner::RunnerShape;
 use crate::sampler::random;
@@ -17,7 +18,7 @@ pub struct EngineRequest {
     pub id: InferenceId,
     /// The prompt; `truncate_prompt_tokens` is applied by the engine.
     pub prompt_token_ids: Vec<u32>,
-    /// How to sample; `seed` and `bad_words` are taken from the fields below.
+    /// How to sample; `seed`, `bad_words` and `grammar` are taken from the fields below.
     pub sampling: SamplingParams,
     /// The seed in use.
     pub seed: u64,
@@ -27,6 +28,8 @@ pub struct EngineRequest {
     pub thinking: Option<Arc<ThinkingRules>>,
     /// Special tokens whose text is kept even where special tokens are left out: marks that the reader of the text needs.
     pub kept_special_token_ids: Arc<[u32]>,
+    /// The grammar, compiled for this model.
+    pub grammar: Option<CompiledGrammar>,
     /// Lower runs earlier under the priority policy.
     pub priority: i32,
     /// Separates prefix caches of tenants that must not share.
@@ -49,6 +52,7 @@ impl EngineRequest {
             bad_words: Vec::new(),
             thinking: None,
             kept_special_token_ids: Arc::default(),
+            grammar: None,
             priority: 0,
             cache_salt: None,
             generated: Vec::new(),
@@ -96,6 +100,10 @@ impl RequestLimits {
         self.check_ids("generated", request.generated.iter().flatten())?;
         if let Some(rules) = &request.thinking {
             self.check_ids("thinking", rules.forced_opening.iter().chain(&rules.closing_token_ids))?;
+        }
+        if request.sampling.grammar.is_some() && request.grammar.is_none() {
+            let message = "the grammar was not compiled".to_owned();
+            return Err(InvalidParameter { param: "grammar", message });
         }
         if request.generated.len() > request.sampling.n as usize {
             return Err(InvalidParameter {

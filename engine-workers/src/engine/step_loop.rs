@@ -1,6 +1,7 @@
 //! The loop: schedule, run, postprocess.
 
 mod admission;
+mod masks;
 mod postprocess;
 mod sleep;
 
@@ -25,6 +26,7 @@ use crate::engine::locked;
 use crate::engine::output::{SequenceOutput, StepOutput};
 use crate::engine::output_queue::OutputSender;
 use crate::engine::stats::EngineStats;
+use crate::grammar::mask_thread::MaskThread;
 use crate::runner::{LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
 use crate::sampler::Sampler;
 use crate::speculation::drafter::Drafter;
@@ -37,6 +39,8 @@ pub(super) struct StepLoop {
     pace: Option<StepPace>,
     drafter: Option<Drafter>,
     sampler: Sampler,
+    /// Started with the first grammar.
+    mask_thread: Option<MaskThread>,
     tokens: Arc<TokenTable>,
     commands: mpsc::Receiver<Command>,
     outputs: OutputSender,
@@ -70,6 +74,7 @@ impl StepLoop {
             pace: config.target_step_time.map(StepPace::new),
             drafter,
             sampler: Sampler::default(),
+            mask_thread: None,
             tokens,
             commands,
             outputs,
@@ -90,7 +95,11 @@ impl StepLoop {
     pub(super) fn run(&mut self) -> Result<(), EngineError> {
         while self.take_commands()? {
             let plan = self.plan()?;
+            let has_lent = self.lend_matchers(&plan);
             let outcome = self.forward(&plan)?;
+            if has_lent {
+                self.take_matchers_back();
+            }
             self.postprocess(&plan, outcome)?;
             self.publish()?;
         }

@@ -59,6 +59,11 @@ impl ThinkingSpan {
         }
     }
 
+    /// Whether what follows is the answer's own text.
+    pub(super) fn is_over(&self) -> bool {
+        self.place == Place::Over
+    }
+
     /// Takes the next token's bytes.
     pub(super) fn push(&mut self, token: &[u8]) {
         match self.place {

@@ -1,13 +1,23 @@
 //! The rules that change logits before the temperature.
 
+use crate::grammar::token_mask::TokenMask;
 use crate::sampler::sampling_rules::SamplingRules;
 use crate::sampler::token_history::TokenHistory;
 
 /// Applies the rules in their order; ids beyond the vocabulary were refused with the request.
-pub(super) fn apply(logits: &mut [f32], rules: &SamplingRules, history: &TokenHistory) {
+pub(super) fn apply(
+    logits: &mut [f32],
+    (rules, mask): (&SamplingRules, Option<&TokenMask>),
+    history: &TokenHistory,
+) {
+    if let Some(mask) = mask {
+        mask.apply(logits);
+    }
     keep_allowed(logits, &rules.allowed_token_ids);
     exclude_bad_words(logits, &rules.bad_words, history.output_tokens());
-    if history.output_tokens().len() < rules.min_tokens {
+    // An answer that its grammar cannot lengthen ends before its minimum.
+    let must_end = mask.is_some_and(TokenMask::is_end);
+    if history.output_tokens().len() < rules.min_tokens && !must_end {
         for token in &rules.stop_token_ids {
             exclude(logits, *token);
         }

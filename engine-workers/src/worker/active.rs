@@ -13,7 +13,7 @@ use schemas::v1::{
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use crate::engine::output::{FinishCause, SequenceOutput};
+use crate::engine::output::{FinishCause, SequenceFailure, SequenceOutput};
 use crate::output_parser::{OutputParser, OutputRules, Parsed};
 
 /// Every inference between its take-up and its end.
@@ -114,7 +114,7 @@ impl Answer {
         match &finish.reason {
             FinishCause::Cancelled => self.is_cancelled = true,
             FinishCause::Error(error) => {
-                self.failure = Some(failure(FailureKind::Internal, error.code, error.message.clone()));
+                self.failure = Some(failure(kind_of(error), error.code, error.message.clone()));
                 self.is_failure_retryable = error.is_retryable;
             }
             _ => {}
@@ -172,6 +172,14 @@ fn append(choice: &mut Choice, parsed: &Parsed) {
                 arguments: delta.arguments.clone(),
             }),
         }
+    }
+}
+
+/// Whose fault it is: some requests can be seen to be impossible only on the way.
+fn kind_of(error: &SequenceFailure) -> FailureKind {
+    match error.code {
+        "no_token_allowed" | "grammar_too_complex" | "grammar_dead_end" => FailureKind::InvalidRequest,
+        _ => FailureKind::Internal,
     }
 }
 

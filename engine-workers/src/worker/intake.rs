@@ -18,6 +18,7 @@ use super::model_text::PreparedPrompt;
 use super::{PAUSE_AFTER_FAILURE, Worker, locked};
 use crate::engine::error::SubmitError;
 use crate::engine::request::EngineRequest;
+use crate::grammar::error::GrammarError;
 use crate::lora::adapter::LoraAdapter;
 use crate::output_parser::OutputRules;
 use crate::sampler::bad_words;
@@ -153,6 +154,10 @@ impl Worker {
         request.thinking = thinking;
         request.kept_special_token_ids = kept_special_token_ids;
         request.adapter = adapter;
+        if let Some(grammar) = &request.sampling.grammar {
+            let compiled = self.text.grammars.compile(grammar).map_err(|error| grammar_failure(&error))?;
+            request.grammar = Some(compiled);
+        }
         request.priority = assignment.summary.priority;
         let salt = &assignment.requested.cache_salt;
         request.cache_salt = (!salt.is_empty()).then(|| salt.clone());
@@ -282,6 +287,11 @@ impl Worker {
 
 fn param_of(prompt: &Prompt) -> &'static str {
     if matches!(prompt.content, Some(Content::Chat(_))) { "messages" } else { "prompt" }
+}
+
+/// The api knows which of the request's fields the grammar came from.
+fn grammar_failure(error: &GrammarError) -> Failure {
+    failure(FailureKind::InvalidRequest, error.code(), error.to_string()).at("grammar")
 }
 
 fn submit_failure(error: &SubmitError) -> Failure {

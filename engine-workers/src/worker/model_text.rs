@@ -11,6 +11,7 @@ use super::spoken_tools;
 use super::tool_request::ToolRequest;
 use crate::chat_template::{ChatTemplate, RenderOptions};
 use crate::engine::thinking::ThinkingRules;
+use crate::grammar::compiler::GrammarCompiler;
 use crate::output_parser::reasoning::{ReasoningFormat, SpanStart};
 use crate::output_parser::tool_call_format::ToolCallFormat;
 use crate::output_parser::{OutputRules, ToolRules};
@@ -20,13 +21,15 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 #[derive(Debug)]
 pub struct ModelText {
     /// The tokenizer.
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     /// The template for conversations, if the model has one.
     pub template: Option<ChatTemplate>,
     /// The template for conversations with tools, if it is another.
     pub tool_template: Option<ChatTemplate>,
     /// How the model writes and marks what is more than text.
     pub formats: OutputFormats,
+    /// Compiles what answers must match.
+    pub grammars: GrammarCompiler,
 }
 
 /// How a model writes calls of tools and marks its thinking.

@@ -7,8 +7,10 @@ import time
 import unittest
 import urllib.error
 import urllib.request
+from typing import Literal
 
 import openai
+import pydantic
 
 from running_server import running_server
 
@@ -185,6 +187,72 @@ class Answers(ServerCase):
         values = [float(line.rsplit(" ", 1)[1]) for line in lines if name in line.split("{")[0].split(" ")[0]]
         self.assertTrue(values, f"/metrics has no {name}")
         return sum(values)
+
+
+class Tag(pydantic.BaseModel):
+    kind: Literal["warm", "cold"]
+    weight: float = pydantic.Field(ge=0, le=1)
+
+
+class Colour(pydantic.BaseModel):
+    name: str = pydantic.Field(max_length=20)
+    wavelength: int = pydantic.Field(ge=380, le=750)
+    tag: Tag
+    note: str | None = pydantic.Field(max_length=20)
+
+
+class StructuredOutputs(ServerCase):
+    def parse(self, **more):
+        options = {"model": self.model, "messages": CHAT, "max_tokens": 200, "temperature": 0, **more}
+        return self.client.chat.completions.parse(response_format=Colour, **options)
+
+    def test_an_answer_is_parsed_into_its_class(self) -> None:
+        for seed in range(3):
+            choice = self.parse(temperature=1.0, seed=seed).choices[0]
+            self.assertEqual(choice.finish_reason, "stop")
+            self.assertIsInstance(choice.message.parsed, Colour)
+
+    def test_every_choice_matches(self) -> None:
+        choices = self.parse(n=3, temperature=1.0, seed=4).choices
+        self.assertTrue(all(isinstance(choice.message.parsed, Colour) for choice in choices))
+
+    def test_a_streamed_answer_is_parsed_and_equals_the_whole_one(self) -> None:
+        with self.client.chat.completions.stream(
+            model=self.model, messages=CHAT, max_tokens=200, temperature=0, response_format=Colour
+        ) as stream:
+            final = stream.get_final_completion()
+        self.assertEqual(final.choices[0].message.parsed, self.parse().choices[0].message.parsed)
+
+    def test_max_tokens_cuts_an_answer_with_length(self) -> None:
+        with self.assertRaises(openai.LengthFinishReasonError):
+            self.parse(max_tokens=4)
+
+    def test_any_json_object(self) -> None:
+        answer = self.chat(response_format={"type": "json_object"}, max_tokens=400, temperature=1.0, seed=3)
+        text = answer.choices[0].message.content
+        self.assertTrue(text.startswith("{"))
+        if answer.choices[0].finish_reason == "stop":
+            self.assertIsInstance(json.loads(text), dict)
+
+    def test_a_choice_a_regex_and_a_grammar(self) -> None:
+        outputs = lambda **kind: self.text(extra_body={"structured_outputs": kind}, temperature=1.0)
+        self.assertIn(outputs(choice=["red", "green"]), ["red", "green"])
+        self.assertRegex(outputs(regex="[A-Z]{3}-[0-9]{2}"), "^[A-Z]{3}-[0-9]{2}$")
+        self.assertRegex(outputs(grammar='start: "<" inner ">"\ninner: "a" | "b"'), "^<[ab]>$")
+
+    def test_what_cannot_be_honoured_is_a_bad_request_streamed_or_not(self) -> None:
+        bomb = {"allOf": [{"anyOf": [{"required": [f"{n}a"]}, {"required": [f"{n}b"]}]} for n in range(40)]}
+        for schema in ({"type": "nonsense"}, {"not": {"type": "string"}}, bomb):
+            form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+            for stream in (False, True):
+                with self.assertRaises(openai.BadRequestError) as raised:
+                    self.chat(response_format=form, stream=stream)
+                self.assertEqual(raised.exception.param, "response_format")
+                self.assertEqual(raised.exception.code, "invalid_json_schema")
+        with self.assertRaises(openai.BadRequestError) as raised:
+            self.chat(extra_body={"structured_outputs": {"regex": "(a"}})
+        self.assertEqual(raised.exception.param, "structured_outputs")
+        self.assertEqual(self.chat().usage.completion_tokens, 12)
 
 
 class Errors(ServerCase):

@@ -74,7 +74,7 @@ impl StepLoop {
         if logit_rows == LogitRows::All
             && let Err(error) = self.score_prompt(share, rows)?
         {
-            return Ok(Computed::Failure(sample_failed(error)));
+            return Ok(Computed::Failure(error.into()));
         }
         let Some(answer) = self.answers.get_mut(&share.id) else { return Ok(Computed::Chunk) };
         answer.marks.started_at.get_or_insert(now);
@@ -97,7 +97,7 @@ impl StepLoop {
                 self.stats.spec_decode_num_accepted_tokens_total += new.num_accepted;
                 Computed::Tokens(new)
             }
-            Err(error) => Computed::Failure(sample_failed(error)),
+            Err(error) => Computed::Failure(error.into()),
         })
     }
 
@@ -155,7 +155,9 @@ impl StepLoop {
         };
         if let Some(cause) = new.cause {
             if progress.finish.is_none() {
-                self.scheduler.finish(progress.id, FinishReason::Stop)?;
+                let is_error = matches!(cause, FinishCause::Error(_));
+                let reason = if is_error { FinishReason::Error } else { FinishReason::Stop };
+                self.scheduler.finish(progress.id, reason)?;
             }
             output.finish = self.take_out(progress.id, cause, now);
         }
@@ -271,8 +273,4 @@ fn step_result(computed: &Computed) -> StepResult {
 
 fn runner_failed(error: &RunnerError) -> SequenceFailure {
     SequenceFailure { code: "runner_failed", message: error.to_string(), is_retryable: true }
-}
-
-fn sample_failed(error: SampleError) -> SequenceFailure {
-    SequenceFailure { code: error.code(), message: error.to_string(), is_retryable: error.is_retryable() }
 }
