@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-const READY: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(50);
+/// Short, since the time to be ready is measured too.
+const POLL: Duration = Duration::from_millis(5);
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,12 @@ pub struct ServerCommand {
     pub arguments: Vec<String>,
     /// The path that answers 200 once the server is ready.
     pub ready_path: &'static str,
+    /// The name under which it knows its model.
+    pub model: String,
+    /// What its environment has besides this process's own.
+    pub environment: Vec<(String, String)>,
+    /// How long it may take to be ready.
+    pub patience: Duration,
 }
 
 /// A running server with a folder of its own, both gone after [`ServedProcess::stop`].
@@ -81,6 +87,7 @@ impl ServedProcess {
         let log = File::create(log_path(folder.path())).map_err(failed)?;
         let mut child = Command::new(&command.program)
             .args(command.arguments.iter().map(fill))
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
@@ -90,7 +97,7 @@ impl ServedProcess {
         let url = format!("http://{address}");
         let ready_url = format!("{url}{}", command.ready_path);
         let client = reqwest::Client::new();
-        let deadline = Instant::now() + READY;
+        let deadline = Instant::now() + command.patience;
         while Instant::now() < deadline {
             if child.try_wait().map_err(failed)?.is_some() {
                 return Err(ServedProcessError::Ended { program, log: log_end(folder.path()) });
@@ -101,7 +108,7 @@ impl ServedProcess {
             sleep(POLL).await;
         }
         let log = log_end(folder.path());
-        Err(ServedProcessError::NotReady { program, seconds: READY.as_secs(), log })
+        Err(ServedProcessError::NotReady { program, seconds: command.patience.as_secs(), log })
     }
 
     /// `http://host:port`.
