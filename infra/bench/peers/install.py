@@ -28,7 +28,7 @@ from download import pip_download, say, sha256_of  # noqa: E402
 from manifest import CACHE, SetupError, peer, vocabularies  # noqa: E402
 
 PEERS = CACHE / "peers"
-LLAMA_CPP_TARGETS = ("llama-server", "llama-bench")
+LLAMA_CPP_TARGETS = ("llama-server", "llama-bench", "llama-batched-bench")
 # Pictures and sound, which language models alone do without.
 NOT_NEEDED = ("torch", "torchaudio", "torchvision", "torchcodec")
 
@@ -61,6 +61,16 @@ def xllamacpp_folder() -> Path:
     return into_folder(peer("xllamacpp"), "--no-deps")
 
 
+def mend(source: Path) -> None:
+    """GCC 12 takes the configuration of AMX tiles for eight bytes and drops the stores of the rest: llama.cpp then dies of SIGILL."""
+    file = source / "ggml" / "src" / "ggml-cpu" / "amx" / "mmq.cpp"
+    text = file.read_text()
+    call = "    _tile_loadconfig(&tc);"
+    if text.count(call) != 1:
+        raise SetupError(f"{file.name} is not as expected")
+    file.write_text(text.replace(call, '    __asm__ volatile("" : : "m"(tc));\n' + call))
+
+
 def build_llama_cpp() -> Path:
     folder = PLACES["llama.cpp"]()
     if folder.is_dir():
@@ -78,6 +88,7 @@ def build_llama_cpp() -> Path:
             members.extractall(work)
         source = Path(work) / Path(pinned.folder).parent
         build = Path(work) / "build"
+        mend(source)
         options = {
             "CMAKE_BUILD_TYPE": "Release", "GGML_NATIVE": "ON", "BUILD_SHARED_LIBS": "OFF", "LLAMA_OPENSSL": "OFF",
             "LLAMA_BUILD_TESTS": "OFF", "LLAMA_BUILD_EXAMPLES": "OFF", "LLAMA_BUILD_UI": "OFF", "LLAMA_USE_PREBUILT_UI": "OFF",

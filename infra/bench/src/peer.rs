@@ -126,30 +126,22 @@ impl PeerShelf {
             arguments: with_path(&line, "--model", weights),
             ready_path: "/health",
             model: MODEL_NAME.to_owned(),
-            environment: Vec::new(),
             patience: Duration::from_secs(60),
         }
     }
 
     fn vllm(&self, place: &Path, weights: &Path) -> ServerCommand {
         let line = format!(
-            "serve --host 127.0.0.1 --port {{port}} --served-model-name {MODEL_NAME} --dtype bfloat16 \
-             --max-model-len 2048 --max-num-seqs 64 --disable-uvicorn-access-log"
+            "{} --port {{port}} --model-name {MODEL_NAME} --threads {}",
+            text(&self.script("vllm_server.py")),
+            self.num_threads,
         );
-        let cores = if self.num_threads == 1 { "0".to_owned() } else { format!("0-{}", self.num_threads - 1) };
-        let environment = [
-            ("VLLM_CPU_OMP_THREADS_BIND", cores),
-            ("VLLM_CPU_KVCACHE_SPACE", "4".to_owned()),
-            ("HF_HUB_OFFLINE", "1".to_owned()),
-            ("VLLM_NO_USAGE_STATS", "1".to_owned()),
-            ("VLLM_CACHE_ROOT", text(&place.join("cache"))),
-        ];
         ServerCommand {
-            program: place.join("bin/vllm"),
-            arguments: line.split_whitespace().map(str::to_owned).chain([text(weights)]).collect(),
+            program: place.join("bin/python"),
+            arguments: with_path(&line, "--model", weights),
             ready_path: "/health",
             model: MODEL_NAME.to_owned(),
-            environment: environment.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            // It compiles for minutes at its first start.
             patience: Duration::from_secs(900),
         }
     }
@@ -167,7 +159,6 @@ impl PeerShelf {
             arguments: with_path(&line, "--model", weights),
             ready_path: "/health",
             model: MODEL_NAME.to_owned(),
-            environment: Vec::new(),
             patience: Duration::from_secs(60),
         }
     }

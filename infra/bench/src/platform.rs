@@ -41,7 +41,6 @@ impl Platform {
             arguments,
             ready_path: "/health/readiness",
             model: MODEL_NAME.to_owned(),
-            environment: Vec::new(),
             patience: Duration::from_secs(120),
         }
     }

@@ -56,8 +56,6 @@ pub struct ServerCommand {
     pub ready_path: &'static str,
     /// The name under which it knows its model.
     pub model: String,
-    /// What its environment has besides this process's own.
-    pub environment: Vec<(String, String)>,
     /// How long it may take to be ready.
     pub patience: Duration,
 }
@@ -87,7 +85,6 @@ impl ServedProcess {
         let log = File::create(log_path(folder.path())).map_err(failed)?;
         let mut child = Command::new(&command.program)
             .args(command.arguments.iter().map(fill))
-            .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
