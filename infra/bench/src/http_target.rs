@@ -136,7 +136,8 @@ impl HttpTarget {
             "prompt": request.prompt,
             "max_tokens": request.num_output_tokens,
             "temperature": request.temperature,
-            "seed": request.seed,
+            // Some servers take half of the range.
+            "seed": request.seed >> 1,
             "ignore_eos": true,
             "stream": true,
             "stream_options": {"include_usage": true},

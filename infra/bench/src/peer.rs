@@ -93,9 +93,10 @@ impl PeerShelf {
         }
         let (to, out) = match (program, format) {
             (PeerProgram::Vllm, _) => ("huggingface", "smollm2-135m-instruct-bf16".to_owned()),
-            (_, "Q4_0" | "BF16") => {
-                (if format == "Q4_0" { "q4_0" } else { "bf16" }, format!("smollm2-135m-instruct-{format}.gguf"))
-            }
+            (_, "Q4_0" | "BF16") => (
+                if format == "Q4_0" { "q4_0" } else { "bf16" },
+                format!("smollm2-135m-instruct-{format}.gguf"),
+            ),
             _ => return Ok(file),
         };
         let out = self.repository.join(".jetmill/peers/models").join(out.to_lowercase());

@@ -135,7 +135,13 @@ use RowModel::{QwenLarge, QwenSmall, Smollm2};
 pub const ROWS: &[Row] = &[
     row("decode", "decode, 1 sequence", (Smollm2, Workload::Decode), TimesBestPeer(1.5), Some(280.0)),
     row("prefill", "prefill, 512 tokens", (Smollm2, Workload::Prefill), TimesBestPeer(1.2), Some(1_700.0)),
-    row("streams-1", "1 stream, 256 in / 128 out", (Smollm2, Workload::Streams(1)), TimesBestPeer(2.0), Some(210.0)),
+    row(
+        "streams-1",
+        "1 stream, 256 in / 128 out",
+        (Smollm2, Workload::Streams(1)),
+        TimesBestPeer(2.0),
+        Some(210.0),
+    ),
     row("streams-8", "8 streams", (Smollm2, Workload::Streams(8)), TimesBestPeer(2.0), Some(380.0)),
     row("streams-32", "32 streams", (Smollm2, Workload::Streams(32)), TimesBestPeer(1.5), Some(480.0)),
     row(
@@ -153,9 +159,21 @@ pub const ROWS: &[Row] = &[
         Some(40.0),
     ),
     row("qwen-0.5b-1", "Qwen2.5 0.5B, 1 stream", (QwenSmall, Workload::Streams(1)), TimesBestPeer(1.3), None),
-    row("qwen-0.5b-16", "Qwen2.5 0.5B, 16 streams", (QwenSmall, Workload::Streams(16)), TimesBestPeer(2.0), None),
+    row(
+        "qwen-0.5b-16",
+        "Qwen2.5 0.5B, 16 streams",
+        (QwenSmall, Workload::Streams(16)),
+        TimesBestPeer(2.0),
+        None,
+    ),
     row("qwen-1.5b-1", "Qwen2.5 1.5B, 1 stream", (QwenLarge, Workload::Streams(1)), TimesBestPeer(1.3), None),
-    row("qwen-1.5b-16", "Qwen2.5 1.5B, 16 streams", (QwenLarge, Workload::Streams(16)), TimesBestPeer(2.0), None),
+    row(
+        "qwen-1.5b-16",
+        "Qwen2.5 1.5B, 16 streams",
+        (QwenLarge, Workload::Streams(16)),
+        TimesBestPeer(2.0),
+        None,
+    ),
     row("start", "start to first token", (Smollm2, Workload::Start), AtMost(500.0), Some(300.0)),
     row("memory", "memory beyond weights and KV", (Smollm2, Workload::Memory), AtMost(150.0), None),
 ];

@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn fewer_milliseconds_are_better() {
         let peers = [standing("slow", false, &[300.0]), standing("fast", false, &[120.0])];
-        let report = report("cached-prefix", [vec![standing("ours", true, &[80.0])], peers.to_vec()].concat());
+        let report =
+            report("cached-prefix", [vec![standing("ours", true, &[80.0])], peers.to_vec()].concat());
         assert_eq!(report.ratio(), Some(1.5));
         assert_eq!(report.verdict(), Verdict::NotMet);
     }

@@ -98,7 +98,8 @@ async fn cached_prefix(target: &Target, size: SampleSize) -> Result<f64, String>
     let load = single(1_032, 1_000, 2, NUM_CACHED_REQUESTS + 1, size.seed);
     let completions = completions(target, load).await?;
     // The first one fills the cache.
-    let times = completions.iter().skip(1).map(|completion| completion.time_to_first_token.as_secs_f64() * 1e3);
+    let times =
+        completions.iter().skip(1).map(|completion| completion.time_to_first_token.as_secs_f64() * 1e3);
     median(times.collect()).ok_or_else(|| "nothing was answered".to_owned())
 }
 

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
 use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName};
+use crate::run_batch::RunBatch;
 
 /// Serves language models on an event log.
 #[derive(Debug, Parser)]
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     },
     /// Drops the tables and folds them again from the log.
     Rebuild,
+    /// Answers a file of requests, one JSON object a line, without a server; without --data it leaves no record.
+    RunBatch(RunBatch),
 }
 
 /// Settings that every command understands.

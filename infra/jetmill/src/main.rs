@@ -10,6 +10,7 @@ mod instance;
 mod logging;
 mod record;
 mod roles;
+mod run_batch;
 mod shutdown;
 
 use std::process::ExitCode;
@@ -43,7 +44,11 @@ fn in_one_line(error: &anyhow::Error) -> String {
 }
 
 fn run(cli: Cli) -> Result<()> {
-    let config = cli.settings.resolve()?;
+    let mut config = cli.settings.resolve()?;
+    if matches!(cli.command, Command::RunBatch(_)) {
+        // Its own words are the progress and the result.
+        config.log.quieten();
+    }
     logging::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -59,6 +64,7 @@ fn run(cli: Cli) -> Result<()> {
                 record::inferences(&config, Listing { status, model, limit, json }).await
             }
             Command::Rebuild => record::rebuild(&config).await,
+            Command::RunBatch(arguments) => run_batch::run(&config, &arguments).await,
         }
     })
 }

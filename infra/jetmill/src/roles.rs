@@ -2,8 +2,11 @@
 //!
 //! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
 
+mod local_site;
 mod metrics;
 mod projection;
+
+pub(crate) use local_site::LocalSite;
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -151,13 +154,7 @@ fn api_role(
     engine: Option<EngineHandle>,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let name = instance::name();
-    let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
-    settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
-    settings.limits.max_body_bytes = config.api.max_body_bytes.get();
-    settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
-    settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
-    settings.timeouts.shutdown = shutdown::GRACE;
+    let mut settings = api_settings(config);
     settings.extra_metrics.extend(engine.map(metrics::of_engine));
     let api = Api::new(settings, Arc::clone(log), instance::stamps());
     let address = listener.local_addr();
@@ -166,6 +163,17 @@ fn api_role(
         api.serve(listener, shutdown).await;
         Ok(())
     }
+}
+
+fn api_settings(config: &Config) -> ApiConfig {
+    let name = instance::name();
+    let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
+    settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
+    settings.limits.max_body_bytes = config.api.max_body_bytes.get();
+    settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
+    settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
+    settings.timeouts.shutdown = shutdown::GRACE;
+    settings
 }
 
 fn guardrail_role(

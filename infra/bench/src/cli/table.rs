@@ -122,8 +122,7 @@ struct Contestant {
 
 impl<'a> Stage<'a> {
     fn new(arguments: &'a TableArguments) -> Self {
-        let shelf =
-            PeerShelf { repository: arguments.repository.clone(), num_threads: arguments.threads };
+        let shelf = PeerShelf { repository: arguments.repository.clone(), num_threads: arguments.threads };
         let platform = Platform {
             jetmill: arguments.jetmill.clone(),
             nats_server: arguments.nats_server.clone(),

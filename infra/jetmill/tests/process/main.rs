@@ -17,6 +17,7 @@ mod postgres_server;
 mod process;
 mod record;
 mod roles;
+mod run_batch;
 mod secrets;
 mod shutdown;
 mod site;
