@@ -119,7 +119,7 @@ impl PeerShelf {
         let num_context_tokens = num_slots * row.workload.num_context_tokens();
         let line = format!(
             "--host 127.0.0.1 --port {{port}} --threads {0} --threads-batch {0} --parallel {num_slots} \
-             --ctx-size {num_context_tokens} --batch-size 2048 --ubatch-size 512 --no-webui --alias {MODEL_NAME}",
+             --ctx-size {num_context_tokens} --flash-attn off --batch-size 2048 --ubatch-size 512 --no-webui --alias {MODEL_NAME}",
             self.num_threads,
         );
         ServerCommand {

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
 use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName};
+use crate::model_bench::ModelBench;
 use crate::run_batch::RunBatch;
 
 /// Serves language models on an event log.
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Rebuild,
     /// Answers a file of requests, one JSON object a line, without a server; without --data it leaves no record.
     RunBatch(RunBatch),
+    /// Measures a model on this machine: prefill, and decode at several batch sizes, without the platform.
+    Bench(ModelBench),
 }
 
 /// Settings that every command understands.

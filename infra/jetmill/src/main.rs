@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod instance;
 mod logging;
+mod model_bench;
 mod record;
 mod roles;
 mod run_batch;
@@ -45,7 +46,7 @@ fn in_one_line(error: &anyhow::Error) -> String {
 
 fn run(cli: Cli) -> Result<()> {
     let mut config = cli.settings.resolve()?;
-    if matches!(cli.command, Command::RunBatch(_)) {
+    if matches!(cli.command, Command::RunBatch(_) | Command::Bench(_)) {
         // Its own words are the progress and the result.
         config.log.quieten();
     }
@@ -64,6 +65,7 @@ fn run(cli: Cli) -> Result<()> {
                 record::inferences(&config, Listing { status, model, limit, json }).await
             }
             Command::Rebuild => record::rebuild(&config).await,
+            Command::Bench(arguments) => model_bench::run(&config, &arguments).await,
             Command::RunBatch(arguments) => run_batch::run(&config, &arguments).await,
         }
     })

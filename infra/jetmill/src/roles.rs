@@ -246,14 +246,15 @@ fn load_adapters(config: &WorkerConfig, model: &LoadedModel) -> Result<AdapterRe
     Ok(adapters)
 }
 
-async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel> {
+/// Loads the configured model and starts the engine over it.
+pub(crate) async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel> {
     let path = config
         .model
         .clone()
         .context("no model: name a GGUF file or a Hugging Face directory with --model")?;
     let defaults = CpuRunnerOptions::default();
     let runner = CpuRunnerOptions {
-        num_threads: config.num_threads.map_or(defaults.num_threads, Into::into),
+        num_threads: num_threads(config),
         kv_capacity: config
             .kv_cache_mib
             .map_or(defaults.kv_capacity, |mib| KvCapacity::Bytes(mib.get() << 20)),
@@ -283,6 +284,11 @@ fn parser<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     name: Option<&str>,
 ) -> Result<Option<T>> {
     Ok(name.map(str::parse).transpose()?)
+}
+
+/// Compute threads of a worker.
+pub(crate) fn num_threads(config: &WorkerConfig) -> usize {
+    config.num_threads.map_or_else(|| CpuRunnerOptions::default().num_threads, Into::into)
 }
 
 fn engine_config(config: &WorkerConfig) -> Result<EngineConfig> {
