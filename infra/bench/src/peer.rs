@@ -100,6 +100,9 @@ impl PeerShelf {
             _ => return Ok(file),
         };
         let out = self.repository.join(".jetmill/peers/models").join(out.to_lowercase());
+        if out.exists() {
+            return Ok(out);
+        }
         self.python("convert_model.py", &[&text(&file), "--to", to, "--out", &text(&out)])?;
         Ok(out)
     }

@@ -43,6 +43,11 @@ pub async fn sample(target: &Target, workload: Workload, size: SampleSize) -> Re
     }
 }
 
+/// One short answer that is not counted: pages, caches and compiled code come into being. What goes wrong shows later.
+pub async fn warm_up(target: &Target, seed: u64) {
+    drop(completions(target, single(64, 0, 8, 1, !seed)).await);
+}
+
 async fn decode(target: &Target, size: SampleSize) -> Result<f64, String> {
     let completions = completions(target, single(16, 0, 128, NUM_SINGLE_REQUESTS, size.seed)).await?;
     let rates = completions.iter().map(|completion| {

@@ -222,15 +222,13 @@ impl<'a> Stage<'a> {
     async fn take_turns(&self, row: &'static Row, contestants: &[Contestant]) -> Vec<Standing> {
         let mut standings: Vec<Standing> =
             contestants.iter().map(|one| standing(&one.name, one.is_ours)).collect();
-        for round in 0..=self.arguments.rounds {
+        for one in contestants {
+            row_sample::warm_up(&one.target, self.arguments.seed).await;
+        }
+        for round in 0..self.arguments.rounds {
             let size = self.size(row, round);
             for (contestant, standing) in contestants.iter().zip(&mut standings) {
-                if round == 0 {
-                    // Not counted: pages, caches and compiled code come into being.
-                    drop(row_sample::sample(&contestant.target, Workload::CachedPrefix, size).await);
-                } else {
-                    standing.take(row_sample::sample(&contestant.target, row.workload, size).await);
-                }
+                standing.take(row_sample::sample(&contestant.target, row.workload, size).await);
             }
         }
         standings
