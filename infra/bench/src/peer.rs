@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::row::{Row, RowModel};
+use crate::row::{Row, RowModel, Workload};
 use crate::served_process::ServerCommand;
 
 /// The name under which servers are asked for their model.
@@ -120,9 +120,11 @@ impl PeerShelf {
     fn llama_cpp(&self, place: &Path, weights: &Path, row: &Row) -> ServerCommand {
         let num_slots = row.workload.num_streams();
         let num_context_tokens = num_slots * row.workload.num_context_tokens();
+        // Its first pass over nothing makes later ones quicker and the first answer late.
+        let warmth = if row.workload == Workload::Start { " --no-warmup" } else { "" };
         let line = format!(
             "--host 127.0.0.1 --port {{port}} --threads {0} --threads-batch {0} --parallel {num_slots} \
-             --ctx-size {num_context_tokens} --flash-attn off --batch-size 2048 --ubatch-size 512 --no-webui --alias {MODEL_NAME}",
+             --ctx-size {num_context_tokens} --flash-attn off --batch-size 2048 --ubatch-size 512 --no-webui --alias {MODEL_NAME}{warmth}",
             self.num_threads,
         );
         ServerCommand {
