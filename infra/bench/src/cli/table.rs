@@ -1,6 +1,6 @@
 //! `bench table`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -76,10 +76,16 @@ pub(crate) async fn run(arguments: TableArguments) -> anyhow::Result<bool> {
     stage.close().await?;
     measured?;
     super::print(&format!("{}\n{}", summary(&reports), details(&reports)))?;
-    let absent: std::collections::BTreeSet<&String> =
-        reports.iter().flat_map(|report| &report.absent).collect();
+    let absent: BTreeSet<&String> = reports.iter().flat_map(|report| &report.absent).collect();
     for reason in absent {
         super::print(&format!("absent: {reason}"))?;
+    }
+    for report in &reports {
+        for standing in &report.standings {
+            for cause in &standing.failures {
+                super::print(&format!("failed: {}, {}: {cause}", report.id, standing.name))?;
+            }
+        }
     }
     super::write_json(arguments.json.as_deref(), &reports)?;
     let is_ours_whole =
