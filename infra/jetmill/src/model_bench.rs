@@ -49,6 +49,8 @@ struct Rate {
     /// Length of the prompt, or how many sequences decode.
     size: usize,
     tokens_per_second: f64,
+    /// Of the time, what the forward passes took; the rest is planning, sampling and text.
+    forward_share: f64,
     /// Weights read a second; of decoding alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_bytes_per_second: Option<f64>,
@@ -72,6 +74,7 @@ struct Run {
     until_all_began: Duration,
     after: Duration,
     num_tokens_after: usize,
+    forward_share: f64,
 }
 
 /// Measures and prints.
@@ -85,25 +88,28 @@ pub(crate) async fn run(config: &Config, arguments: &ModelBench) -> Result<()> {
 
     let mut prefill = Vec::new();
     for &size in &arguments.prompts {
-        let mut rates = Vec::new();
+        let (mut rates, mut shares) = (Vec::new(), Vec::new());
         for _ in 0..arguments.rounds {
             let run = measure(&mut model, (1, size, 1), &mut number).await?;
             rates.push(size as f64 / run.until_all_began.as_secs_f64());
+            shares.push(run.forward_share);
         }
-        prefill.push(Rate { size, tokens_per_second: median(rates), weight_bytes_per_second: None });
+        let (tokens_per_second, forward_share) = (median(rates), median(shares));
+        prefill.push(Rate { size, tokens_per_second, forward_share, weight_bytes_per_second: None });
     }
     let mut decode = Vec::new();
     for &size in &arguments.batches {
-        let mut rates = Vec::new();
+        let (mut rates, mut shares) = (Vec::new(), Vec::new());
         for _ in 0..arguments.rounds {
             let shape = (size, NUM_DECODE_PROMPT_TOKENS, arguments.output_tokens);
             let run = measure(&mut model, shape, &mut number).await?;
             rates.push(run.num_tokens_after as f64 / run.after.as_secs_f64());
+            shares.push(run.forward_share);
         }
-        let tokens_per_second = median(rates);
+        let (tokens_per_second, forward_share) = (median(rates), median(shares));
         let steps_per_second = tokens_per_second / size as f64;
         let weight_bytes_per_second = Some(steps_per_second * num_weight_bytes as f64);
-        decode.push(Rate { size, tokens_per_second, weight_bytes_per_second });
+        decode.push(Rate { size, tokens_per_second, forward_share, weight_bytes_per_second });
     }
     let num_resident_bytes = resident_bytes();
     let num_threads = roles::num_threads(&config.worker);
@@ -136,6 +142,8 @@ async fn measure(
             request(*number, num_prompt_tokens, num_output_tokens, model.card.vocab_size)
         })
         .collect::<Result<_>>()?;
+    let engine = model.engine.clone();
+    let forward_before = engine.stats().forward_time_total;
     let began = Instant::now();
     let submit = try_join_all(requests.into_iter().map(|request| model.engine.submit(request)));
     let outputs = &mut model.outputs;
@@ -161,7 +169,10 @@ async fn measure(
             }
         }
         let until_all_began = until_all_began.context("a sequence ended without a token")?;
-        Ok(Run { until_all_began, after: began.elapsed() - until_all_began, num_tokens_after })
+        let elapsed = began.elapsed();
+        let forward = engine.stats().forward_time_total - forward_before;
+        let forward_share = forward.as_secs_f64() / elapsed.as_secs_f64();
+        Ok(Run { until_all_began, after: elapsed - until_all_began, num_tokens_after, forward_share })
     };
     let (submitted, run) = tokio::join!(submit, follow);
     submitted?;
@@ -197,15 +208,21 @@ impl Report {
         writeln!(text, "{} on {}, {} threads", self.model, self.engine, self.num_threads)?;
         writeln!(text, "loaded in {:.2} s; memory reads {:.1} GB/s\n", self.load_seconds, bandwidth / 1e9)?;
         for rate in &self.prefill {
-            writeln!(text, "prefill {:>6} tokens    {:>8.1} tok/s", rate.size, rate.tokens_per_second)?;
+            let share = rate.forward_share * 100.0;
+            writeln!(
+                text,
+                "prefill {:>6} tokens    {:>8.1} tok/s   forward {share:>3.0} %",
+                rate.size, rate.tokens_per_second
+            )?;
         }
         for rate in &self.decode {
             let read = rate.weight_bytes_per_second.unwrap_or_default();
             writeln!(
                 text,
-                "decode  {:>6} sequences {:>8.1} tok/s   weights {:>5.1} GB/s, {:>3.0} % of the memory's",
+                "decode  {:>6} sequences {:>8.1} tok/s   forward {:>3.0} %   weights {:>5.1} GB/s, {:>3.0} % of the memory's",
                 rate.size,
                 rate.tokens_per_second,
+                rate.forward_share * 100.0,
                 read / 1e9,
                 read / bandwidth * 100.0
             )?;
