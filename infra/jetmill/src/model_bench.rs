@@ -16,7 +16,7 @@ use schemas::{InferenceId, SamplingParams};
 use serde::Serialize;
 
 use self::read_bandwidth::read_bandwidth;
-use crate::config::Config;
+use crate::config::{Config, SpeculativeMethodName};
 use crate::roles;
 
 /// Vocabularies keep control tokens below this.
@@ -80,7 +80,12 @@ struct Run {
 /// Measures and prints.
 pub(crate) async fn run(config: &Config, arguments: &ModelBench) -> Result<()> {
     let began = Instant::now();
-    let mut model = roles::load_model(&config.worker, config).await?;
+    let mut worker = config.worker.clone();
+    if worker.speculative.draft_model.is_none() {
+        // Answers to prompts without sense repeat themselves, which drafts would turn into speed. It can be asked for.
+        worker.speculative.method.get_or_insert(SpeculativeMethodName::None);
+    }
+    let mut model = roles::load_model(&worker, config).await?;
     let load_seconds = began.elapsed().as_secs_f64();
     let num_weight_bytes = model.num_weight_bytes as u64;
     let mut number = 0;

@@ -66,7 +66,7 @@ impl LocalSite {
         let node = Api::new(settings, Arc::clone(&log), instance::stamps());
         let caller = node.local_caller();
         let api = tokio::spawn(node.run(front.clone()));
-        let num_slots = engine_config(&config.worker).max_num_seqs;
+        let num_slots = engine_config(&config.worker)?.max_num_seqs;
         let roles = Mutex::new(roles);
         let site =
             Self { caller, roles, api, front, inner, last, broker, num_slots, max_num_requests, _dir: dir };
