@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use crate::admission::Admission;
 use crate::config::ApiConfig;
 use crate::deployments::Deployments;
+use crate::local_caller::LocalCaller;
 use crate::metrics::{Metrics, SharedRegistry};
 use crate::repair::Repair;
 use crate::routes;
@@ -48,10 +49,33 @@ impl Api {
         self.state.metrics.registry()
     }
 
+    /// A way to the node's routes for this process; it answers while the node runs.
+    pub fn local_caller(&self) -> LocalCaller {
+        LocalCaller::new(routes::router(Arc::clone(&self.state)))
+    }
+
+    /// Runs until `shutdown` without a listener, for [`Api::local_caller`] alone; then as [`Api::serve`].
+    pub async fn run(self, shutdown: CancellationToken) {
+        let state = Arc::clone(&self.state);
+        self.run_behind(async move {
+            shutdown.cancelled().await;
+            state.stopping.cancel();
+            state.hard_stop.cancel();
+        })
+        .await;
+    }
+
     /// Serves until `shutdown`: then takes no more connections, gives requests [`crate::Timeouts::shutdown`] to finish, ends
     /// those that have not with an error and asks for their inferences to be cancelled. Returns when all that is durable.
     /// While the broker is away, requests are answered 503 and everything else goes on.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let state = Arc::clone(&self.state);
+        let router = routes::router(Arc::clone(&state));
+        self.run_behind(server::run(state, listener, router, shutdown)).await;
+    }
+
+    /// What every request needs, for as long as `front` takes requests in.
+    async fn run_behind(self, front: impl Future<Output = ()>) {
         let state = self.state;
         let tasks = TaskTracker::new();
         // These outlive the shutdown, since requests that finish still need their tokens.
@@ -77,7 +101,7 @@ impl Api {
         };
         tasks.spawn(repair.run(stop_tasks.clone()));
 
-        server::run(Arc::clone(&state), listener, routes::router(Arc::clone(&state)), shutdown).await;
+        front.await;
 
         state.background.close();
         if tokio::time::timeout(state.config.timeouts.shutdown, state.background.wait()).await.is_err() {

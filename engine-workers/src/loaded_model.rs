@@ -124,6 +124,8 @@ pub struct LoadedModel {
     pub engine: EngineHandle,
     /// What the engine says.
     pub outputs: OutputReceiver,
+    /// Memory of its packed weights; a step reads nearly all of them.
+    pub num_weight_bytes: usize,
 }
 
 impl LoadedModel {
@@ -144,7 +146,8 @@ impl LoadedModel {
             .map_err(|error| ModelLoadError::Runner { path: path.clone(), error: Box::new(error) })?;
         let shape = runner.shape();
         let kernel_path = runner.kernel_path();
-        info!(path = %path.display(), kernel_path, num_weight_bytes = runner.num_weight_bytes(), "the model is packed");
+        let num_weight_bytes = runner.num_weight_bytes();
+        info!(path = %path.display(), kernel_path, num_weight_bytes, "the model is packed");
         let draft_runner = match options.engine.speculative.as_ref().map(|config| &config.method) {
             Some(SpeculativeMethod::Draft { model }) => {
                 let draft = ModelFile::open(model)?;
@@ -176,7 +179,7 @@ impl LoadedModel {
         let (digest, options, digest_cache_dir) =
             (digest.to_string(), options.runner, options.digest_cache_dir);
         let source = RunnerSource { path, options, digest, digest_cache_dir };
-        Ok(Self { card, config: file.config().clone(), source, text, engine, outputs })
+        Ok(Self { card, config: file.config().clone(), source, text, engine, outputs, num_weight_bytes })
     }
 }
 

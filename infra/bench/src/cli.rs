@@ -4,6 +4,7 @@ mod compare;
 mod load;
 mod soak;
 mod spec;
+mod table;
 
 use std::io::Write;
 use std::path::Path;
@@ -29,6 +30,8 @@ enum Command {
     Compare(compare::CompareArguments),
     /// An engine with speculative decoding beside one without, over text that repeats its prompt and text that doesn't.
     Spec(spec::SpecArguments),
+    /// What must be reached: every row beside the best peer in any format, with the ratio.
+    Table(table::TableArguments),
 }
 
 /// Runs the command; `false` means that it ran and found that something does not hold.
@@ -38,6 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Soak(arguments) => soak::run(arguments).await,
         Command::Compare(arguments) => compare::run(arguments).await,
         Command::Spec(arguments) => spec::run(arguments).await,
+        Command::Table(arguments) => table::run(arguments).await,
     }
 }
 

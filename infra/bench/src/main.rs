@@ -6,10 +6,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = cli::run(cli::Arguments::parse()).await;
+    // An interrupted command drops the servers that it started, which ends them.
+    let result = tokio::select! {
+        result = cli::run(cli::Arguments::parse()) => result,
+        interrupted = interrupted() => interrupted.map(|()| false),
+    };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -19,5 +24,14 @@ async fn main() -> ExitCode {
             drop(std::io::stderr().write_all(text.as_bytes()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Returns at the first SIGINT or SIGTERM.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
     }
 }

@@ -78,7 +78,8 @@ pub fn growth(samples: &[MemorySample]) -> Option<f64> {
 }
 
 /// Resident and anonymous bytes of a process and its descendants; `None` when it is gone.
-fn read_tree(pid: u32) -> Option<(u64, u64)> {
+#[must_use]
+pub fn read_tree(pid: u32) -> Option<(u64, u64)> {
     let (mut resident, mut anonymous) = read_process(pid)?;
     for child in children(pid) {
         if let Some((child_resident, child_anonymous)) = read_tree(child) {

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-const READY: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(50);
+/// Short, since the time to be ready is measured too.
+const POLL: Duration = Duration::from_millis(5);
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,10 @@ pub struct ServerCommand {
     pub arguments: Vec<String>,
     /// The path that answers 200 once the server is ready.
     pub ready_path: &'static str,
+    /// The name under which it knows its model.
+    pub model: String,
+    /// How long it may take to be ready.
+    pub patience: Duration,
 }
 
 /// A running server with a folder of its own, both gone after [`ServedProcess::stop`].
@@ -90,7 +94,7 @@ impl ServedProcess {
         let url = format!("http://{address}");
         let ready_url = format!("{url}{}", command.ready_path);
         let client = reqwest::Client::new();
-        let deadline = Instant::now() + READY;
+        let deadline = Instant::now() + command.patience;
         while Instant::now() < deadline {
             if child.try_wait().map_err(failed)?.is_some() {
                 return Err(ServedProcessError::Ended { program, log: log_end(folder.path()) });
@@ -101,7 +105,7 @@ impl ServedProcess {
             sleep(POLL).await;
         }
         let log = log_end(folder.path());
-        Err(ServedProcessError::NotReady { program, seconds: READY.as_secs(), log })
+        Err(ServedProcessError::NotReady { program, seconds: command.patience.as_secs(), log })
     }
 
     /// `http://host:port`.

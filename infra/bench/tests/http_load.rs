@@ -10,6 +10,9 @@ use bench::http_target::HttpTarget;
 use bench::load::{self, Load, Measured, Pace, Until};
 use bench::prompt::PromptShape;
 use bench::report::LoadReport;
+use bench::row::Workload;
+use bench::row_sample::{self, SampleSize};
+use bench::target::Target;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
@@ -187,4 +190,27 @@ async fn every_way_to_fail_is_told_apart() {
     check_failure(Script::BreaksOff, "the stream ended without [DONE]").await;
     check_failure(Script::Refuses, "HTTP 503: full").await;
     check_failure(Script::WithoutIds, "an event with output has no id").await;
+}
+
+#[tokio::test]
+async fn a_row_sends_all_of_its_work_and_a_failure_is_no_figure() {
+    let size = SampleSize { num_requests_per_stream: 3, seed: 9 };
+    for (workload, num_expected) in [
+        (Workload::Streams(4), 12),
+        (Workload::ArrivalGaps(4), 12),
+        (Workload::CachedPrefix, 9),
+        (Workload::Decode, 3),
+    ] {
+        let (url, counters) = serve(Script::Good, 1).await;
+        let target = Target::Http(HttpTarget::new(&url, "scripted"));
+        let figure = row_sample::sample(&target, workload, size).await.unwrap();
+        assert!(figure > 0.0, "{workload:?}: {figure}");
+        assert_eq!(counters.num_served.load(Ordering::SeqCst), num_expected, "{workload:?}");
+        assert!(counters.max_num_open.load(Ordering::SeqCst) <= workload.num_streams(), "{workload:?}");
+
+        let (url, _) = serve(Script::Refuses, 1).await;
+        let target = Target::Http(HttpTarget::new(&url, "scripted"));
+        let refused = row_sample::sample(&target, workload, size).await.unwrap_err();
+        assert!(refused.contains("HTTP 503"), "{workload:?}: {refused}");
+    }
 }

@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
 use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName};
+use crate::model_bench::ModelBench;
+use crate::run_batch::RunBatch;
 
 /// Serves language models on an event log.
 #[derive(Debug, Parser)]
@@ -59,6 +61,10 @@ pub(crate) enum Command {
     },
     /// Drops the tables and folds them again from the log.
     Rebuild,
+    /// Answers a file of requests, one JSON object a line, without a server; without --data it leaves no record.
+    RunBatch(RunBatch),
+    /// Measures a model on this machine: prefill, and decode at several batch sizes, without the platform.
+    Bench(ModelBench),
 }
 
 /// Settings that every command understands.

@@ -41,6 +41,15 @@ pub(crate) struct LogConfig {
 /// Libraries speak up when something is wrong.
 const DEFAULT_LEVEL: &str = "info,async_nats=warn,sea_orm_migration=warn,sqlx=warn";
 
+impl LogConfig {
+    /// Leaves only warnings, unless another level was asked for.
+    pub(crate) fn quieten(&mut self) {
+        if self.level == DEFAULT_LEVEL {
+            self.level = "warn".to_owned();
+        }
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: DEFAULT_LEVEL.to_owned() }

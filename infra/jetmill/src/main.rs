@@ -8,8 +8,10 @@ mod cli;
 mod config;
 mod instance;
 mod logging;
+mod model_bench;
 mod record;
 mod roles;
+mod run_batch;
 mod shutdown;
 
 use std::process::ExitCode;
@@ -43,7 +45,11 @@ fn in_one_line(error: &anyhow::Error) -> String {
 }
 
 fn run(cli: Cli) -> Result<()> {
-    let config = cli.settings.resolve()?;
+    let mut config = cli.settings.resolve()?;
+    if matches!(cli.command, Command::RunBatch(_) | Command::Bench(_)) {
+        // Its own words are the progress and the result.
+        config.log.quieten();
+    }
     logging::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -59,6 +65,8 @@ fn run(cli: Cli) -> Result<()> {
                 record::inferences(&config, Listing { status, model, limit, json }).await
             }
             Command::Rebuild => record::rebuild(&config).await,
+            Command::Bench(arguments) => model_bench::run(&config, &arguments).await,
+            Command::RunBatch(arguments) => run_batch::run(&config, &arguments).await,
         }
     })
 }

@@ -2,8 +2,11 @@
 //!
 //! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
 
+mod local_site;
 mod metrics;
 mod projection;
+
+pub(crate) use local_site::LocalSite;
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -151,13 +154,7 @@ fn api_role(
     engine: Option<EngineHandle>,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let name = instance::name();
-    let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
-    settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
-    settings.limits.max_body_bytes = config.api.max_body_bytes.get();
-    settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
-    settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
-    settings.timeouts.shutdown = shutdown::GRACE;
+    let mut settings = api_settings(config);
     settings.extra_metrics.extend(engine.map(metrics::of_engine));
     let api = Api::new(settings, Arc::clone(log), instance::stamps());
     let address = listener.local_addr();
@@ -166,6 +163,17 @@ fn api_role(
         api.serve(listener, shutdown).await;
         Ok(())
     }
+}
+
+fn api_settings(config: &Config) -> ApiConfig {
+    let name = instance::name();
+    let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
+    settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
+    settings.limits.max_body_bytes = config.api.max_body_bytes.get();
+    settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
+    settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
+    settings.timeouts.shutdown = shutdown::GRACE;
+    settings
 }
 
 fn guardrail_role(
@@ -238,14 +246,15 @@ fn load_adapters(config: &WorkerConfig, model: &LoadedModel) -> Result<AdapterRe
     Ok(adapters)
 }
 
-async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel> {
+/// Loads the configured model and starts the engine over it.
+pub(crate) async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel> {
     let path = config
         .model
         .clone()
         .context("no model: name a GGUF file or a Hugging Face directory with --model")?;
     let defaults = CpuRunnerOptions::default();
     let runner = CpuRunnerOptions {
-        num_threads: config.num_threads.map_or(defaults.num_threads, Into::into),
+        num_threads: num_threads(config),
         kv_capacity: config
             .kv_cache_mib
             .map_or(defaults.kv_capacity, |mib| KvCapacity::Bytes(mib.get() << 20)),
@@ -275,6 +284,11 @@ fn parser<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     name: Option<&str>,
 ) -> Result<Option<T>> {
     Ok(name.map(str::parse).transpose()?)
+}
+
+/// Compute threads of a worker.
+pub(crate) fn num_threads(config: &WorkerConfig) -> usize {
+    config.num_threads.map_or_else(|| CpuRunnerOptions::default().num_threads, Into::into)
 }
 
 fn engine_config(config: &WorkerConfig) -> Result<EngineConfig> {

@@ -8,6 +8,8 @@ use bench::compare::{
 };
 use bench::engine_target::EngineTarget;
 use bench::http_target::HttpTarget;
+use bench::peer::PeerShelf;
+use bench::platform::Platform;
 use bench::served_process::{ServedProcess, ServerCommand};
 use bench::target::Target;
 use serde::Serialize;
@@ -77,7 +79,7 @@ pub(crate) async fn run(arguments: CompareArguments) -> anyhow::Result<bool> {
     if !arguments.without_llama_cpp {
         super::progress("starting llama.cpp's server (installed at first use)")?;
         let command = arguments.llama_cpp_command();
-        install(&command, &arguments.repository)?;
+        install(&arguments.repository)?;
         let llama_cpp = ServedProcess::start(&command).await?;
         contenders.push(contender("llama.cpp server", &llama_cpp).await?);
         servers.push(llama_cpp);
@@ -120,9 +122,9 @@ async fn contender(name: &str, server: &ServedProcess) -> anyhow::Result<Contend
 }
 
 /// Installs the peer beforehand, so that a slow download is not taken for a server that doesn't start.
-fn install(command: &ServerCommand, repository: &Path) -> anyhow::Result<()> {
-    let script = repository.join(LLAMA_CPP_SCRIPT);
-    let status = std::process::Command::new(&command.program).arg(script).arg("--install-only").status()?;
+fn install(repository: &Path) -> anyhow::Result<()> {
+    let script = repository.join("infra/bench/peers/install.py");
+    let status = std::process::Command::new("python3").arg(script).arg("xllamacpp").status()?;
     anyhow::ensure!(
         status.success(),
         "llama.cpp's server could not be installed; leave it out with --without-llama-cpp"
@@ -130,35 +132,21 @@ fn install(command: &ServerCommand, repository: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-const LLAMA_CPP_SCRIPT: &str = "infra/bench/peers/llama_cpp_server.py";
-
 impl CompareArguments {
     fn platform_command(&self) -> ServerCommand {
-        let arguments =
-            ["serve", "--model", &text(&self.model), "--listen", "{address}", "--data", "{folder}/data"];
-        let mut arguments = arguments.map(str::to_owned).to_vec();
-        arguments.extend(["--nats-server".to_owned(), text(&self.nats_server)]);
-        arguments.extend(["--num-threads".to_owned(), self.threads.to_string()]);
-        // The others compute one token of an answer at a time, and answers to random prompts repeat themselves.
-        arguments.extend(["--speculative-method".to_owned(), "none".to_owned()]);
-        ServerCommand { program: self.jetmill.clone(), arguments, ready_path: "/health/readiness" }
+        let platform = Platform {
+            jetmill: self.jetmill.clone(),
+            nats_server: self.nats_server.clone(),
+            num_threads: self.threads,
+            kv_cache_mib: 1024,
+        };
+        platform.serve(self.model.clone())
     }
 
     fn llama_cpp_command(&self) -> ServerCommand {
-        let script = text(&self.repository.join(LLAMA_CPP_SCRIPT));
+        let shelf = PeerShelf { repository: self.repository.clone(), num_threads: self.threads };
         let num_slots = self.streams.iter().copied().max().unwrap_or(1);
-        let context_tokens = self.prompt_tokens + self.output_tokens as usize + 64;
-        let arguments =
-            [script, "--model".to_owned(), text(&self.model), "--port".to_owned(), "{port}".to_owned()];
-        let mut arguments = arguments.to_vec();
-        let numbers =
-            [("--slots", num_slots), ("--context-tokens", context_tokens), ("--threads", self.threads)];
-        arguments
-            .extend(numbers.into_iter().flat_map(|(name, number)| [name.to_owned(), number.to_string()]));
-        ServerCommand { program: PathBuf::from("python3"), arguments, ready_path: "/health" }
+        let num_context_tokens = self.prompt_tokens + self.output_tokens as usize + 64;
+        shelf.xllamacpp(&self.model, num_slots, num_context_tokens)
     }
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -11,12 +11,14 @@ mod client;
 mod crash;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
+mod model_bench;
 mod one_request;
 #[path = "../../../../schemas/read-model/tests/read_model/postgres_server.rs"]
 mod postgres_server;
 mod process;
 mod record;
 mod roles;
+mod run_batch;
 mod secrets;
 mod shutdown;
 mod site;

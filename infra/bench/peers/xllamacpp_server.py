@@ -7,27 +7,12 @@ from __future__ import annotations
 
 import argparse
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "setup"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from manifest import CACHE, peer  # noqa: E402
-
-
-def install() -> None:
-    requirement = peer("xllamacpp")
-    folder = CACHE / "peers" / requirement.replace("==", "-")
-    if not folder.is_dir():
-        unfinished = folder.with_name(folder.name + ".unfinished")
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action", "ignore", "--no-deps", "--only-binary", ":all:",
-             "--upgrade", "--target", str(unfinished), requirement],
-            check=True,
-        )
-        unfinished.rename(folder)
-    sys.path.insert(0, str(folder))
+from install import xllamacpp_folder  # noqa: E402
 
 
 def main() -> None:
@@ -39,7 +24,7 @@ def main() -> None:
     parser.add_argument("--context-tokens", type=int, default=2048, help="for each slot")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    install()
+    sys.path.insert(0, str(xllamacpp_folder()))
     if arguments.install_only:
         return
 
