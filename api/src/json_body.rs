@@ -99,7 +99,9 @@ fn not_json(error: &serde_json::Error) -> ApiError {
 fn explain(path: &Path, error: &serde_json::Error) -> ApiError {
     // serde_json counts a key that should be a number among the errors of syntax.
     let is_numeric_key = error.to_string().contains("key to be a number in quotes");
-    if error.classify() != Category::Data && !is_numeric_key {
+    // And a number that the field cannot hold.
+    let is_out_of_range = error.to_string().starts_with("number out of range");
+    if error.classify() != Category::Data && !is_numeric_key && !is_out_of_range {
         return not_json(error);
     }
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -199,6 +201,11 @@ mod tests {
         check("[1,2", None, "the body must be an object");
         check(r#"{"model":"m"} secret"#, None, "not valid JSON: trailing characters at line 1 column 15");
         check(r#"{"model":"m","logit_bias":{"secret":1}}"#, Some("logit_bias"), "logit_bias");
+        check(
+            r#"{"model":"m","temperature":1e300}"#,
+            Some("temperature"),
+            "number out of range at line 1 column",
+        );
     }
 
     #[test]

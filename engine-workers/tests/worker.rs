@@ -342,8 +342,8 @@ async fn a_grammar_that_explodes_is_refused_while_others_are_served_as_if_alone(
                 Some(end) => {
                     let failure = end.failure.unwrap();
                     assert_eq!(
-                        (failure.code.as_str(), failure.param.as_str()),
-                        ("invalid_grammar", "grammar")
+                        (failure.kind(), failure.param.as_str()),
+                        (FailureKind::InvalidRequest, "grammar")
                     );
                     num_refused += 1;
                 }

@@ -1,5 +1,6 @@
 //! Whether a client's JSON schema is one.
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -16,6 +17,11 @@ pub(crate) fn check(schema: &Value, param: &str) -> Result<(), ApiError> {
         return Err(ApiError::invalid_schema(param, message));
     }
     jsonschema::meta::validate(schema).map_err(|error| {
+        if matches!(error.kind(), ValidationErrorKind::Referencing(_)) {
+            let message =
+                "the JSON schema's $schema is not known; it may name draft 4, 6, 7, 2019-09 or 2020-12";
+            return ApiError::invalid_schema(param, message);
+        }
         let place = match error.instance_path().as_str() {
             "" => "its root",
             place => place,
@@ -43,7 +49,7 @@ mod tests {
     fn a_fault_is_told_by_its_place() {
         check_refused(r#"{"properties":{"a":{"type":"secret"}}}"#, "/properties/a/type");
         check_refused(r#"{"minLength":-1}"#, "/minLength");
-        check_refused(r#"{"$schema":"http://secret.example/schema"}"#, "");
+        check_refused(r#"{"$schema":"http://secret.example/schema"}"#, "$schema is not known");
         check_refused(r#""secret""#, "its root");
         check_refused(&format!("{{\"enum\":[\"{}\"]}}", "x".repeat(MAX_SCHEMA_BYTES)), "bytes");
     }

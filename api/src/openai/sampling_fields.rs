@@ -232,6 +232,5 @@ mod tests {
         check(r#"{"stop_token_ids":[100]}"#, Some("stop_token_ids"));
         check(r#"{"allowed_token_ids":[]}"#, Some("allowed_token_ids"));
         check(r#"{"prompt_logprobs":1}"#, Some("prompt_logprobs"));
-        check(r#"{"temperature":1e300}"#, Some("temperature"));
     }
 }
