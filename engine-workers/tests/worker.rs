@@ -21,8 +21,8 @@ use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::grammar::Kind;
 use schemas::v1::{
-    Assigned, CancelRequested, ChatPrompt, DeploymentAnnounced, Ended, FinishReason, FrameEntry, Outcome,
-    Prompt, RequestSummary, Requested, TokenFrame, WorkClass, control_envelope, prompt::Content,
+    Assigned, CancelRequested, ChatPrompt, DeploymentAnnounced, Ended, FailureKind, FinishReason, FrameEntry,
+    Outcome, Prompt, RequestSummary, Requested, TokenFrame, WorkClass, control_envelope, prompt::Content,
 };
 use schemas::{EventId, FactKind, InferenceId, PoolName, SamplingParams, TenantId};
 use tokio::task::JoinHandle;

@@ -301,6 +301,7 @@ impl Up<'_> {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "`r` is a column of the panel and of each row")]
     fn run_rows<V: Lanes, E: Element, const MR: usize>(&self, v: V, first: usize, panel: usize) -> usize {
         let rank = self.update.rank;
         let stride = rank.next_multiple_of(NUM_LANES);

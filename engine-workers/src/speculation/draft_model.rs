@@ -44,6 +44,9 @@ struct DraftedSequence {
     num_idle_steps: u32,
 }
 
+/// `choose(wish, offset, logits)`: the token `offset` places after the wish's last.
+pub(super) type ChooseFor<'a> = dyn FnMut(&Wish<'_>, usize, &mut [f32]) -> Option<u32> + 'a;
+
 /// A smaller model with a cache of its own. It computes a sequence's prompt when it drafts for it the first time, and
 /// forgets sequences when it has no blocks left: those go on without drafts.
 pub(crate) struct DraftModel {
@@ -75,13 +78,12 @@ impl DraftModel {
         }
     }
 
-    /// Drafts for each wish, in their order; `choose(wish, offset, logits)` picks the token `offset` places after the
-    /// wish's last. `step` is how long a step of the target takes, as far as that is known.
+    /// Drafts for each wish, in their order. `step` is how long a step of the target takes, as far as that is known.
     pub(crate) fn draft(
         &mut self,
         wishes: &[Wish<'_>],
         step: Option<Duration>,
-        choose: &mut dyn FnMut(&Wish<'_>, usize, &mut [f32]) -> Option<u32>,
+        choose: &mut ChooseFor<'_>,
     ) -> Result<Vec<Vec<u32>>, RunnerError> {
         // Time of a round in steps of the target, shared by as many tokens as there are sequences in both.
         let round_cost = match (self.round, step) {

@@ -17,6 +17,10 @@ use crate::speculation::prompt_lookup::PromptLookup;
 /// Weight of the newest measurement in the running mean of a step's time.
 const NEWEST: f64 = 0.2;
 
+/// `choose(sequence, offset, logits)`: a token from a draft model's logits as the sequence itself would pick it, `offset`
+/// tokens on.
+pub(crate) type Choose<'a> = dyn FnMut(SequenceId, usize, &mut [f32]) -> Option<u32> + 'a;
+
 /// Drafts for the running sequences of one engine. They decide how many tokens a step brings, never which.
 #[derive(Debug)]
 pub(crate) struct Drafter {
@@ -45,13 +49,11 @@ impl Drafter {
     }
 
     /// Adds drafts to the shares of a planned step that go on with answers, where they are likely enough to pay.
-    /// `choose(sequence, offset, logits)` picks a token from a draft model's logits as the sequence itself would, `offset`
-    /// tokens on.
     pub(crate) fn extend(
         &mut self,
         plan: &mut StepPlan,
         scheduler: &mut Scheduler,
-        choose: &mut dyn FnMut(SequenceId, usize, &mut [f32]) -> Option<u32>,
+        choose: &mut Choose<'_>,
     ) -> Result<(), BatchingError> {
         let answers: Vec<usize> =
             (0..plan.sequences.len()).filter(|index| goes_on(&plan.sequences[*index])).collect();

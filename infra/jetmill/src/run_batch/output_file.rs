@@ -32,7 +32,7 @@ impl OutputFile {
                 break;
             }
             let question = input.next().await.context("cannot read the input")?;
-            if !question.is_some_and(|(question, _)| id_of(&question) == id_of(&answer)) {
+            if question.is_none_or(|(question, _)| id_of(&question) != id_of(&answer)) {
                 bail!(
                     "line {} of {shown} does not answer that line of the input; \
                      name another output file, or remove this one",
