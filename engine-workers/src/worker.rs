@@ -214,7 +214,6 @@ impl Worker {
                 })
                 .collect(),
             is_asleep: self.wakefulness.is_asleep(),
-            ..DeploymentAnnounced::default()
         };
         self.append_control(control_envelope::Fact::DeploymentAnnounced(announced)).await
     }

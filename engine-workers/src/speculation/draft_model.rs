@@ -62,6 +62,9 @@ impl std::fmt::Debug for DraftModel {
     }
 }
 
+/// Picks the token so many places after a wish's last from the logits there.
+pub(crate) type ChooseDraft<'a> = dyn FnMut(&Wish<'_>, usize, &mut [f32]) -> Option<u32> + 'a;
+
 impl DraftModel {
     pub(crate) fn new(runner: Box<dyn ModelRunner>) -> Self {
         let shape = runner.shape();
@@ -81,7 +84,7 @@ impl DraftModel {
         &mut self,
         wishes: &[Wish<'_>],
         step: Option<Duration>,
-        choose: &mut dyn FnMut(&Wish<'_>, usize, &mut [f32]) -> Option<u32>,
+        choose: &mut ChooseDraft<'_>,
     ) -> Result<Vec<Vec<u32>>, RunnerError> {
         // Time of a round in steps of the target, shared by as many tokens as there are sequences in both.
         let round_cost = match (self.round, step) {

@@ -34,6 +34,9 @@ enum Source {
     None,
 }
 
+/// Picks the token so many places after a sequence's last from the logits there.
+pub(crate) type ChooseToken<'a> = dyn FnMut(SequenceId, usize, &mut [f32]) -> Option<u32> + 'a;
+
 impl Drafter {
     /// Drafts by the model if there is one, or else by lookups.
     pub(crate) fn new(config: SpeculativeConfig, model: Option<Box<dyn ModelRunner>>) -> Self {
@@ -51,7 +54,7 @@ impl Drafter {
         &mut self,
         plan: &mut StepPlan,
         scheduler: &mut Scheduler,
-        choose: &mut dyn FnMut(SequenceId, usize, &mut [f32]) -> Option<u32>,
+        choose: &mut ChooseToken<'_>,
     ) -> Result<(), BatchingError> {
         let answers: Vec<usize> =
             (0..plan.sequences.len()).filter(|index| goes_on(&plan.sequences[*index])).collect();
