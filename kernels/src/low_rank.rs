@@ -308,9 +308,9 @@ impl Up<'_> {
         let inner: [&[f32]; MR] =
             std::array::from_fn(|i| &self.inner[(first + i) * stride..(first + i) * stride + rank]);
         let mut sums = [v.splat(0.0); MR];
-        for r in 0..rank {
-            // SAFETY: a panel holds 16 elements for each of the `rank` columns.
-            let weight = unsafe { E::load(v, weights.as_ptr().add(r * NUM_LANES * E::NUM_BYTES)) };
+        for (r, weight) in weights.chunks_exact(NUM_LANES * E::NUM_BYTES).take(rank).enumerate() {
+            // SAFETY: a chunk is 16 elements.
+            let weight = unsafe { E::load(v, weight.as_ptr()) };
             for i in 0..MR {
                 sums[i] = v.fma(weight, v.splat(inner[i][r]), sums[i]);
             }
