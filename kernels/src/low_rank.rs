@@ -301,7 +301,6 @@ impl Up<'_> {
     }
 
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "`r` is a column of the panel and of each row")]
     fn run_rows<V: Lanes, E: Element, const MR: usize>(&self, v: V, first: usize, panel: usize) -> usize {
         let rank = self.update.rank;
         let stride = rank.next_multiple_of(NUM_LANES);
@@ -309,9 +308,9 @@ impl Up<'_> {
         let inner: [&[f32]; MR] =
             std::array::from_fn(|i| &self.inner[(first + i) * stride..(first + i) * stride + rank]);
         let mut sums = [v.splat(0.0); MR];
-        for r in 0..rank {
-            // SAFETY: a panel holds 16 elements for each of the `rank` columns.
-            let weight = unsafe { E::load(v, weights.as_ptr().add(r * NUM_LANES * E::NUM_BYTES)) };
+        for (r, weight) in weights.chunks_exact(NUM_LANES * E::NUM_BYTES).take(rank).enumerate() {
+            // SAFETY: a chunk is 16 elements.
+            let weight = unsafe { E::load(v, weight.as_ptr()) };
             for i in 0..MR {
                 sums[i] = v.fma(weight, v.splat(inner[i][r]), sums[i]);
             }
