@@ -1,4 +1,4 @@
-//! The transformer on the processor: llama and qwen2 over packed weights and a paged cache of keys and values.
+//! The transformer on the processor: all families in one forward pass over packed weights and a paged cache of keys and values.
 //!
 //! Start at [`CpuRunner`]; a step goes through `step` (what to compute, checked), then `forward` (the layers).
 
@@ -7,6 +7,8 @@ pub mod operation_times;
 pub mod options;
 
 mod adapter_rows;
+mod expert_layer;
+mod feed_forward;
 mod forward;
 mod memory;
 mod rope_frequencies;

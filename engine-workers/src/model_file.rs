@@ -3,18 +3,23 @@
 pub mod config;
 pub mod digest;
 pub mod error;
+pub mod experts;
 pub mod generation_defaults;
 pub mod tensor;
 pub mod vocabulary;
+pub mod window;
 
 mod byte_reader;
 mod gguf;
 mod gguf_metadata;
 mod gguf_model;
+mod gguf_tensors;
 mod gguf_value;
 mod gguf_vocabulary;
 pub(crate) mod hugging_face;
 pub(crate) mod hugging_face_config;
+mod hugging_face_model;
+mod hugging_face_tensors;
 pub(crate) mod mapped_file;
 
 use std::collections::HashMap;
@@ -66,7 +71,7 @@ impl ModelFile {
         }
         let gguf = Gguf::parse(path, file.bytes())?;
         let config = gguf_model::config(&gguf)?;
-        let tensors = gguf_model::tensors(&gguf, &config)?;
+        let tensors = gguf_tensors::entries(&gguf, &config)?;
         let tokenizer = TokenizerSpec::Vocabulary(gguf_vocabulary::vocabulary(&gguf)?);
         let templates = gguf_model::templates(&gguf)?;
         let generation_defaults = gguf_model::generation_defaults(&gguf)?;
@@ -140,6 +145,16 @@ impl ModelFile {
     /// Type and size in bytes of every tensor, in no order.
     pub fn weight_types(&self) -> impl Iterator<Item = (WeightType, usize)> {
         self.tensors.values().map(|entry| (entry.ty, entry.num_bytes))
+    }
+
+    /// What the file calls the weights of a role, for messages.
+    pub fn tensor_name(&self, role: TensorRole) -> String {
+        let is_tied_output = role == TensorRole::Output && self.config.tie_embeddings;
+        let role = if is_tied_output { TensorRole::TokenEmbedding } else { role };
+        match &self.tokenizer {
+            TokenizerSpec::Vocabulary(_) => gguf_tensors::name(role),
+            TokenizerSpec::TokenizerJson { .. } => hugging_face_tensors::tensor_name(role, &self.config),
+        }
     }
 
     /// The digest that names this model in the log. It reads every byte of the model, about a second per gigabyte, so

@@ -36,7 +36,11 @@ fn vectors(texts: &str, ids: &str) -> Vec<(String, Vec<u32>)> {
 }
 
 fn check(name: &str, texts: &str) {
-    let vocabulary = read_vocabulary(&fetched("vocabularies", &format!("ggml-vocab-{name}.gguf"))).unwrap();
+    check_file(&fetched("vocabularies", &format!("ggml-vocab-{name}.gguf")), name, texts);
+}
+
+fn check_file(path: &Path, name: &str, texts: &str) {
+    let vocabulary = read_vocabulary(path).unwrap();
     let adds_space_prefix =
         matches!(vocabulary.model, VocabularyModel::SentencePiece { adds_space_prefix: true, .. });
     let tokenizer = Tokenizer::new(&TokenizerSpec::Vocabulary(vocabulary)).unwrap();
@@ -75,6 +79,12 @@ vocabularies! {
     falcon_ids_equal_those_of_llama_cpp: "falcon", "texts.inp";
     deepseek_llm_ids_equal_those_of_llama_cpp: "deepseek-llm", "texts.inp";
     deepseek_coder_ids_equal_those_of_llama_cpp: "deepseek-coder", "texts.inp";
+}
+
+#[cfg(feature = "gemma3-model")]
+#[test]
+fn gemma_3_ids_equal_those_of_llama_cpp() {
+    check_file(&fetched("models", "gemma-3-270m-q4_k_m.gguf"), "gemma-3", "gemma-3.inp");
 }
 
 fn model(name: &str) -> (ModelFile, Tokenizer) {

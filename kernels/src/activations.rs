@@ -64,7 +64,21 @@ pub(crate) struct TilePlace {
     pub(crate) stride: usize,
 }
 
-impl QuantizedRows<'_> {
+impl<'a> QuantizedRows<'a> {
+    /// What rows of floats have.
+    pub(crate) const NONE: Self = Self { quants: &[], factors: &[], biases: &[], num_rows: 0 };
+
+    /// A group of rows that has tiles of its own.
+    pub(crate) fn group(&self, rows: std::ops::Range<usize>, blocks_per_row: usize) -> QuantizedRows<'a> {
+        let first = (rows.start * blocks_per_row).min(self.quants.len());
+        Self {
+            quants: &self.quants[first..],
+            factors: &self.factors[first..],
+            biases: &self.biases[first..],
+            num_rows: rows.len(),
+        }
+    }
+
     /// The place of `first_row` and the rows after it in its tile.
     #[inline(always)]
     pub(crate) fn place(&self, first_row: usize, blocks_per_row: usize) -> TilePlace {
@@ -82,10 +96,20 @@ impl Activations {
     }
 
     pub(crate) fn quantize(&mut self, pool: &Pool, x: &[f32], num_cols: usize) -> QuantizedRows<'_> {
+        self.quantize_groups(pool, x, num_cols, &[x.len() / num_cols.max(1)])
+    }
+
+    /// Rows up to each of the ascending `ends` in tiles of their own.
+    pub(crate) fn quantize_groups(
+        &mut self,
+        pool: &Pool,
+        x: &[f32],
+        num_cols: usize,
+        ends: &[usize],
+    ) -> QuantizedRows<'_> {
         let blocks_per_row = num_cols / GROUP_SIZE;
-        let num_rows = x.len() / num_cols.max(1);
-        let num_blocks = num_rows * blocks_per_row;
-        let padded = num_blocks + ROWS_PER_TILE;
+        let num_rows = ends.last().copied().unwrap_or(0);
+        let padded = num_rows * blocks_per_row + ROWS_PER_TILE;
         if self.quants.len() < padded {
             self.quants.resize(padded, Quants::default());
             self.factors.resize(padded, Factors::default());
@@ -94,24 +118,27 @@ impl Activations {
         let quants = Disjoint::new(&mut self.quants);
         let factors = Disjoint::new(&mut self.factors);
         let biases = Disjoint::new(&mut self.biases);
+        let groups = || std::iter::once(&0).chain(ends).zip(ends).map(|(start, end)| *start..*end);
+        let num_tiles = groups().map(|rows| rows.len().div_ceil(ROWS_PER_TILE)).sum();
         // About 4 µs a grain.
         let grain = (1_024usize).div_ceil(ROWS_PER_TILE * blocks_per_row.max(1));
-        pool.for_each(num_rows.div_ceil(ROWS_PER_TILE), grain, &|tiles| {
-            for tile in tiles {
-                let rows = tile * ROWS_PER_TILE..num_rows.min((tile + 1) * ROWS_PER_TILE);
-                let range = rows.start * blocks_per_row..rows.end * blocks_per_row;
-                let x = &x[rows.start * num_cols..rows.end * num_cols];
-                // SAFETY: each tile is visited once.
-                let (quants, factors, biases) = unsafe {
-                    (quants.range(range.clone()), factors.range(range.clone()), biases.range(range))
-                };
-                pool.verified_isa().dispatch(QuantizeTile {
-                    x,
-                    num_rows: rows.len(),
-                    quants,
-                    factors,
-                    biases,
-                });
+        pool.for_each(num_tiles, grain, &|tiles| {
+            let mut first_tile = 0;
+            for group in groups() {
+                let end_tile = first_tile + group.len().div_ceil(ROWS_PER_TILE);
+                for tile in tiles.start.max(first_tile)..tiles.end.min(end_tile) {
+                    let start = group.start + (tile - first_tile) * ROWS_PER_TILE;
+                    let rows = start..group.end.min(start + ROWS_PER_TILE);
+                    let range = rows.start * blocks_per_row..rows.end * blocks_per_row;
+                    let x = &x[rows.start * num_cols..rows.end * num_cols];
+                    // SAFETY: each tile is visited once.
+                    let (quants, factors, biases) = unsafe {
+                        (quants.range(range.clone()), factors.range(range.clone()), biases.range(range))
+                    };
+                    let num_rows = rows.len();
+                    pool.verified_isa().dispatch(QuantizeTile { x, num_rows, quants, factors, biases });
+                }
+                first_tile = end_tile;
             }
         });
         QuantizedRows { quants: &self.quants, factors: &self.factors, biases: &self.biases, num_rows }

@@ -18,9 +18,13 @@ mod dequantize;
 mod disjoint;
 mod error;
 mod exp;
+mod finite;
 #[expect(unsafe_code, reason = "vector loads and stores")]
 mod full_attention;
+#[expect(unsafe_code, reason = "vector loads and stores")]
+mod gate_mul;
 mod gather;
+mod gather_rows;
 #[expect(unsafe_code, reason = "vector loads and stores")]
 mod gelu;
 mod group;
@@ -49,7 +53,9 @@ mod rms_norm;
 mod rope;
 mod rope_table;
 #[expect(unsafe_code, reason = "vector loads and stores")]
-mod silu_mul;
+mod route_experts;
+#[expect(unsafe_code, reason = "vector loads and stores")]
+mod sigmoid;
 mod weight_type;
 #[expect(unsafe_code, reason = "owns raw memory")]
 mod zeros;
@@ -58,19 +64,23 @@ pub use activations::Activations;
 pub use add::{add, add_bias};
 pub use dequantize::dequantize;
 pub use error::KernelError;
+pub use finite::first_non_finite_row;
 pub use full_attention::{FullAttentionInput, full_attention};
+pub use gate_mul::{Activation, gate_mul};
 pub use gather::gather;
+pub use gather_rows::{WeightedRows, add_weighted_rows, gather_rows};
 pub use gelu::gelu;
 pub use isa::Isa;
 pub use kv_cache::{CacheShape, KvCache, KvRows};
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use low_rank::{LowRank, OutputColumns, SelectedRows, add_low_rank};
-pub use matmul::matmul;
+pub use matmul::{matmul, matmul_groups};
 pub use packed_matrix::{MatrixSource, PackedMatrix};
 pub use paged_attention::{AttentionInput, AttentionRow, AttentionRows, paged_attention};
 pub use pool::{Pool, ThreadIndex};
-pub use rms_norm::rms_norm;
+pub use rms_norm::{rms_norm, rms_norm_heads};
 pub use rope::{HeadRows, rope};
 pub use rope_table::{RopeScaling, RopeStyle, RopeTable};
-pub use silu_mul::silu_mul;
+pub use route_experts::{ExpertPicks, route_experts};
+pub use sigmoid::sigmoid;
 pub use weight_type::WeightType;

@@ -1,5 +1,6 @@
 pub(crate) mod float;
 mod format;
+mod groups;
 mod integer;
 mod tiled;
 
@@ -12,6 +13,8 @@ use crate::{KernelError, PackedMatrix, Pool, WeightType};
 use float::{FloatKernel, OfBf16, OfF16, OfF32};
 use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
 use integer::IntegerKernel;
+
+pub use groups::matmul_groups;
 
 /// Rows of input that pass a panel before the next panel comes: they stay in the second-level cache.
 const MAX_ROWS_PER_PASS: usize = 256;
@@ -50,9 +53,9 @@ pub fn matmul(
     let quantized = if needs_quants {
         scratch.quantize(pool, x, w.num_cols())
     } else {
-        QuantizedRows { quants: &[], factors: &[], biases: &[], num_rows }
+        QuantizedRows::NONE
     };
-    let product = Product { x, quantized, w, out: &Disjoint::new(out), num_rows };
+    let product = Product { x, quantized, w, out: &Disjoint::new(out), first_row: 0, num_rows };
     let num_panels: usize = w.sections.iter().map(Section::num_panels).sum();
     let num_passes = num_rows.div_ceil(MAX_ROWS_PER_PASS);
     // Enough pieces that a thread which loses its core for a while does not hold up the others.
@@ -73,6 +76,8 @@ struct Product<'a> {
     quantized: QuantizedRows<'a>,
     w: &'a PackedMatrix,
     out: &'a Disjoint<'a, f32>,
+    /// Where the rows of `x` begin in `out`.
+    first_row: usize,
     num_rows: usize,
 }
 
@@ -197,7 +202,7 @@ impl ProductPiece<'_> {
     /// Writes a row's outputs in the columns of a panel: as many lanes as there are columns.
     #[inline(always)]
     fn store_outputs<V: Lanes>(&self, v: V, lanes: V::F, row: usize, cols: &std::ops::Range<usize>) {
-        let start = row * self.product.w.num_rows();
+        let start = (self.product.first_row + row) * self.product.w.num_rows();
         // SAFETY: this piece alone has these rows and columns, and it visits them one after the other.
         let outputs = unsafe { self.product.out.range(start + cols.start..start + cols.end) };
         match outputs.as_chunks_mut::<NUM_LANES>() {
@@ -215,7 +220,7 @@ impl ProductPiece<'_> {
     /// Reads what was written there before.
     #[inline(always)]
     fn load_outputs<V: Lanes>(&self, v: V, row: usize, cols: &std::ops::Range<usize>) -> V::F {
-        let start = row * self.product.w.num_rows();
+        let start = (self.product.first_row + row) * self.product.w.num_rows();
         // SAFETY: as for writing.
         let outputs = unsafe { self.product.out.range(start + cols.start..start + cols.end) };
         let mut values = [0.0; NUM_LANES];

@@ -4,7 +4,7 @@
 
 use half::{bf16, f16};
 
-use crate::{AttentionInput, FullAttentionInput, RopeStyle, WeightType};
+use crate::{Activation, AttentionInput, FullAttentionInput, RopeStyle, WeightType};
 
 /// One row of weights as numbers, block by block as the structures of ggml say.
 pub fn dequantize(weight_type: WeightType, bytes: &[u8]) -> Vec<f32> {
@@ -172,16 +172,33 @@ pub fn full_attention(input: &FullAttentionInput<'_>) -> Vec<f32> {
     out
 }
 
-/// `out[t,f] = g / (1 + e^−g) · u` — gates and ups side by side in rows of twice `num_features`.
-pub fn silu_mul(gate_up: &[f32], num_features: usize) -> Vec<f32> {
+/// `out[t,f] = activation(g) · u` — gates and ups side by side in rows of twice `num_features`.
+pub fn gate_mul(activation: Activation, gate_up: &[f32], num_features: usize) -> Vec<f32> {
     let mut out = Vec::new();
     for row in gate_up.chunks_exact(2 * num_features) {
         for (gate, up) in row[..num_features].iter().zip(&row[num_features..]) {
             let gate = f64::from(*gate);
-            out.push((gate / (1.0 + (-gate).exp()) * f64::from(*up)) as f32);
+            let activated = match activation {
+                Activation::Silu => gate / (1.0 + (-gate).exp()),
+                Activation::GeluTanh => {
+                    let z = (2.0 / std::f64::consts::PI).sqrt() * (gate + 0.044715 * gate.powi(3));
+                    0.5 * gate * (1.0 + z.tanh())
+                }
+            };
+            out.push((activated * f64::from(*up)) as f32);
         }
     }
     out
+}
+
+/// The best `num_used` experts of one token by its scores, and their weights.
+pub fn route_experts(scores: &[f32], num_used: usize, normalizes: bool) -> Vec<(u32, f32)> {
+    let mut ranked: Vec<(u32, f64)> = (0..).zip(scores.iter().copied().map(f64::from)).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let power = |(_, score): &(u32, f64)| (score - ranked[0].1).exp();
+    let counted = if normalizes { &ranked[..num_used] } else { &ranked[..] };
+    let sum: f64 = counted.iter().map(power).sum();
+    ranked[..num_used].iter().map(|pair| (pair.0, (power(pair) / sum) as f32)).collect()
 }
 
 /// A head whose pairs are rotated by `position·theta^(−2i/dims)`, without scaling.

@@ -1,6 +1,6 @@
 use crate::error::{check_shape, count_rows};
 use crate::lanes::{self, Kernel, Lanes, NUM_LANES};
-use crate::{KernelError, Pool};
+use crate::{HeadRows, KernelError, Pool};
 
 /// Root-mean-square normalisation of rows.
 ///
@@ -29,6 +29,36 @@ pub fn rms_norm(
     Ok(())
 }
 
+/// Root-mean-square normalisation of heads, in place.
+///
+/// Each head `x[t,h]` becomes `x[t,h,d] / sqrt(mean_d(x[t,h,d]²) + eps) · weight[d]` — `x [tokens, row_stride]`, heads as `heads`
+/// says, `weight [head_dim]`, f32; sums as in [`rms_norm`]. Other elements stay.
+///
+/// # Errors
+/// `ShapeMismatch` if the heads do not lie in whole rows of `x` or `weight` is not as long as a head.
+///
+/// Parity 3e-5 for weights of about 1; bit-identical between instruction sets. Source: Henry et al. 2020 (QK-norm).
+pub fn rms_norm_heads(
+    pool: &Pool,
+    x: &mut [f32],
+    heads: HeadRows,
+    weight: &[f32],
+    eps: f32,
+) -> Result<(), KernelError> {
+    const OP: &str = "rms_norm_heads";
+    let num_rows = count_rows(OP, "x", x.len(), heads.row_stride)?;
+    heads.check(OP, "x", x.len(), num_rows)?;
+    check_shape(OP, "weight", weight.len(), [1, heads.head_dim])?;
+    let row_size = heads.num_heads * heads.head_dim;
+    pool.for_each_row(x, heads.row_stride, 32_768 / row_size.max(1) + 1, &|_, x| {
+        for row in x.chunks_exact_mut(heads.row_stride) {
+            let row_heads = &mut row[heads.first..heads.first + row_size];
+            pool.verified_isa().dispatch(RmsNormHeads { row_heads, weight, eps });
+        }
+    });
+    Ok(())
+}
+
 struct RmsNorm<'a> {
     x: &'a [f32],
     weight: &'a [f32],
@@ -41,22 +71,46 @@ impl Kernel for RmsNorm<'_> {
     fn run<V: Lanes>(self, v: V) {
         let num_cols = self.weight.len();
         for (x, out) in self.x.chunks_exact(num_cols).zip(self.out.chunks_exact_mut(num_cols)) {
-            let (whole, rest) = x.as_chunks::<NUM_LANES>();
-            let mut squares = v.splat(0.0);
-            for x in whole {
-                // SAFETY: a chunk is 16 elements.
-                let x = unsafe { v.load(x.as_ptr()) };
-                squares = v.fma(x, x, squares);
-            }
-            let mut padded = [0.0; NUM_LANES];
-            padded[..rest.len()].copy_from_slice(rest);
-            // SAFETY: the array is 16 elements.
-            let x_rest = unsafe { v.load(padded.as_ptr()) };
-            let mean = lanes::sum(v, v.fma(x_rest, x_rest, squares)) / num_cols as f32;
-            let factor = 1.0 / (mean + self.eps).sqrt();
+            let factor = factor(v, x, self.eps);
             for ((out, x), weight) in out.iter_mut().zip(x).zip(self.weight) {
                 *out = x * factor * weight;
             }
         }
     }
+}
+
+struct RmsNormHeads<'a> {
+    row_heads: &'a mut [f32],
+    weight: &'a [f32],
+    eps: f32,
+}
+
+impl Kernel for RmsNormHeads<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, v: V) {
+        for head in self.row_heads.chunks_exact_mut(self.weight.len()) {
+            let factor = factor(v, head, self.eps);
+            for (x, weight) in head.iter_mut().zip(self.weight) {
+                *x = *x * factor * weight;
+            }
+        }
+    }
+}
+
+/// `1 / sqrt(mean(x²) + eps)`
+#[inline(always)]
+fn factor<V: Lanes>(v: V, x: &[f32], eps: f32) -> f32 {
+    let (whole, rest) = x.as_chunks::<NUM_LANES>();
+    let mut squares = v.splat(0.0);
+    for x in whole {
+        // SAFETY: a chunk is 16 elements.
+        let x = unsafe { v.load(x.as_ptr()) };
+        squares = v.fma(x, x, squares);
+    }
+    let mut padded = [0.0; NUM_LANES];
+    padded[..rest.len()].copy_from_slice(rest);
+    // SAFETY: the array is 16 elements.
+    let x_rest = unsafe { v.load(padded.as_ptr()) };
+    let mean = lanes::sum(v, v.fma(x_rest, x_rest, squares)) / x.len() as f32;
+    1.0 / (mean + eps).sqrt()
 }

@@ -63,6 +63,16 @@ pub enum LoadError {
         /// What the role asks for.
         expected: String,
     },
+    /// A weight is NaN or infinite.
+    #[error(
+        "tensor `{tensor}` has a NaN or an infinity in row {row}: the file is damaged or was converted badly"
+    )]
+    NonFiniteWeight {
+        /// The tensor's name in the file.
+        tensor: String,
+        /// The first row that has one, from 0.
+        row: usize,
+    },
     /// The file does not hold what its configuration promises.
     #[error(transparent)]
     ModelFile(#[from] ModelFileError),
@@ -79,6 +89,7 @@ impl LoadError {
             Self::CacheTooSmall { .. } => "cache_too_small",
             Self::NotEnoughMemory { .. } => "not_enough_memory",
             Self::UnusableTensor { .. } => "unusable_tensor",
+            Self::NonFiniteWeight { .. } => "non_finite_weight",
             Self::ModelFile(_) => "model_file",
             Self::Kernel(_) => "kernel",
         }

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use kernels::{
     Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, OutputColumns, Pool, add, add_bias,
-    matmul, paged_attention, rms_norm, rope, silu_mul,
+    matmul, paged_attention, rms_norm, rms_norm_heads, rope,
 };
 
 use super::adapter_rows::Product;
+use super::feed_forward::{Corrections, FeedForward, FfnRows};
 use super::operation_times::{Operation, OperationTimes, Stopwatch};
 use super::step::StepRows;
 use super::weights::Weights;
@@ -19,18 +20,19 @@ const MAX_ROWS_PER_TILE: usize = 256;
 
 /// The numbers and the scratch memory of a forward pass; f32, row-major.
 ///
-/// With `n = norm(x)`: `x ← x + attention(rope(n·Wq + bq), rope(n·Wk + bk), n·Wv + bv)·Wo`, then
-/// `x ← x + (silu(n·Wgate) ∘ n·Wup)·Wdown`, layer by layer; `logits = norm(x)·Woutputᵀ`. Every operation works row by
+/// With `n = norm(x)`: `x ← x + attention(rope(n·Wq + bq), rope(n·Wk + bk), n·Wv + bv)·Wo`, then `x ← x + ffn(norm(x))`, layer by
+/// layer; `logits = norm(x)·Woutputᵀ`. As the weights of a layer say, query and key heads are normed before they are
+/// rotated, attention reaches back a window only, and what is added to `x` is normed before. Every operation works row by
 /// row in a fixed order, so the rows of a step do not influence each other except through the cache.
-/// Sources: Touvron et al. 2023 (llama), Yang et al. 2024 (qwen2).
+/// Sources: Touvron et al. 2023 (llama), Yang et al. 2024 (qwen2), Yang et al. 2025 (qwen3), Gemma Team 2025 (gemma3).
 #[derive(Debug)]
 pub(crate) struct Forward {
     hidden_size: usize,
-    ffn_size: usize,
     num_heads: usize,
     num_kv_heads: usize,
     head_dim: usize,
     rms_eps: f32,
+    attention_scale: f32,
     vocab_size: usize,
     /// The residual stream `[rows, hidden_size]`.
     hidden: Vec<f32>,
@@ -42,10 +44,7 @@ pub(crate) struct Forward {
     attention: Vec<f32>,
     /// What is added to the residual stream `[tile, hidden_size]`.
     projected: Vec<f32>,
-    /// `[tile, 2·ffn_size]`.
-    gate_up: Vec<f32>,
-    /// `[tile, ffn_size]`.
-    activated: Vec<f32>,
+    feed_forward: FeedForward,
     quantized: Activations,
     /// What an adapter's first factor leaves `[rows, rank]`.
     low_rank: Vec<f32>,
@@ -64,32 +63,33 @@ pub(crate) struct Pass<'a> {
 /// Bytes of the scratch memory.
 pub(crate) fn scratch_bytes(config: &ModelConfig, max_num_rows: usize) -> usize {
     let per_row = 2 * config.hidden_size + 2 * config.query_size() + 2 * config.kv_size();
-    let per_tile_row = config.hidden_size + 3 * config.ffn_size;
+    let tile = max_num_rows.min(MAX_ROWS_PER_TILE);
     // Quantised rows: a byte an element and a record of 32 bytes for each 32 elements.
-    let quantized = 2 * max_num_rows * config.hidden_size.max(config.query_size()).max(config.ffn_size);
-    4 * (max_num_rows * per_row + max_num_rows.min(MAX_ROWS_PER_TILE) * per_tile_row) + quantized
+    let quantized = 2 * max_num_rows * config.hidden_size.max(config.query_size());
+    4 * (max_num_rows * per_row + tile * config.hidden_size)
+        + FeedForward::scratch_bytes(config, tile)
+        + quantized
 }
 
 impl Forward {
     /// Scratch memory for steps of up to `max_num_rows` rows. The system backs it when it is first used.
     pub(crate) fn new(config: &ModelConfig, max_num_rows: usize) -> Self {
         let tile = max_num_rows.min(MAX_ROWS_PER_TILE);
-        let (hidden_size, ffn_size, query_size) = (config.hidden_size, config.ffn_size, config.query_size());
+        let (hidden_size, query_size) = (config.hidden_size, config.query_size());
         Self {
             hidden_size,
-            ffn_size,
             num_heads: config.num_heads,
             num_kv_heads: config.num_kv_heads,
             head_dim: config.head_dim,
             rms_eps: config.rms_eps,
+            attention_scale: config.attention_scale,
             vocab_size: config.vocab_size,
             hidden: vec![0.0; max_num_rows * hidden_size],
             normed: vec![0.0; max_num_rows * hidden_size],
             qkv: vec![0.0; max_num_rows * (query_size + 2 * config.kv_size())],
             attention: vec![0.0; max_num_rows * query_size],
             projected: vec![0.0; tile * hidden_size],
-            gate_up: vec![0.0; tile * 2 * ffn_size],
-            activated: vec![0.0; tile * ffn_size],
+            feed_forward: FeedForward::new(config, tile),
             quantized: Activations::new(),
             low_rank: Vec::new(),
             times: OperationTimes::default(),
@@ -161,10 +161,18 @@ impl Forward {
             add_bias(pool, bias, qkv)?;
         }
         watch.ended(Operation::Qkv);
+        if let Some([query_norm, key_norm]) = &layer.qk_norms {
+            let queries =
+                HeadRows { row_stride, first: 0, num_heads: self.num_heads, head_dim: self.head_dim };
+            let keys = HeadRows { first: query_size, num_heads: self.num_kv_heads, ..queries };
+            rms_norm_heads(pool, qkv, queries, query_norm, self.rms_eps)?;
+            rms_norm_heads(pool, qkv, keys, key_norm, self.rms_eps)?;
+            watch.ended(Operation::Norm);
+        }
         // Queries and keys lie side by side and turn alike.
         let num_heads = self.num_heads + self.num_kv_heads;
         let heads = HeadRows { row_stride, first: 0, num_heads, head_dim: self.head_dim };
-        rope(pool, qkv, heads, step.positions, &pass.weights.rope)?;
+        rope(pool, qkv, heads, step.positions, pass.weights.rope(layer))?;
         let kv = KvRows { x: qkv, row_stride, first_key: query_size, first_value: query_size + kv_size };
         pass.cache.store(pool, index, step.attention, kv)?;
         watch.ended(Operation::RopeAndStore);
@@ -181,8 +189,8 @@ impl Forward {
             heads,
             rows: pass.step.attention,
             layer,
-            scale: 1.0 / (self.head_dim as f32).sqrt(),
-            window: None,
+            scale: self.attention_scale,
+            window: pass.weights.layers[layer].window,
         };
         let out = &mut self.attention[..num_rows * self.num_heads * self.head_dim];
         paged_attention(pass.pool, &input, pass.cache, out)?;
@@ -204,8 +212,6 @@ impl Forward {
         let attention = &self.attention[rows.start * query_size..rows.end * query_size];
         let projected = &mut self.projected[..hidden.len()];
         let normed = &mut self.normed[..hidden.len()];
-        let gate_up = &mut self.gate_up[..rows.len() * 2 * self.ffn_size];
-        let activated = &mut self.activated[..rows.len() * self.ffn_size];
 
         matmul(pool, attention, &layer.attention_output, projected, &mut self.quantized)?;
         let output = OutputColumns { out: projected, row_stride: self.hidden_size, first: 0 };
@@ -215,25 +221,31 @@ impl Forward {
             add_bias(pool, bias, projected)?;
         }
         watch.ended(Operation::AttentionOutput);
-        add(pool, projected, hidden)?;
+        let addend = match &layer.post_attention_norm {
+            Some(weight) => {
+                rms_norm(pool, projected, weight, self.rms_eps, normed)?;
+                watch.ended(Operation::Norm);
+                &*normed
+            }
+            None => &*projected,
+        };
+        add(pool, addend, hidden)?;
         watch.ended(Operation::Residual);
+
         rms_norm(pool, hidden, &layer.ffn_norm, self.rms_eps, normed)?;
         watch.ended(Operation::Norm);
-        matmul(pool, normed, &layer.gate_up, gate_up, &mut self.quantized)?;
-        for (target, first) in [(LoraTarget::Gate, 0), (LoraTarget::Up, self.ffn_size)] {
-            let output = OutputColumns { out: gate_up, row_stride: 2 * self.ffn_size, first };
-            let product = Product { x: normed, rows: rows.clone(), output };
-            adapters.correct(pool, (index, target), product, &mut self.low_rank)?;
-        }
-        watch.ended(Operation::GateUp);
-        silu_mul(pool, gate_up, self.ffn_size, activated)?;
-        watch.ended(Operation::Activation);
-        matmul(pool, activated, &layer.down, projected, &mut self.quantized)?;
-        let output = OutputColumns { out: projected, row_stride: self.hidden_size, first: 0 };
-        let product = Product { x: activated, rows, output };
-        adapters.correct(pool, (index, LoraTarget::Down), product, &mut self.low_rank)?;
-        watch.ended(Operation::Down);
-        add(pool, projected, hidden)?;
+        let corrections = Some(Corrections { adapters, layer: index, rows });
+        let rows = FfnRows { normed, out: projected, corrections };
+        self.feed_forward.run(pool, &layer.feed_forward, rows, watch)?;
+        let addend = match &layer.post_ffn_norm {
+            Some(weight) => {
+                rms_norm(pool, projected, weight, self.rms_eps, normed)?;
+                watch.ended(Operation::Norm);
+                &*normed
+            }
+            None => &*projected,
+        };
+        add(pool, addend, hidden)?;
         watch.ended(Operation::Residual);
         Ok(())
     }

@@ -17,6 +17,8 @@ pub enum Operation {
     Attention,
     /// The projection after attention.
     AttentionOutput,
+    /// Choosing experts, bringing rows to them and adding up what they computed.
+    Experts,
     /// Gate and up.
     GateUp,
     /// The activation between them.
@@ -31,13 +33,14 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of a pass.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Embedding,
         Self::Norm,
         Self::Qkv,
         Self::RopeAndStore,
         Self::Attention,
         Self::AttentionOutput,
+        Self::Experts,
         Self::GateUp,
         Self::Activation,
         Self::Down,

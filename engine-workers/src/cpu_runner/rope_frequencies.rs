@@ -10,12 +10,26 @@ pub(crate) fn table(
     factors: Option<Vec<f32>>,
     max_positions: usize,
 ) -> Result<RopeTable, KernelError> {
-    let style = match config.rope_style {
+    let scaling = scaling(&config.rope_scaling, factors);
+    RopeTable::new(config.rotary_dim, config.rope_theta, &scaling, style(config), max_positions)
+}
+
+/// The table of the layers with a window, if they have a base of their own; it is not stretched.
+pub(crate) fn window_table(
+    config: &ModelConfig,
+    max_positions: usize,
+) -> Result<Option<RopeTable>, KernelError> {
+    let theta = config.window.as_ref().and_then(|window| window.rope_theta);
+    let table =
+        |theta| RopeTable::new(config.rotary_dim, theta, &RopeScaling::None, style(config), max_positions);
+    theta.map(table).transpose()
+}
+
+fn style(config: &ModelConfig) -> RopeStyle {
+    match config.rope_style {
         FileStyle::Interleaved => RopeStyle::Interleaved,
         FileStyle::Halves => RopeStyle::Halves,
-    };
-    let scaling = scaling(&config.rope_scaling, factors);
-    RopeTable::new(config.rotary_dim, config.rope_theta, &scaling, style, max_positions)
+    }
 }
 
 fn scaling(scaling: &FileScaling, factors: Option<Vec<f32>>) -> RopeScaling {

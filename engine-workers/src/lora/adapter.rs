@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::error::LoraError;
 use super::peft;
 use crate::model_file::config::ModelConfig;
-use crate::model_file::tensor::LayerTensor;
+use crate::model_file::tensor::{FfnMatrix, LayerTensor};
 
 /// A matrix of a layer that an adapter can correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +47,9 @@ impl LoraTarget {
             Self::Key => LayerTensor::Key,
             Self::Value => LayerTensor::Value,
             Self::AttentionOutput => LayerTensor::AttentionOutput,
-            Self::Gate => LayerTensor::Gate,
-            Self::Up => LayerTensor::Up,
-            Self::Down => LayerTensor::Down,
+            Self::Gate => LayerTensor::Ffn(FfnMatrix::Gate),
+            Self::Up => LayerTensor::Ffn(FfnMatrix::Up),
+            Self::Down => LayerTensor::Ffn(FfnMatrix::Down),
         }
     }
 }

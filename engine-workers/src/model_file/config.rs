@@ -1,26 +1,65 @@
 //! The numbers that define a transformer, the same for every file format.
 
-use super::error::ModelFileError;
 use std::path::Path;
+
+use kernels::Activation;
+
+use super::error::ModelFileError;
+use super::experts::ExpertConfig;
+use super::window::{SlidingWindow, WindowLayers};
 
 /// The families of models that can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Architecture {
-    /// Llama and what shares its layers (Mistral without a sliding window, SmolLM, …).
+    /// Llama and what shares its layers: Mistral, Mixtral, SmolLM, …
     Llama,
     /// Qwen2 and Qwen2.5: llama with biases on query, key and value.
     Qwen2,
+    /// Qwen2 with a mixture of experts and a shared expert.
+    Qwen2Moe,
+    /// Qwen3: llama with normed query and key heads.
+    Qwen3,
+    /// Qwen3 with a mixture of experts.
+    Qwen3Moe,
+    /// The text model of Gemma 3: windows in most layers, norms around everything, GELU.
+    Gemma3,
 }
 
 impl Architecture {
     /// All of them, for error messages.
-    pub const ALL: [Self; 2] = [Self::Llama, Self::Qwen2];
+    pub const ALL: [Self; 6] =
+        [Self::Llama, Self::Qwen2, Self::Qwen2Moe, Self::Qwen3, Self::Qwen3Moe, Self::Gemma3];
 
-    /// The name in GGUF's `general.architecture` and in a `config.json`'s `model_type`.
+    /// The name in GGUF's `general.architecture`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
+            Self::Qwen2Moe => "qwen2moe",
+            Self::Qwen3 => "qwen3",
+            Self::Qwen3Moe => "qwen3moe",
+            Self::Gemma3 => "gemma3",
+        }
+    }
+
+    /// Whether query and key heads are normed.
+    pub(crate) const fn has_qk_norm(self) -> bool {
+        matches!(self, Self::Qwen3 | Self::Qwen3Moe | Self::Gemma3)
+    }
+
+    /// What the embeddings of a model of this width are multiplied by.
+    pub(crate) fn embedding_scale(self, hidden_size: usize) -> f32 {
+        match self {
+            Self::Gemma3 => (hidden_size as f32).sqrt(),
+            _ => 1.0,
+        }
+    }
+
+    /// The function of the feed-forward gate.
+    pub(crate) const fn activation(self) -> Activation {
+        match self {
+            Self::Gemma3 => Activation::GeluTanh,
+            _ => Activation::Silu,
         }
     }
 }
@@ -89,12 +128,28 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Elements of a head that are rotated, even, at most `head_dim`.
     pub rotary_dim: usize,
-    /// Width of the feed-forward layer.
+    /// Width of the feed-forward layer that is no mixture of experts.
     pub ffn_size: usize,
+    /// The mixture of experts that every feed-forward layer is, if they are.
+    pub experts: Option<ExpertConfig>,
+    /// The function of the feed-forward gate.
+    pub activation: Activation,
     /// Rows of the embedding table.
     pub vocab_size: usize,
+    /// What embeddings are multiplied by.
+    pub embedding_scale: f32,
     /// Epsilon of the RMS norms.
     pub rms_eps: f32,
+    /// What is added to every stored norm weight.
+    pub norm_weight_offset: f32,
+    /// Whether the outputs of attention and of the feed-forward layer are normed before they are added.
+    pub has_post_norms: bool,
+    /// Whether each query and key head is normed before it is rotated.
+    pub has_qk_norm: bool,
+    /// What scores are multiplied by before the softmax of attention.
+    pub attention_scale: f32,
+    /// The layers that see the last tokens only, if any do.
+    pub window: Option<SlidingWindow>,
     /// Base of the rotary frequencies.
     pub rope_theta: f32,
     /// Stretching of the rotary frequencies.
@@ -113,6 +168,9 @@ pub struct ModelConfig {
 
 /// More than any model has, small enough that products of two of them cannot overflow.
 const MAX_DIMENSION: usize = 1 << 24;
+/// More than any model has; a table with an entry for each expert of each layer stays small.
+const MAX_LAYERS: usize = 1024;
+const MAX_EXPERTS: usize = 1024;
 
 impl ModelConfig {
     /// Width of all query heads together.
@@ -154,6 +212,41 @@ impl ModelConfig {
                 return invalid(key, value.to_string(), "1 to 16777216");
             }
         }
+        if self.num_layers > MAX_LAYERS {
+            return invalid("num_layers", self.num_layers.to_string(), "at most 1024");
+        }
+        if let Some(experts) = &self.experts {
+            let dimensions = [
+                experts.num_experts,
+                experts.num_used,
+                experts.ffn_size,
+                experts.shared_ffn_size.unwrap_or(1),
+            ];
+            if dimensions.into_iter().any(|value| value == 0 || value > MAX_DIMENSION)
+                || experts.num_experts > MAX_EXPERTS
+                || experts.num_used > experts.num_experts
+            {
+                return invalid(
+                    "experts",
+                    format!("{experts:?}"),
+                    "at most 1024 experts, of which some are used, of a width from 1 to 16777216",
+                );
+            }
+        }
+        if let Some(window) = &self.window {
+            let has_entries = match &window.layers {
+                WindowLayers::AllButEvery { period } => *period > 0,
+                WindowLayers::Listed(layers) => layers.len() == self.num_layers,
+                WindowLayers::All | WindowLayers::From(_) => true,
+            };
+            if window.num_tokens == 0 || !has_entries {
+                return invalid(
+                    "sliding_window",
+                    format!("{} tokens in {:?}", window.num_tokens, window.layers),
+                    "at least 1 token, and an entry for each layer",
+                );
+            }
+        }
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             return invalid("num_heads", self.num_heads.to_string(), "a multiple of num_kv_heads");
         }
@@ -164,11 +257,16 @@ impl ModelConfig {
             return invalid("rotary_dim", self.rotary_dim.to_string(), "an even number up to head_dim");
         }
         let is_positive = |number: f32| number.is_finite() && number > 0.0;
-        if !is_positive(self.rms_eps) {
-            return invalid("rms_eps", self.rms_eps.to_string(), "a positive number");
-        }
-        if !is_positive(self.rope_theta) {
-            return invalid("rope_theta", self.rope_theta.to_string(), "a positive number");
+        let numbers = [
+            ("rms_eps", self.rms_eps),
+            ("rope_theta", self.rope_theta),
+            ("attention_scale", self.attention_scale),
+            ("sliding_window.rope_theta", self.window.as_ref().and_then(|w| w.rope_theta).unwrap_or(1.0)),
+        ];
+        for (key, value) in numbers {
+            if !is_positive(value) {
+                return invalid(key, value.to_string(), "a positive number");
+            }
         }
         let factor = match &self.rope_scaling {
             RopeScaling::None | RopeScaling::FactorsTensor => 1.0,

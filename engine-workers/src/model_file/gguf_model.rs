@@ -1,15 +1,21 @@
 //! What a GGUF file says about the model in it.
 
-use std::collections::HashMap;
-
 use super::config::{Architecture, ModelConfig, RopeScaling, RopeStyle};
 use super::error::ModelFileError;
+use super::experts::ExpertConfig;
 use super::generation_defaults::GenerationDefaults;
 use super::gguf::Gguf;
-use super::tensor::{LayerTensor, TensorEntry, TensorRole};
+use super::gguf_tensors;
+use super::gguf_value::GgufValue;
+use super::window::{SlidingWindow, WindowLayers};
 use crate::chat_template::source::TemplateSources;
 
 const DEFAULT_ROPE_THETA: f32 = 10_000.0;
+/// What gemma3's files leave out: five layers with a window, then one without, with rotary frequencies of their own.
+const GEMMA3_WINDOW_PERIOD: usize = 6;
+const GEMMA3_WINDOW_ROPE_THETA: f32 = 10_000.0;
+/// The one gemma3 (27B, by its layers) whose scores are scaled by the width per head instead of the head's.
+const GEMMA3_27B_LAYERS: usize = 62;
 const DEFAULT_BETA_FAST: f32 = 32.0;
 const DEFAULT_BETA_SLOW: f32 = 1.0;
 
@@ -20,7 +26,7 @@ pub(crate) fn config(gguf: &Gguf<'_>) -> Result<ModelConfig, ModelFileError> {
     refuse_unsupported(gguf, &key)?;
 
     let embedding =
-        gguf.tensor("token_embd.weight").ok_or_else(|| missing_tensor(gguf, "token_embd.weight"))?;
+        gguf.tensor("token_embd.weight").ok_or_else(|| gguf_tensors::missing(gguf, "token_embd.weight"))?;
     let num_heads = gguf.required_usize(&key("attention.head_count"))?;
     let hidden_size = gguf.required_usize(&key("embedding_length"))?;
     let head_dim = match gguf.usize(&key("attention.key_length"))? {
@@ -36,22 +42,38 @@ pub(crate) fn config(gguf: &Gguf<'_>) -> Result<ModelConfig, ModelFileError> {
             "the same as the length of keys",
         ));
     }
+    let num_layers = gguf.required_usize(&key("block_count"))?;
+    let ffn_size = gguf.required_usize(&key("feed_forward_length"))?;
     ModelConfig {
         architecture,
         hidden_size,
-        num_layers: gguf.required_usize(&key("block_count"))?,
+        num_layers,
         num_heads,
         num_kv_heads: gguf.usize(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
         rotary_dim: gguf.usize(&key("rope.dimension_count"))?.unwrap_or(head_dim),
-        ffn_size: gguf.required_usize(&key("feed_forward_length"))?,
+        ffn_size,
+        experts: experts(gguf, architecture, ffn_size)?,
+        activation: architecture.activation(),
         vocab_size: embedding.shape.first().copied().unwrap_or(0),
+        embedding_scale: architecture.embedding_scale(hidden_size),
         rms_eps: gguf.required_f32(&key("attention.layer_norm_rms_epsilon"))?,
+        // Converters store what the norm multiplies by.
+        norm_weight_offset: 0.0,
+        has_post_norms: architecture == Architecture::Gemma3,
+        has_qk_norm: architecture.has_qk_norm(),
+        attention_scale: match architecture {
+            Architecture::Gemma3 if num_layers == GEMMA3_27B_LAYERS => {
+                (num_heads as f32 / hidden_size as f32).sqrt()
+            }
+            _ => 1.0 / (head_dim as f32).sqrt(),
+        },
+        window: window(gguf, architecture)?,
         rope_theta: gguf.f32(&key("rope.freq_base"))?.unwrap_or(DEFAULT_ROPE_THETA),
         rope_scaling: rope_scaling(gguf, &key)?,
         rope_style: match architecture {
             Architecture::Llama => RopeStyle::Interleaved,
-            Architecture::Qwen2 => RopeStyle::Halves,
+            _ => RopeStyle::Halves,
         },
         max_context_tokens: gguf.required_usize(&key("context_length"))?,
         tie_embeddings: gguf.tensor("output.weight").is_none(),
@@ -72,15 +94,66 @@ fn architecture(gguf: &Gguf<'_>) -> Result<Architecture, ModelFileError> {
     })
 }
 
+fn experts(
+    gguf: &Gguf<'_>,
+    architecture: Architecture,
+    ffn_size: usize,
+) -> Result<Option<ExpertConfig>, ModelFileError> {
+    let key = |suffix: &str| format!("{}.{suffix}", architecture.name());
+    let num_experts = gguf.usize(&key("expert_count"))?.unwrap_or(0);
+    if num_experts == 0 {
+        return match architecture {
+            Architecture::Qwen2Moe | Architecture::Qwen3Moe => Err(gguf.missing(&key("expert_count"))),
+            _ => Ok(None),
+        };
+    }
+    let ffn_size = |suffix: &str| Ok(gguf.usize(&key(suffix))?.unwrap_or(ffn_size));
+    let (normalizes_weights, shared_ffn_size) = match architecture {
+        Architecture::Llama | Architecture::Qwen3Moe => (true, None),
+        Architecture::Qwen2Moe => (false, Some(ffn_size("expert_shared_feed_forward_length")?)),
+        Architecture::Qwen2 | Architecture::Qwen3 | Architecture::Gemma3 => {
+            let expected = "0: this architecture has no mixtures of experts";
+            return Err(gguf.invalid(&key("expert_count"), num_experts.to_string(), expected));
+        }
+    };
+    Ok(Some(ExpertConfig {
+        num_experts,
+        num_used: gguf.required_usize(&key("expert_used_count"))?,
+        ffn_size: ffn_size("expert_feed_forward_length")?,
+        normalizes_weights: gguf.bool(&key("expert_weights_norm"))?.unwrap_or(normalizes_weights),
+        shared_ffn_size,
+    }))
+}
+
+fn window(gguf: &Gguf<'_>, architecture: Architecture) -> Result<Option<SlidingWindow>, ModelFileError> {
+    let key = |suffix: &str| format!("{}.{suffix}", architecture.name());
+    let num_tokens = gguf.usize(&key("attention.sliding_window"))?.unwrap_or(0);
+    if num_tokens == 0 {
+        return Ok(None);
+    }
+    let is_gemma3 = architecture == Architecture::Gemma3;
+    let pattern_key = key("attention.sliding_window_pattern");
+    let layers = if let Some(GgufValue::Numbers(_)) = gguf.get(&pattern_key) {
+        let layers = gguf.integers(&pattern_key)?.unwrap_or_default();
+        WindowLayers::Listed(layers.into_iter().map(|has_window| has_window != 0).collect())
+    } else {
+        match gguf.usize(&pattern_key)? {
+            Some(period) => WindowLayers::AllButEvery { period },
+            None if is_gemma3 => WindowLayers::AllButEvery { period: GEMMA3_WINDOW_PERIOD },
+            None => WindowLayers::All,
+        }
+    };
+    let default_theta = is_gemma3.then_some(GEMMA3_WINDOW_ROPE_THETA);
+    let rope_theta = gguf.f32(&key("rope.freq_base_swa"))?.or(default_theta);
+    Ok(Some(SlidingWindow { num_tokens, layers, rope_theta }))
+}
+
 fn refuse_unsupported(gguf: &Gguf<'_>, key: &impl Fn(&str) -> String) -> Result<(), ModelFileError> {
-    let refused = [
-        (key("expert_count"), "0: mixtures of experts are not supported"),
-        (key("attention.sliding_window"), "0: sliding windows are not supported"),
-    ];
-    for (name, expected) in refused {
-        let value = gguf.usize(&name)?.unwrap_or(0);
-        if value != 0 {
-            return Err(gguf.invalid(&name, value.to_string(), expected));
+    for suffix in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        let name = key(suffix);
+        let cap = gguf.f32(&name)?.unwrap_or(0.0);
+        if cap != 0.0 {
+            return Err(gguf.invalid(&name, cap.to_string(), "0: soft caps are not supported"));
         }
     }
     let num_parts = gguf.usize("split.count")?.unwrap_or(1);
@@ -118,62 +191,6 @@ fn rope_scaling(gguf: &Gguf<'_>, key: &impl Fn(&str) -> String) -> Result<RopeSc
             beta_slow: gguf.f32(&key("rope.scaling.yarn_beta_slow"))?.unwrap_or(DEFAULT_BETA_SLOW),
         }),
         Some(kind) => Err(gguf.invalid(&kind_key, kind.to_owned(), "none, linear or yarn")),
-    }
-}
-
-/// Where each tensor lies that the configuration asks for.
-pub(crate) fn tensors(
-    gguf: &Gguf<'_>,
-    config: &ModelConfig,
-) -> Result<HashMap<TensorRole, TensorEntry>, ModelFileError> {
-    TensorRole::required(config)
-        .into_iter()
-        .map(|role| {
-            let name = tensor_name(role);
-            let entry = gguf.tensor(&name).ok_or_else(|| missing_tensor(gguf, &name))?;
-            let expected = role.shape(config);
-            if entry.shape != expected {
-                return Err(ModelFileError::WrongShape {
-                    path: gguf.path().to_owned(),
-                    tensor: name,
-                    found: entry.shape.clone(),
-                    expected,
-                });
-            }
-            Ok((role, entry.clone()))
-        })
-        .collect()
-}
-
-fn missing_tensor(gguf: &Gguf<'_>, name: &str) -> ModelFileError {
-    ModelFileError::MissingTensor { path: gguf.path().to_owned(), tensor: name.to_owned() }
-}
-
-/// The name of a role in GGUF files.
-pub(crate) fn tensor_name(role: TensorRole) -> String {
-    match role {
-        TensorRole::TokenEmbedding => "token_embd.weight".to_owned(),
-        TensorRole::OutputNorm => "output_norm.weight".to_owned(),
-        TensorRole::Output => "output.weight".to_owned(),
-        TensorRole::RopeFactors => "rope_freqs.weight".to_owned(),
-        TensorRole::Layer(layer, tensor) => {
-            let suffix = match tensor {
-                LayerTensor::AttentionNorm => "attn_norm.weight",
-                LayerTensor::Query => "attn_q.weight",
-                LayerTensor::Key => "attn_k.weight",
-                LayerTensor::Value => "attn_v.weight",
-                LayerTensor::QueryBias => "attn_q.bias",
-                LayerTensor::KeyBias => "attn_k.bias",
-                LayerTensor::ValueBias => "attn_v.bias",
-                LayerTensor::AttentionOutput => "attn_output.weight",
-                LayerTensor::AttentionOutputBias => "attn_output.bias",
-                LayerTensor::FfnNorm => "ffn_norm.weight",
-                LayerTensor::Gate => "ffn_gate.weight",
-                LayerTensor::Up => "ffn_up.weight",
-                LayerTensor::Down => "ffn_down.weight",
-            };
-            format!("blk.{layer}.{suffix}")
-        }
     }
 }
 

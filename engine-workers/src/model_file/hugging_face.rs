@@ -10,11 +10,11 @@ use serde::Deserialize;
 use super::ModelFile;
 use super::config::ModelConfig;
 use super::error::ModelFileError;
-use super::hugging_face_config::{
-    ConfigJson, GenerationConfigJson, TokenizerConfigJson, list, read_json, read_optional,
-};
+use super::hugging_face_config::{GenerationConfigJson, TokenizerConfigJson, list, read_json, read_optional};
+use super::hugging_face_model::ConfigJson;
+use super::hugging_face_tensors::tensor_name;
 use super::mapped_file::MappedFile;
-use super::tensor::{LayerTensor, TensorEntry, TensorRole};
+use super::tensor::{TensorEntry, TensorRole};
 use crate::tokenizer::spec::{SpecialTokenIds, TokenizerSpec};
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -112,7 +112,7 @@ fn tensors(
     }
     let mut tensors = HashMap::new();
     for role in TensorRole::required(config) {
-        let name = tensor_name(role);
+        let name = tensor_name(role, config);
         let found = metadata.iter().enumerate().find_map(|(file, (header_bytes, metadata))| {
             metadata.info(&name).map(|info| (file, *header_bytes, info))
         });
@@ -152,34 +152,6 @@ pub(crate) fn weight_type(dtype: Dtype) -> Option<WeightType> {
         Dtype::F16 => Some(WeightType::F16),
         Dtype::BF16 => Some(WeightType::BF16),
         _ => None,
-    }
-}
-
-/// The name of a role in the checkpoints of `LlamaForCausalLM` and its kin.
-pub(crate) fn tensor_name(role: TensorRole) -> String {
-    match role {
-        TensorRole::TokenEmbedding => "model.embed_tokens.weight".to_owned(),
-        TensorRole::OutputNorm => "model.norm.weight".to_owned(),
-        TensorRole::Output => "lm_head.weight".to_owned(),
-        TensorRole::RopeFactors => "model.rope_factors".to_owned(),
-        TensorRole::Layer(layer, tensor) => {
-            let suffix = match tensor {
-                LayerTensor::AttentionNorm => "input_layernorm.weight",
-                LayerTensor::Query => "self_attn.q_proj.weight",
-                LayerTensor::Key => "self_attn.k_proj.weight",
-                LayerTensor::Value => "self_attn.v_proj.weight",
-                LayerTensor::QueryBias => "self_attn.q_proj.bias",
-                LayerTensor::KeyBias => "self_attn.k_proj.bias",
-                LayerTensor::ValueBias => "self_attn.v_proj.bias",
-                LayerTensor::AttentionOutput => "self_attn.o_proj.weight",
-                LayerTensor::AttentionOutputBias => "self_attn.o_proj.bias",
-                LayerTensor::FfnNorm => "post_attention_layernorm.weight",
-                LayerTensor::Gate => "mlp.gate_proj.weight",
-                LayerTensor::Up => "mlp.up_proj.weight",
-                LayerTensor::Down => "mlp.down_proj.weight",
-            };
-            format!("model.layers.{layer}.{suffix}")
-        }
     }
 }
 

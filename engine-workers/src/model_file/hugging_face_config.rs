@@ -1,4 +1,4 @@
-//! `config.json`, `generation_config.json` and `tokenizer_config.json` of a Hugging Face directory.
+//! `generation_config.json` and `tokenizer_config.json` of a Hugging Face directory.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,61 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::config::{Architecture, ModelConfig, RopeScaling, RopeStyle};
 use super::error::ModelFileError;
 use super::generation_defaults::GenerationDefaults;
 use crate::chat_template::source::TemplateSources;
 
 /// More than any configuration has; a larger file is not read into memory.
 const MAX_JSON_BYTES: u64 = 256 << 20;
-
-/// The fields of `config.json` that matter.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ConfigJson {
-    model_type: String,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    intermediate_size: usize,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    #[serde(default = "default_rms_eps")]
-    rms_norm_eps: f32,
-    rope_theta: Option<f32>,
-    rope_scaling: Option<RopeJson>,
-    rope_parameters: Option<RopeJson>,
-    partial_rotary_factor: Option<f32>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    #[serde(default = "default_hidden_act")]
-    hidden_act: String,
-    sliding_window: Option<usize>,
-    use_sliding_window: Option<bool>,
-    quantization_config: Option<serde_json::Value>,
-    pub(crate) bos_token_id: Option<TokenIds>,
-    pub(crate) eos_token_id: Option<TokenIds>,
-    pub(crate) pad_token_id: Option<TokenIds>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RopeJson {
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    rope_theta: Option<f32>,
-    factor: Option<f32>,
-    low_freq_factor: Option<f32>,
-    high_freq_factor: Option<f32>,
-    original_max_position_embeddings: Option<usize>,
-    attention_factor: Option<f32>,
-    beta_fast: Option<f32>,
-    beta_slow: Option<f32>,
-}
 
 /// One token id or several.
 #[derive(Debug, Clone, Deserialize)]
@@ -139,14 +90,6 @@ struct NamedTemplate {
     template: String,
 }
 
-fn default_rms_eps() -> f32 {
-    1e-6
-}
-
-fn default_hidden_act() -> String {
-    "silu".to_owned()
-}
-
 /// Reads a whole file that is known to be small; `None` if it does not exist.
 pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, ModelFileError> {
     let io = |source| ModelFileError::Io { path: path.to_owned(), source };
@@ -174,132 +117,6 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, M
 fn offset_of(bytes: &[u8], line: usize, column: usize) -> u64 {
     let lines_before = bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
     (lines_before.map(<[u8]>::len).sum::<usize>() + column.saturating_sub(1)) as u64
-}
-
-impl ConfigJson {
-    /// The configuration in the common form; `path` is that of `config.json`.
-    pub(crate) fn to_config(&self, path: &Path) -> Result<ModelConfig, ModelFileError> {
-        let architecture = self.architecture(path)?;
-        self.refuse_unsupported(path, architecture)?;
-        let head_dim = match self.head_dim {
-            Some(head_dim) => head_dim,
-            None => self.hidden_size.checked_div(self.num_attention_heads).unwrap_or(0),
-        };
-        let rope = self.rope_parameters.as_ref().or(self.rope_scaling.as_ref());
-        let rope_scaling = rope_scaling(path, rope, self.max_position_embeddings)?;
-        let max_context_tokens = match (&rope_scaling, rope.and_then(|r| r.original_max_position_embeddings))
-        {
-            (RopeScaling::Yarn { factor, .. }, Some(original)) => {
-                self.max_position_embeddings.max((original as f32 * factor) as usize)
-            }
-            _ => self.max_position_embeddings,
-        };
-        ModelConfig {
-            architecture,
-            hidden_size: self.hidden_size,
-            num_layers: self.num_hidden_layers,
-            num_heads: self.num_attention_heads,
-            num_kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            head_dim,
-            rotary_dim: head_dim,
-            ffn_size: self.intermediate_size,
-            vocab_size: self.vocab_size,
-            rms_eps: self.rms_norm_eps,
-            rope_theta: self.rope_theta.or(rope.and_then(|rope| rope.rope_theta)).unwrap_or(10_000.0),
-            rope_scaling,
-            rope_style: RopeStyle::Halves,
-            max_context_tokens,
-            tie_embeddings: self.tie_word_embeddings,
-            has_qkv_bias: architecture == Architecture::Qwen2 || self.attention_bias,
-            has_attention_output_bias: architecture == Architecture::Llama && self.attention_bias,
-        }
-        .validated(path)
-    }
-
-    fn architecture(&self, path: &Path) -> Result<Architecture, ModelFileError> {
-        match self.model_type.as_str() {
-            "llama" | "mistral" => Ok(Architecture::Llama),
-            "qwen2" => Ok(Architecture::Qwen2),
-            found => Err(ModelFileError::UnsupportedArchitecture {
-                path: path.to_owned(),
-                found: found.to_owned(),
-                supported: "llama, mistral, qwen2".to_owned(),
-            }),
-        }
-    }
-
-    fn refuse_unsupported(&self, path: &Path, architecture: Architecture) -> Result<(), ModelFileError> {
-        let has_window = match architecture {
-            Architecture::Llama => self.sliding_window.is_some(),
-            Architecture::Qwen2 => self.use_sliding_window.unwrap_or(false),
-        };
-        let rotary_factor = self.partial_rotary_factor.unwrap_or(1.0);
-        let refused = [
-            (has_window, "sliding_window", format!("{:?}", self.sliding_window), "none"),
-            (self.mlp_bias, "mlp_bias", "true".to_owned(), "false"),
-            (self.hidden_act != "silu", "hidden_act", self.hidden_act.clone(), "silu"),
-            (rotary_factor != 1.0, "partial_rotary_factor", rotary_factor.to_string(), "1"),
-            (
-                self.quantization_config.is_some(),
-                "quantization_config",
-                "set".to_owned(),
-                "none: only F32, F16 and BF16 weights are read from safetensors",
-            ),
-        ];
-        match refused.into_iter().find(|(is_refused, ..)| *is_refused) {
-            Some((_, key, value, expected)) => Err(invalid(path, key, value, expected)),
-            None => Ok(()),
-        }
-    }
-}
-
-fn rope_scaling(
-    path: &Path,
-    rope: Option<&RopeJson>,
-    max_position_embeddings: usize,
-) -> Result<RopeScaling, ModelFileError> {
-    let Some(rope) = rope else { return Ok(RopeScaling::None) };
-    let required = |value: Option<f32>, key: &str| {
-        value.ok_or_else(|| ModelFileError::MissingKey {
-            path: path.to_owned(),
-            key: format!("rope_scaling.{key}"),
-        })
-    };
-    let original_context_tokens = rope.original_max_position_embeddings.unwrap_or(max_position_embeddings);
-    Ok(match rope.rope_type.as_deref() {
-        None | Some("default") => RopeScaling::None,
-        Some("linear") => RopeScaling::Linear { factor: required(rope.factor, "factor")? },
-        Some("llama3") => RopeScaling::Llama3 {
-            factor: required(rope.factor, "factor")?,
-            low_freq_factor: required(rope.low_freq_factor, "low_freq_factor")?,
-            high_freq_factor: required(rope.high_freq_factor, "high_freq_factor")?,
-            original_context_tokens,
-        },
-        Some("yarn") => RopeScaling::Yarn {
-            factor: required(rope.factor, "factor")?,
-            original_context_tokens,
-            attention_factor: rope.attention_factor,
-            beta_fast: rope.beta_fast.unwrap_or(32.0),
-            beta_slow: rope.beta_slow.unwrap_or(1.0),
-        },
-        Some(kind) => {
-            return Err(invalid(
-                path,
-                "rope_scaling.rope_type",
-                kind.to_owned(),
-                "default, linear, llama3 or yarn",
-            ));
-        }
-    })
-}
-
-fn invalid(path: &Path, key: &str, value: String, expected: &str) -> ModelFileError {
-    ModelFileError::InvalidKey {
-        path: path.to_owned(),
-        key: key.to_owned(),
-        value,
-        expected: expected.to_owned(),
-    }
 }
 
 impl GenerationConfigJson {

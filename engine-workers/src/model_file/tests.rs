@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use super::config::{Architecture, RopeScaling, RopeStyle};
 use super::error::ModelFileError;
-use super::tensor::{LayerTensor, TensorRole};
-use super::{ModelFile, gguf_model, hugging_face};
+use super::tensor::{FfnMatrix, LayerTensor, TensorRole};
+use super::window::WindowLayers;
+use super::{ModelFile, gguf_tensors, hugging_face_tensors};
 use crate::tokenizer::spec::TokenizerSpec;
 
 const VOCAB: usize = 5;
@@ -142,10 +143,38 @@ fn gguf_gives_configuration_tensors_and_ends() {
     let query = TensorRole::Layer(0, LayerTensor::Query);
     assert_eq!(floats(&model, query), (3000..3064).map(|i| i as f32).collect::<Vec<_>>());
     assert_eq!(model.tensor(query).unwrap().shape, [8, 8]);
-    assert_eq!(model.tensor(TensorRole::Layer(0, LayerTensor::Down)).unwrap().shape, [8, 16]);
+    assert_eq!(model.tensor(TensorRole::Layer(0, LayerTensor::Ffn(FfnMatrix::Down))).unwrap().shape, [8, 16]);
     assert_eq!(floats(&model, TensorRole::Output), floats(&model, TensorRole::TokenEmbedding));
     let error = model.tensor(TensorRole::Layer(0, LayerTensor::QueryBias)).unwrap_err();
     assert_eq!(error.code(), "model_file_missing_tensor");
+}
+
+#[test]
+fn windows_of_gguf_files_have_the_layers_that_they_say_or_that_their_family_has() {
+    let check = |gguf: GgufWriter, expected: Option<(usize, WindowLayers)>| {
+        let model = open_bytes(&gguf.bytes()).unwrap();
+        let window = model.config().window.clone();
+        assert_eq!(window.map(|window| (window.num_tokens, window.layers)), expected);
+    };
+    let window = |pattern: Option<Vec<u8>>| {
+        let gguf = GgufWriter::tiny().with("llama.attention.sliding_window", integer(7));
+        match pattern {
+            Some(pattern) => gguf.with("llama.attention.sliding_window_pattern", pattern),
+            None => gguf,
+        }
+    };
+    check(GgufWriter::tiny(), None);
+    check(GgufWriter::tiny().with("llama.attention.sliding_window", integer(0)), None);
+    check(window(None), Some((7, WindowLayers::All)));
+    check(window(Some(integer(3))), Some((7, WindowLayers::AllButEvery { period: 3 })));
+    let listed = [7u32.to_le_bytes().as_slice(), &1u64.to_le_bytes(), &[1]].concat();
+    check(window(Some(typed(9, &listed))), Some((7, WindowLayers::Listed(vec![true]))));
+    let two = [7u32.to_le_bytes().as_slice(), &2u64.to_le_bytes(), &[1, 0]].concat();
+    let error = open_bytes(&window(Some(typed(9, &two))).bytes()).unwrap_err().to_string();
+    assert!(
+        error.contains("`sliding_window` is 7 tokens in Listed([true, false]), expected at least"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -203,9 +232,25 @@ fn unusable_files_are_refused_with_the_reason() {
 
     check(
         &tiny().with("general.architecture", typed(8, &text("mamba"))).bytes(),
-        "architecture `mamba` is not supported; supported are: llama, qwen2",
+        "architecture `mamba` is not supported; supported are: llama, qwen2, qwen2moe, qwen3, qwen3moe, gemma3",
     );
-    check(&tiny().with("llama.expert_count", integer(8)).bytes(), "`llama.expert_count` is 8, expected 0");
+    check(&tiny().with("llama.expert_count", integer(8)).bytes(), "`llama.expert_used_count` is missing");
+    check(
+        &tiny().with("llama.attn_logit_softcapping", typed(6, &50f32.to_le_bytes())).bytes(),
+        "`llama.attn_logit_softcapping` is 50, expected 0: soft caps are not supported",
+    );
+    let mixture =
+        |used| tiny().with("llama.expert_count", integer(4)).with("llama.expert_used_count", integer(used));
+    check(&mixture(2).bytes(), "tensor `blk.0.ffn_gate_inp.weight` is missing");
+    check(&mixture(5).bytes(), "`experts` is ExpertConfig { num_experts: 4, num_used: 5");
+    check(&mixture(0).bytes(), "`experts` is ExpertConfig { num_experts: 4, num_used: 0");
+    let mut stacked = mixture(2);
+    stacked.tensors.push(("blk.0.ffn_gate_inp.weight".to_owned(), vec![8, 4], 0));
+    for (name, experts) in [("gate", 4), ("up", 3), ("down", 4)] {
+        let shape = if name == "down" { vec![16, 8, experts] } else { vec![8, 16, experts] };
+        stacked.tensors.push((format!("blk.0.ffn_{name}_exps.weight"), shape, 0));
+    }
+    check(&stacked.bytes(), "tensor `blk.0.ffn_up_exps.weight` has shape [3, 16, 8], expected [4, 16, 8]");
     check(
         &tiny().with("llama.attention.head_count_kv", integer(0)).bytes(),
         "`num_kv_heads` is 0, expected 1 to 16777216",
@@ -250,7 +295,7 @@ fn write_hugging_face(directory: &Path, num_files: usize) {
         .iter()
         .map(|role| {
             let view = model.tensor(*role).unwrap();
-            (hugging_face::tensor_name(*role), view.shape, view.bytes.to_vec())
+            (hugging_face_tensors::tensor_name(*role, model.config()), view.shape, view.bytes.to_vec())
         })
         .collect();
     let mut weight_map = serde_json::Map::new();
@@ -326,13 +371,13 @@ fn hugging_face_directory_gives_the_same_as_gguf() {
 
 #[test]
 fn unusable_directories_are_refused_with_the_reason() {
-    let check = |name: &str, change: fn(&Path), expected: &str| {
+    fn check(name: &str, change: impl Fn(&Path), expected: &str) {
         let directory = tempfile::tempdir().unwrap();
         write_hugging_face(directory.path(), 2);
         change(directory.path());
         let error = ModelFile::open(directory.path()).unwrap_err().to_string();
         assert!(error.contains(expected), "{name}: {error}\nexpected: {expected}");
-    };
+    }
     fn replace(directory: &Path, file: &str, from: &str, to: &str) {
         let path = directory.join(file);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -341,6 +386,41 @@ fn unusable_directories_are_refused_with_the_reason() {
     }
     check("none", |d| std::fs::remove_file(d.join("config.json")).unwrap(), "is no model");
     check("architecture", |d| replace(d, "config.json", "\"llama\"", "\"gemma\""), "architecture `gemma`");
+    let with = |key: &'static str, value: &'static str| {
+        move |d: &Path| {
+            let path = d.join("config.json");
+            let mut config: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            config[key] = serde_json::from_str(value).unwrap();
+            std::fs::write(path, config.to_string()).unwrap();
+        }
+    };
+    let refused = [
+        ("model_type", "\"mixtral\"", "`num_experts` is missing"),
+        (
+            "model_type",
+            "\"gemma3\"",
+            "architecture `gemma3` is not supported; supported are: llama, mistral, mixtral",
+        ),
+        ("hidden_act", "\"relu\"", "`hidden_act` is relu, expected silu or gelu_pytorch_tanh"),
+        (
+            "final_logit_softcapping",
+            "30.0",
+            "`attn_logit_softcapping` is Some(30.0), expected none, nor a final one",
+        ),
+        ("use_bidirectional_attention", "true", "`use_bidirectional_attention` is true, expected false"),
+        ("decoder_sparse_step", "2", "`decoder_sparse_step` is 2, expected 1"),
+        (
+            "mlp_only_layers",
+            "[0]",
+            "`mlp_only_layers` is [0], expected none: a mixture of experts in every layer",
+        ),
+        ("sliding_window", "0", "`sliding_window` is 0 tokens in All, expected at least 1 token"),
+        ("num_hidden_layers", "2000", "`num_layers` is 2000, expected at most 1024"),
+    ];
+    for (key, value, expected) in refused {
+        check(key, with(key, value), expected);
+    }
     check(
         "json",
         |d| std::fs::write(d.join("config.json"), "{\"a\":").unwrap(),
@@ -415,5 +495,5 @@ fn test_models_open_with_the_numbers_of_their_makers() {
     assert_eq!((config.num_layers, config.head_dim, config.max_context_tokens), (24, 64, 32768));
     assert!(config.has_qkv_bias && !config.tie_embeddings);
     assert_eq!(qwen.tensor(TensorRole::Output).unwrap().shape, [151936, 896]);
-    assert_eq!(gguf_model::tensor_name(TensorRole::Layer(23, LayerTensor::QueryBias)), "blk.23.attn_q.bias");
+    assert_eq!(gguf_tensors::name(TensorRole::Layer(23, LayerTensor::QueryBias)), "blk.23.attn_q.bias");
 }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic where the set-up fails")]
 
+#[path = "../support/gguf_file.rs"]
+mod gguf_file;
 mod lora;
 #[path = "../support/lora_fixture.rs"]
 mod lora_fixture;
@@ -17,7 +19,7 @@ use engine_workers::model_file::ModelFile;
 use engine_workers::runner::{LogitRows, ModelRunner, RunnerError, SequenceChunk};
 use kernels::{Isa, WeightType};
 use proptest::prelude::*;
-use tiny_model::{Random, TinyModel};
+use tiny_model::{Family, Random, TinyModel};
 
 const BLOCK_SIZE: usize = 16;
 const MAX_STEP_TOKENS: usize = 96;
@@ -159,7 +161,7 @@ fn random_sequences(count: usize, longest: usize, vocab_size: usize, random: &mu
 
 prop_compose! {
     fn tiny_models()(
-        is_qwen2: bool,
+        family in prop::sample::select(Family::ALL.to_vec()),
         is_tied: bool,
         num_layers in 1usize..=3,
         hidden_size in prop::sample::select(vec![256, 512]),
@@ -170,7 +172,7 @@ prop_compose! {
         seed: u64,
     ) -> TinyModel {
         TinyModel {
-            is_qwen2, num_layers, hidden_size, ffn_size, num_kv_heads, head_dim, vocab_size, is_tied, weight_types,
+            family, num_layers, hidden_size, ffn_size, num_kv_heads, head_dim, vocab_size, is_tied, weight_types,
             has_poisoned_token: false, seed,
         }
     }
@@ -197,7 +199,7 @@ proptest! {
 
 fn plain_model(weight_type: WeightType) -> TinyModel {
     TinyModel {
-        is_qwen2: false,
+        family: Family::Llama,
         num_layers: 2,
         hidden_size: 256,
         ffn_size: 512,
@@ -227,6 +229,21 @@ fn every_weight_type_gives_the_same_bits_on_every_instruction_set() {
 }
 
 #[test]
+fn every_family_gives_the_same_bits_on_any_schedule() {
+    let mut random = Random(11);
+    let sequences = random_sequences(8, 60, 33, &mut random);
+    for family in Family::ALL {
+        let file = TinyModel { family, ..plain_model(WeightType::Q4_1) }.open();
+        let mut baseline = load(&file, 1, Isa::Portable, 4);
+        let expected: Vec<Rows> = sequences.iter().map(|tokens| alone(&mut baseline, tokens)).collect();
+        for isa in Isa::available() {
+            let mut runner = load(&file, 2, isa, 40);
+            check_random_schedule(&mut runner, &sequences, &expected, &mut random);
+        }
+    }
+}
+
+#[test]
 fn sequences_may_share_blocks_that_the_same_step_fills() {
     let file = plain_model(WeightType::Q4_1).open();
     let mut runner = load(&file, 2, Isa::detect(), 8);
@@ -251,7 +268,8 @@ fn sequences_may_share_blocks_that_the_same_step_fills() {
 #[test]
 fn a_row_that_is_not_finite_stays_in_its_sequence_and_in_its_blocks() {
     for weight_type in [WeightType::Q4_1, WeightType::Q6K, WeightType::F32] {
-        let file = TinyModel { has_poisoned_token: true, ..plain_model(weight_type) }.open();
+        let file =
+            TinyModel { family: Family::Gemma3, has_poisoned_token: true, ..plain_model(weight_type) }.open();
         let poisoned = [32; 48];
         let mut runner = load(&file, 2, Isa::detect(), 3);
         let healthy: Vec<u32> = (0..20).collect();

@@ -1,9 +1,11 @@
-//! A model of random weights in a GGUF file.
+//! Models of random weights in GGUF files.
 
 use std::io::Write;
 
 use engine_workers::model_file::ModelFile;
 use kernels::WeightType;
+
+use crate::gguf_file::{GgufFile, Tensor};
 
 /// A generator that gives the same numbers everywhere: splitmix64.
 #[derive(Debug, Clone)]
@@ -29,12 +31,69 @@ impl Random {
     }
 }
 
+/// The families whose layers differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    Llama,
+    /// Llama with a window in every layer.
+    Mistral,
+    Mixtral,
+    Qwen2,
+    Qwen2Moe,
+    Qwen3,
+    Qwen3Moe,
+    /// Windows in every layer but each second one.
+    Gemma3,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Llama,
+        Self::Mistral,
+        Self::Mixtral,
+        Self::Qwen2,
+        Self::Qwen2Moe,
+        Self::Qwen3,
+        Self::Qwen3Moe,
+        Self::Gemma3,
+    ];
+
+    /// GGUF's name of the architecture.
+    pub(crate) fn arch(self) -> &'static str {
+        match self {
+            Self::Llama | Self::Mistral | Self::Mixtral => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen2Moe => "qwen2moe",
+            Self::Qwen3 => "qwen3",
+            Self::Qwen3Moe => "qwen3moe",
+            Self::Gemma3 => "gemma3",
+        }
+    }
+
+    pub(crate) fn has_qkv_bias(self) -> bool {
+        matches!(self, Self::Qwen2 | Self::Qwen2Moe)
+    }
+
+    pub(crate) fn has_qk_norm(self) -> bool {
+        matches!(self, Self::Qwen3 | Self::Qwen3Moe | Self::Gemma3)
+    }
+
+    pub(crate) fn has_experts(self) -> bool {
+        matches!(self, Self::Mixtral | Self::Qwen2Moe | Self::Qwen3Moe)
+    }
+
+    pub(crate) fn has_window(self) -> bool {
+        matches!(self, Self::Mistral | Self::Gemma3)
+    }
+}
+
 /// What the model looks like. All query heads together are 256 wide, so that every weight type fits.
 #[derive(Debug, Clone)]
 pub(crate) struct TinyModel {
-    pub(crate) is_qwen2: bool,
+    pub(crate) family: Family,
     pub(crate) num_layers: usize,
     pub(crate) hidden_size: usize,
+    /// Of an expert too.
     pub(crate) ffn_size: usize,
     pub(crate) num_kv_heads: usize,
     pub(crate) head_dim: usize,
@@ -42,20 +101,19 @@ pub(crate) struct TinyModel {
     pub(crate) is_tied: bool,
     /// The types of the matrices, taken in turns.
     pub(crate) weight_types: Vec<WeightType>,
-    /// Whether the embedding of the last token is NaN.
+    /// Whether the embedding of the last token is so large that its scaling overflows; of `Gemma3` only.
     pub(crate) has_poisoned_token: bool,
     pub(crate) seed: u64,
 }
 
-struct Tensor {
-    name: String,
-    shape: Vec<usize>,
-    weight_type: WeightType,
-    bytes: Vec<u8>,
-}
-
-const QUERY_SIZE: usize = 256;
-const ALIGNMENT: usize = 32;
+pub(crate) const QUERY_SIZE: usize = 256;
+pub(crate) const NUM_EXPERTS: usize = 5;
+pub(crate) const NUM_USED_EXPERTS: usize = 2;
+pub(crate) const SHARED_FFN_SIZE: usize = 512;
+pub(crate) const WINDOW_TOKENS: usize = 20;
+pub(crate) const WINDOW_PERIOD: usize = 2;
+/// Not the base of layers with a window in `Gemma3`, which is 10000.
+pub(crate) const ROPE_THETA: f32 = 50_000.0;
 
 impl TinyModel {
     /// Writes the file and opens it.
@@ -72,9 +130,9 @@ impl TinyModel {
         ModelFile::open(file.path()).unwrap()
     }
 
-    fn gguf(&self, tensors: &[Tensor]) -> Vec<u8> {
-        let arch = if self.is_qwen2 { "qwen2" } else { "llama" };
-        let numbers = [
+    /// The file's bytes with these tensors.
+    pub(crate) fn gguf(&self, tensors: &[Tensor]) -> Vec<u8> {
+        let mut numbers = vec![
             ("block_count", self.num_layers),
             ("context_length", 512),
             ("embedding_length", self.hidden_size),
@@ -85,61 +143,44 @@ impl TinyModel {
             ("attention.value_length", self.head_dim),
             ("rope.dimension_count", self.head_dim),
         ];
-        let mut out = Vec::new();
-        out.extend(b"GGUF");
-        out.extend(3u32.to_le_bytes());
-        out.extend((tensors.len() as u64).to_le_bytes());
-        out.extend((numbers.len() as u64 + 6).to_le_bytes());
-        put_text(&mut out, "general.architecture", arch);
-        put_text(&mut out, "tokenizer.ggml.model", "gpt2");
-        put_text(&mut out, "tokenizer.ggml.pre", "gpt-2");
-        put_texts(&mut out, "tokenizer.ggml.tokens", &self.vocabulary());
-        put_texts(&mut out, "tokenizer.ggml.merges", &[]);
-        put_string(&mut out, &format!("{arch}.attention.layer_norm_rms_epsilon"));
-        out.extend(6u32.to_le_bytes());
-        out.extend(1e-5f32.to_le_bytes());
-        for (key, value) in numbers {
-            put_string(&mut out, &format!("{arch}.{key}"));
-            out.extend(4u32.to_le_bytes());
-            out.extend((value as u32).to_le_bytes());
+        if self.family.has_experts() {
+            numbers.extend([("expert_count", NUM_EXPERTS), ("expert_used_count", NUM_USED_EXPERTS)]);
         }
-        let mut offset = 0;
-        for tensor in tensors {
-            put_string(&mut out, &tensor.name);
-            out.extend((tensor.shape.len() as u32).to_le_bytes());
-            for dimension in tensor.shape.iter().rev() {
-                out.extend((*dimension as u64).to_le_bytes());
-            }
-            out.extend(type_code(tensor.weight_type).to_le_bytes());
-            out.extend((offset as u64).to_le_bytes());
-            offset += tensor.bytes.len().next_multiple_of(ALIGNMENT);
+        if self.family == Family::Qwen2Moe {
+            numbers.push(("expert_shared_feed_forward_length", SHARED_FFN_SIZE));
         }
-        for tensor in tensors {
-            out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-            out.extend(&tensor.bytes);
+        if self.family.has_window() {
+            numbers.push(("attention.sliding_window", WINDOW_TOKENS));
         }
-        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-        out
+        if self.family == Family::Gemma3 {
+            numbers.push(("attention.sliding_window_pattern", WINDOW_PERIOD));
+        }
+        GgufFile {
+            arch: self.family.arch(),
+            numbers,
+            floats: vec![("attention.layer_norm_rms_epsilon", 1e-5), ("rope.freq_base", ROPE_THETA)],
+            num_tokens: self.vocab_size,
+            tensors,
+        }
+        .bytes()
     }
 
-    fn vocabulary(&self) -> Vec<String> {
-        (0..self.vocab_size).map(|token| format!("t{token}")).collect()
-    }
-
-    fn tensors(&self) -> Vec<Tensor> {
+    /// The tensors, by the names that GGUF has for them.
+    pub(crate) fn tensors(&self) -> Vec<Tensor> {
         let mut random = Random(self.seed);
         let mut tensors = Vec::new();
         let kv_size = self.num_kv_heads * self.head_dim;
         let (hidden, ffn) = (self.hidden_size, self.ffn_size);
         let mut turns = 0;
-        let mut matrix = |name: String, rows: usize, cols: usize, random: &mut Random| {
+        let mut matrix = |name: String, shape: &[usize], random: &mut Random| {
             let weight_type = self.weight_types[turns % self.weight_types.len()];
             turns += 1;
+            let num_elements = shape.iter().product();
             Tensor {
                 name,
-                shape: vec![rows, cols],
+                shape: shape.to_vec(),
                 weight_type,
-                bytes: random_rows(weight_type, rows * cols, random),
+                bytes: random_rows(weight_type, num_elements, random),
             }
         };
         let vector = |name: String, len: usize, center: f32, random: &mut Random| {
@@ -154,36 +195,67 @@ impl TinyModel {
         };
         if self.has_poisoned_token {
             let last_row = (self.vocab_size - 1) * hidden * 4;
-            embedding.bytes[last_row..last_row + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+            embedding.bytes[last_row..last_row + 4].copy_from_slice(&f32::MAX.to_le_bytes());
         }
         tensors.push(embedding);
         tensors.push(vector("output_norm.weight".to_owned(), hidden, 1.0, &mut random));
         if !self.is_tied {
-            tensors.push(matrix("output.weight".to_owned(), self.vocab_size, hidden, &mut random));
+            tensors.push(matrix("output.weight".to_owned(), &[self.vocab_size, hidden], &mut random));
         }
         for layer in 0..self.num_layers {
             let name = |suffix: &str| format!("blk.{layer}.{suffix}");
-            let matrices = [
-                ("attn_q.weight", QUERY_SIZE, hidden),
-                ("attn_k.weight", kv_size, hidden),
-                ("attn_v.weight", kv_size, hidden),
-                ("attn_output.weight", hidden, QUERY_SIZE),
-                ("ffn_gate.weight", ffn, hidden),
-                ("ffn_up.weight", ffn, hidden),
-                ("ffn_down.weight", hidden, ffn),
+            let mut matrices = vec![
+                ("attn_q.weight", vec![QUERY_SIZE, hidden]),
+                ("attn_k.weight", vec![kv_size, hidden]),
+                ("attn_v.weight", vec![kv_size, hidden]),
+                ("attn_output.weight", vec![hidden, QUERY_SIZE]),
             ];
-            for (suffix, rows, cols) in matrices {
-                tensors.push(matrix(name(suffix), rows, cols, &mut random));
+            let mut vectors = vec![("attn_norm.weight", hidden, 1.0), ("ffn_norm.weight", hidden, 1.0)];
+            if self.family.has_experts() {
+                matrices.extend([
+                    ("ffn_gate_exps.weight", vec![NUM_EXPERTS, ffn, hidden]),
+                    ("ffn_up_exps.weight", vec![NUM_EXPERTS, ffn, hidden]),
+                    ("ffn_down_exps.weight", vec![NUM_EXPERTS, hidden, ffn]),
+                ]);
+                tensors.push(Tensor {
+                    name: name("ffn_gate_inp.weight"),
+                    shape: vec![NUM_EXPERTS, hidden],
+                    weight_type: WeightType::F32,
+                    bytes: random_rows(WeightType::F32, NUM_EXPERTS * hidden, &mut random),
+                });
+            } else {
+                matrices.extend([
+                    ("ffn_gate.weight", vec![ffn, hidden]),
+                    ("ffn_up.weight", vec![ffn, hidden]),
+                    ("ffn_down.weight", vec![hidden, ffn]),
+                ]);
             }
-            for suffix in ["attn_norm.weight", "ffn_norm.weight"] {
-                tensors.push(vector(name(suffix), hidden, 1.0, &mut random));
+            if self.family == Family::Qwen2Moe {
+                matrices.extend([
+                    ("ffn_gate_shexp.weight", vec![SHARED_FFN_SIZE, hidden]),
+                    ("ffn_up_shexp.weight", vec![SHARED_FFN_SIZE, hidden]),
+                    ("ffn_down_shexp.weight", vec![hidden, SHARED_FFN_SIZE]),
+                ]);
+                vectors.push(("ffn_gate_inp_shexp.weight", hidden, 0.0));
             }
-            if self.is_qwen2 {
-                for (suffix, len) in
-                    [("attn_q.bias", QUERY_SIZE), ("attn_k.bias", kv_size), ("attn_v.bias", kv_size)]
-                {
-                    tensors.push(vector(name(suffix), len, 0.0, &mut random));
-                }
+            if self.family.has_qkv_bias() {
+                let biases =
+                    [("attn_q.bias", QUERY_SIZE), ("attn_k.bias", kv_size), ("attn_v.bias", kv_size)];
+                vectors.extend(biases.map(|(name, len)| (name, len, 0.0)));
+            }
+            if self.family.has_qk_norm() {
+                let norms = ["attn_q_norm.weight", "attn_k_norm.weight"];
+                vectors.extend(norms.map(|name| (name, self.head_dim, 1.0)));
+            }
+            if self.family == Family::Gemma3 {
+                let norms = ["post_attention_norm.weight", "post_ffw_norm.weight"];
+                vectors.extend(norms.map(|name| (name, hidden, 1.0)));
+            }
+            for (suffix, shape) in matrices {
+                tensors.push(matrix(name(suffix), &shape, &mut random));
+            }
+            for (suffix, len, center) in vectors {
+                tensors.push(vector(name(suffix), len, center, &mut random));
             }
         }
         tensors
@@ -191,7 +263,7 @@ impl TinyModel {
 }
 
 /// Random blocks whose values are about 0.1 in size.
-fn random_rows(weight_type: WeightType, num_elements: usize, random: &mut Random) -> Vec<u8> {
+pub(crate) fn random_rows(weight_type: WeightType, num_elements: usize, random: &mut Random) -> Vec<u8> {
     let half = |value: f32| half::f16::from_f32(value).to_le_bytes();
     let mut bytes = Vec::new();
     for _ in 0..num_elements / weight_type.block_size() {
@@ -222,41 +294,4 @@ fn random_rows(weight_type: WeightType, num_elements: usize, random: &mut Random
         bytes.extend(block);
     }
     bytes
-}
-
-fn type_code(weight_type: WeightType) -> u32 {
-    match weight_type {
-        WeightType::F32 => 0,
-        WeightType::F16 => 1,
-        WeightType::Q4_0 => 2,
-        WeightType::Q4_1 => 3,
-        WeightType::Q5_0 => 6,
-        WeightType::Q5_1 => 7,
-        WeightType::Q8_0 => 8,
-        WeightType::Q4K => 12,
-        WeightType::Q5K => 13,
-        WeightType::Q6K => 14,
-        WeightType::BF16 => 30,
-    }
-}
-
-fn put_string(out: &mut Vec<u8>, text: &str) {
-    out.extend((text.len() as u64).to_le_bytes());
-    out.extend(text.as_bytes());
-}
-
-fn put_text(out: &mut Vec<u8>, key: &str, value: &str) {
-    put_string(out, key);
-    out.extend(8u32.to_le_bytes());
-    put_string(out, value);
-}
-
-fn put_texts(out: &mut Vec<u8>, key: &str, values: &[String]) {
-    put_string(out, key);
-    out.extend(9u32.to_le_bytes());
-    out.extend(8u32.to_le_bytes());
-    out.extend((values.len() as u64).to_le_bytes());
-    for value in values {
-        put_string(out, value);
-    }
 }

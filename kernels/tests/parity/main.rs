@@ -4,6 +4,7 @@
 
 mod attention;
 mod encoder;
+mod experts;
 mod low_rank;
 mod matmul;
 mod numbers;

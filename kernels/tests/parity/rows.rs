@@ -1,6 +1,6 @@
 use kernels::{
-    HeadRows, KernelError, RopeScaling, RopeStyle, RopeTable, add, add_bias, reference, rms_norm, rope,
-    silu_mul,
+    Activation, HeadRows, KernelError, RopeScaling, RopeStyle, RopeTable, add, add_bias, gate_mul, reference,
+    rms_norm, rms_norm_heads, rope, sigmoid,
 };
 use proptest::prelude::*;
 
@@ -28,21 +28,60 @@ proptest! {
     }
 
     #[test]
-    fn silu_mul_is_near_the_reference_and_the_same_everywhere(
+    fn gate_mul_is_near_the_reference_and_the_same_everywhere(
         num_rows in 1usize..50,
         num_features in 1usize..500,
+        is_silu: bool,
         seed in any::<u64>(),
     ) {
+        let activation = if is_silu { Activation::Silu } else { Activation::GeluTanh };
         let mut numbers = Numbers::new(seed);
         let mut gate_up = numbers.floats(num_rows * 2 * num_features);
         gate_up.iter_mut().for_each(|value| *value *= 8.0);
-        let expected = reference::silu_mul(&gate_up, num_features);
+        let expected = reference::gate_mul(activation, &gate_up, num_features);
         let mut first = None;
         for pool in pools() {
             let mut out = vec![0.0; expected.len()];
-            silu_mul(&pool, &gate_up, num_features, &mut out).unwrap();
+            gate_mul(&pool, activation, &gate_up, num_features, &mut out).unwrap();
             assert_close(&out, &expected, 5e-5);
-            assert_same(&out, first.get_or_insert(out.clone()), "silu_mul");
+            assert_same(&out, first.get_or_insert(out.clone()), "gate_mul");
+        }
+    }
+
+    #[test]
+    fn rms_norm_of_heads_is_that_of_rows_and_leaves_the_rest(
+        num_rows in 1usize..40,
+        num_heads in 1usize..5,
+        head_dim in 1usize..130,
+        seed in any::<u64>(),
+    ) {
+        let mut numbers = Numbers::new(seed);
+        let (first, rest) = (numbers.below(4), numbers.below(4));
+        let heads = HeadRows { row_stride: first + num_heads * head_dim + rest, first, num_heads, head_dim };
+        let (x, weight) = (numbers.floats(num_rows * heads.row_stride), numbers.floats(head_dim));
+        for pool in pools() {
+            let mut given = x.clone();
+            rms_norm_heads(&pool, &mut given, heads, &weight, 1e-6).unwrap();
+            for (given, row) in given.chunks_exact(heads.row_stride).zip(x.chunks_exact(heads.row_stride)) {
+                let end = heads.row_stride - rest;
+                let mut expected = vec![0.0; num_heads * head_dim];
+                rms_norm(&pool, &row[first..end], &weight, 1e-6, &mut expected).unwrap();
+                assert_same(given, &[&row[..first], &expected, &row[end..]].concat(), "rms_norm_heads");
+            }
+        }
+    }
+
+    #[test]
+    fn sigmoid_is_near_the_exact_value_and_the_same_everywhere(len in 0usize..50, seed in any::<u64>()) {
+        let mut x = Numbers::new(seed).floats(len);
+        x.iter_mut().for_each(|value| *value *= 30.0);
+        let expected: Vec<f32> = x.iter().map(|x| (1.0 / (1.0 + f64::from(-x).exp())) as f32).collect();
+        let mut first = None;
+        for pool in pools() {
+            let mut out = x.clone();
+            sigmoid(&pool, &mut out);
+            assert_close(&out, &expected, 1e-6);
+            assert_same(&out, first.get_or_insert(out.clone()), "sigmoid");
         }
     }
 
@@ -103,8 +142,10 @@ fn bad_shapes_are_refused() {
     assert!(is_mismatch(rms_norm(pool, &[0.0; 4], &[0.0; 3], 1e-5, &mut [0.0; 4])));
     assert!(is_mismatch(rms_norm(pool, &[0.0; 4], &[], 1e-5, &mut [0.0; 4])));
     assert!(is_mismatch(rms_norm(pool, &[0.0; 6], &[0.0; 3], 1e-5, &mut [0.0; 3])));
-    assert!(is_mismatch(silu_mul(pool, &[0.0; 6], 2, &mut [0.0; 4])));
-    assert!(is_mismatch(silu_mul(pool, &[0.0; 6], 0, &mut [0.0; 4])));
+    assert!(is_mismatch(rms_norm_heads(pool, &mut [0.0; 8], HeadRows::dense(2, 4), &[1.0; 3], 1e-5)));
+    assert!(is_mismatch(rms_norm_heads(pool, &mut [0.0; 7], HeadRows::dense(2, 4), &[1.0; 4], 1e-5)));
+    assert!(is_mismatch(gate_mul(pool, Activation::Silu, &[0.0; 6], 2, &mut [0.0; 4])));
+    assert!(is_mismatch(gate_mul(pool, Activation::Silu, &[0.0; 6], 0, &mut [0.0; 4])));
 
     let table = RopeTable::new(4, 1e4, &RopeScaling::None, RopeStyle::Halves, 10).unwrap();
     let heads = HeadRows::dense(2, 4);
@@ -124,7 +165,7 @@ fn non_finite_input_does_not_stop_a_kernel() {
         rms_norm(&pool, &x, &[1.0; 4], 1e-5, &mut out).unwrap();
         assert!(out.iter().all(|value| value.is_nan()));
         let mut out = [0.0; 2];
-        silu_mul(&pool, &x, 2, &mut out).unwrap();
+        gate_mul(&pool, Activation::Silu, &x, 2, &mut out).unwrap();
         assert!(out[0].is_nan() && out[1] == f32::INFINITY);
     }
 }
