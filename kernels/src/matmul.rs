@@ -50,11 +50,7 @@ pub fn matmul(
         return Ok(());
     }
     let needs_quants = w.sections.iter().any(|section| !section.weight_type.is_float());
-    let quantized = if needs_quants {
-        scratch.quantize(pool, x, w.num_cols())
-    } else {
-        QuantizedRows::NONE
-    };
+    let quantized = if needs_quants { scratch.quantize(pool, x, w.num_cols()) } else { QuantizedRows::NONE };
     let product = Product { x, quantized, w, out: &Disjoint::new(out), first_row: 0, num_rows };
     let num_panels: usize = w.sections.iter().map(Section::num_panels).sum();
     let num_passes = num_rows.div_ceil(MAX_ROWS_PER_PASS);

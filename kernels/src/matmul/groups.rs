@@ -48,11 +48,8 @@ pub fn matmul_groups(
 
     let needs_quants =
         weights.iter().flat_map(|w| &w.sections).any(|section| !section.weight_type.is_float());
-    let quantized = if needs_quants {
-        scratch.quantize_groups(pool, x, shape[1], ends)
-    } else {
-        QuantizedRows::NONE
-    };
+    let quantized =
+        if needs_quants { scratch.quantize_groups(pool, x, shape[1], ends) } else { QuantizedRows::NONE };
     let out = &Disjoint::new(out);
     let num_panels = |w: &PackedMatrix| w.sections.iter().map(Section::num_panels).sum::<usize>();
     let groups = || {
