@@ -48,7 +48,9 @@ impl Running {
         let num_choices = request.sampling.n as usize;
         let prompts = std::mem::take(&mut request.prompts);
         let facts = prompts.into_iter().map(|prompt| request.requested(prompt)).collect();
-        Self::launch(state, facts, num_choices, caller).await
+        let mut running = Self::launch(state, facts, num_choices, caller).await?;
+        running.grammar_param = request.grammar_param;
+        Ok(running)
     }
 
     /// Appends one `requested` for all inputs of a request for vectors or scores; returns when it is durable.
@@ -88,7 +90,7 @@ impl Running {
             runtime: Handle::current(),
             num_ends_taken: 0,
             cancel_reason: "client_disconnected",
-            grammar_param: request.grammar_param,
+            grammar_param: "",
             _registration: state.dispatcher.register(&in_flight),
             _places: places,
             in_flight,

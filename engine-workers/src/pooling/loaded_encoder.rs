@@ -7,8 +7,10 @@ use tracing::info;
 use super::encoder::Encoder;
 use super::engine::PoolingEngine;
 use super::inputs::PoolingRules;
+use crate::detokenizer::TokenTable;
 use crate::engine::error::EngineError;
 use crate::engine_fingerprint::engine_fingerprint;
+use crate::grammar::compiler::GrammarCompiler;
 use crate::loaded_model::{ModelLoadError, ModelLoadOptions, default_name};
 use crate::model_file::encoder::EncoderFile;
 use crate::tokenizer::Tokenizer;
@@ -54,9 +56,12 @@ impl LoadedEncoder {
         };
         let engine = PoolingEngine::start(encoder, options.runner.max_num_batched_tokens)
             .map_err(EngineError::Thread)?;
-        // Nothing is written, so nothing is read out of it.
+        // Nothing is written, so nothing is read out of it and nothing must match.
         let formats = OutputFormats::of_template("");
-        let text = Arc::new(ModelText { tokenizer, template: None, tool_template: None, formats });
+        let no_tokens = Arc::new(TokenTable::new(std::iter::empty::<(Vec<u8>, bool)>(), Vec::new()));
+        let grammars = GrammarCompiler::new(no_tokens, None);
+        let tokenizer = Arc::new(tokenizer);
+        let text = Arc::new(ModelText { tokenizer, template: None, tool_template: None, formats, grammars });
         Ok(Self { card, text, rules, engine })
     }
 }

@@ -180,7 +180,7 @@ fn bombs_are_refused_or_cost_little() {
     check_bomb(&schema(&format!("{{\"properties\":{{{}}}}}", keys.join(","))), None);
     let keys: Vec<String> = (0..300).map(|n| format!("\"^k{n}[a-z]*$\":{{\"type\":\"string\"}}")).collect();
     check_bomb(&schema(&format!("{{\"patternProperties\":{{{}}}}}", keys.join(","))), None);
-    let values: Vec<String> = (0..20_000).map(|n| format!("\"value {}\"", n * 7919)).collect();
+    let values: Vec<String> = (0..10_000).map(|n| format!("\"value {}\"", n * 7919)).collect();
     check_bomb(&schema(&format!("{{\"enum\":[{}]}}", values.join(","))), None);
     let values: Vec<String> = (0..60_000).map(|index| index.to_string()).collect();
     check_bomb(&schema(&format!("{{\"enum\":[{}]}}", values.join(","))), Some("grammar_too_large"));
