@@ -65,6 +65,11 @@ impl AnswerTrack {
         if self.has_ended || (is_outdated && entry.end.is_none()) {
             return Heard::Nothing;
         }
+        if self.choices.is_empty() && entry.end.is_some() {
+            // Vectors come with the terminal fact alone, so its end is all there is to hear.
+            self.note(step, &entry);
+            return Heard::Next(entry);
+        }
         let Some(choice) = self.choices.get(entry.choice as usize) else { return Heard::Nothing };
         let Some(end_index) = entry.first_token_index.checked_add(entry.token_ids.len() as u32) else {
             return Heard::Gap;
@@ -294,6 +299,17 @@ mod tests {
         check(vec![entry(1, 0, &[7]), end(Outcome::Completed)], &[Next, Gap]);
         check(vec![entry(1, 0, &[7]), end(Outcome::Failed), entry(1, 1, &[8])], &[Next, Next, Nothing]);
         check(vec![end(Outcome::Rejected)], &[Next]);
+    }
+
+    #[test]
+    fn an_answer_without_choices_is_its_end_alone() {
+        let mut track = AnswerTrack::new(0);
+        assert_eq!(track.hear(1, entry(1, 0, &[7])), Heard::Nothing);
+        assert!(matches!(track.hear(0, end(Outcome::Completed)), Heard::Next(_)) && track.has_ended());
+        assert_eq!(track.hear(0, end(Outcome::Completed)), Heard::Nothing);
+        let track = AnswerTrack::new(0);
+        let ended = Ended { outcome: Outcome::Completed.into(), ..Ended::default() };
+        assert_eq!(track.rest_from("x", &ended).map(|rest| rest.len()), Some(1));
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct Limits {
     pub max_num_prompts: usize,
     /// Most choices in one request, over all its prompts.
     pub max_num_choices: usize,
+    /// Most texts in one request for embeddings, and most documents or pairs in one for scores.
+    pub max_num_pooling_inputs: usize,
     /// Most messages in one chat.
     pub max_num_messages: usize,
     /// Bounds of the sampling parameters.
@@ -84,6 +86,7 @@ impl Default for Limits {
             max_num_inflight_requests: 1_024,
             max_num_prompts: 256,
             max_num_choices: 1_024,
+            max_num_pooling_inputs: 2_048,
             max_num_messages: 4_096,
             sampling: SamplingLimits::default(),
         }

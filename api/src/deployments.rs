@@ -16,6 +16,34 @@ use crate::error::ApiError;
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
+/// What a model can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    Generate,
+    Embed,
+    Score,
+}
+
+impl Task {
+    /// The word in announcements.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::Embed => "embed",
+            Self::Score => "score",
+        }
+    }
+
+    /// What a client calls it.
+    const fn shown(self) -> &'static str {
+        match self {
+            Self::Generate => "text generation",
+            Self::Embed => "embeddings",
+            Self::Score => "scores",
+        }
+    }
+}
+
 /// A model somewhere that can answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Deployment {
@@ -30,6 +58,8 @@ pub(crate) struct Deployment {
     pub(crate) adapters: Vec<String>,
     /// Its weights are released.
     pub(crate) is_asleep: bool,
+    /// Words of [`Task`]; empty: it generates.
+    tasks: Vec<String>,
     pub(crate) announced_at_unix_nanos: u64,
 }
 
@@ -64,8 +94,10 @@ impl Catalog {
         names
     }
 
-    fn find(&self, model: &str) -> Option<&Deployment> {
-        let answers = |deployment: &&Deployment| deployment.names().any(|name| name == model);
+    fn find(&self, model: &str, task: Option<Task>) -> Option<&Deployment> {
+        let answers = |deployment: &&Deployment| {
+            deployment.names().any(|name| name == model) && task.is_none_or(|task| deployment.can(task))
+        };
         // The roomiest one bounds what may be asked; routing decides who answers.
         self.by_id.values().filter(answers).max_by_key(|deployment| deployment.max_model_len_tokens)
     }
@@ -75,6 +107,14 @@ impl Deployment {
     /// Everything that it can be asked for as: the model, its aliases, its adapters.
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.model).chain(&self.aliases).chain(&self.adapters)
+    }
+
+    fn can(&self, task: Task) -> bool {
+        if self.tasks.is_empty() {
+            task == Task::Generate
+        } else {
+            self.tasks.iter().any(|word| word == task.word())
+        }
     }
 
     fn from_fact(pool: PoolName, announced: DeploymentAnnounced, announced_at_unix_nanos: u64) -> Self {
@@ -87,6 +127,7 @@ impl Deployment {
             has_chat_template: announced.has_chat_template,
             adapters: announced.adapters.into_iter().map(|adapter| adapter.name).collect(),
             is_asleep: announced.is_asleep,
+            tasks: announced.tasks,
             announced_at_unix_nanos,
         }
     }
@@ -109,9 +150,21 @@ impl Default for Deployments {
 impl Deployments {
     /// The deployment that answers for `model`, by name or alias; `Err` lists the names there are.
     pub(crate) fn find(&self, model: &str) -> Result<Deployment, ApiError> {
+        self.find_by(model, None)
+    }
+
+    /// The same for a model that can be asked for `task`; `Err` tells a model that cannot from one that is not there.
+    pub(crate) fn find_for(&self, model: &str, task: Task) -> Result<Deployment, ApiError> {
+        self.find_by(model, Some(task))
+    }
+
+    fn find_by(&self, model: &str, task: Option<Task>) -> Result<Deployment, ApiError> {
         self.with(|catalog| {
             let catalog = catalog.ok_or_else(|| ApiError::unavailable("the models are not known yet"))?;
-            catalog.find(model).cloned().ok_or_else(|| {
+            catalog.find(model, task).cloned().ok_or_else(|| {
+                if let Some((task, _)) = task.zip(catalog.find(model, None)) {
+                    return ApiError::unsupported_task(model, task.shown());
+                }
                 let names = catalog.names();
                 let available =
                     if names.is_empty() { "none, no worker is ready".to_owned() } else { names.join(", ") };
@@ -145,11 +198,13 @@ impl Deployments {
         })
     }
 
-    /// Every worker that serves `model`, or all there are: its id, its pool's model and whether it sleeps.
+    /// Every worker that generates with `model`, or all that generate: its id, its pool's model and whether it sleeps.
+    /// The others neither sleep nor take adapters.
     pub(crate) fn workers_of(&self, model: Option<&str>) -> Vec<(String, Deployment)> {
         self.with(|catalog| {
             let deployments = catalog.into_iter().flat_map(|catalog| &catalog.by_id);
             deployments
+                .filter(|(_, deployment)| deployment.can(Task::Generate))
                 .filter(|(_, deployment)| model.is_none_or(|model| deployment.model == model))
                 .map(|(id, deployment)| (id.clone(), deployment.clone()))
                 .collect()
@@ -256,7 +311,22 @@ mod tests {
         for fact in facts {
             catalog.apply(ControlEnvelope { fact: Some(fact), ..ControlEnvelope::default() });
         }
-        assert_eq!(catalog.find(model).map(|found| found.max_model_len_tokens), expected, "{model}");
+        assert_eq!(catalog.find(model, None).map(|found| found.max_model_len_tokens), expected, "{model}");
+    }
+
+    #[test]
+    fn a_model_is_found_for_what_it_can_do() {
+        let tasks = |tasks: &[&str]| {
+            let tasks = tasks.iter().map(|task| (*task).to_owned()).collect();
+            let announced = DeploymentAnnounced { tasks, ..DeploymentAnnounced::default() };
+            Deployment::from_fact("pool".parse().unwrap(), announced, 0)
+        };
+        let can = |deployment: Deployment| {
+            [Task::Generate, Task::Embed, Task::Score].map(|task| deployment.can(task))
+        };
+        assert_eq!(can(tasks(&[])), [true, false, false]);
+        assert_eq!(can(tasks(&["embed", "score"])), [false, true, true]);
+        assert_eq!(can(tasks(&["generate", "later"])), [true, false, false]);
     }
 
     #[test]

@@ -94,6 +94,16 @@ impl ApiError {
         }
     }
 
+    /// A model that is there and cannot do what is asked of it.
+    pub(crate) fn unsupported_task(model: &str, task: &str) -> Self {
+        let model: String = model.chars().take(200).collect();
+        Self::Invalid {
+            message: format!("the model '{model}' does not support {task}"),
+            param: Some("model".to_owned()),
+            code: Some("unsupported_task"),
+        }
+    }
+
     /// A body that is no JSON of the right shape as a whole.
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::Invalid { message: message.into(), param: None, code: Some("invalid_json") }

@@ -1,7 +1,5 @@
 //! A request after validation: nothing downstream checks it again.
 
-use std::sync::Arc;
-
 use schemas::SamplingParams;
 use schemas::v1::{Prompt, Requested, WorkClass};
 
@@ -37,27 +35,18 @@ pub(crate) struct StreamOptions {
 }
 
 impl InferenceRequest {
-    /// The fact for one of its prompts.
-    pub(crate) fn requested(
-        &self,
-        prompt: Prompt,
-        ingress: &str,
-        group: &str,
-        caller: &Arc<str>,
-    ) -> Requested {
+    /// The fact for one of its prompts, but for what the node knows.
+    pub(crate) fn requested(&self, prompt: Prompt) -> Requested {
         Requested {
             model: self.model.clone(),
             class: WorkClass::Interactive.into(),
-            ingress: ingress.to_owned(),
             endpoint: self.endpoint.to_owned(),
             prompt: Some(prompt),
             sampling: Some(self.sampling.clone().into()),
             stream: self.stream.is_some(),
             priority: self.priority,
             cache_salt: self.cache_salt.clone(),
-            request_group: group.to_owned(),
-            caller: caller.to_string(),
-            pooling: None,
+            ..Requested::default()
         }
     }
 }

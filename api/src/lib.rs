@@ -25,6 +25,7 @@ mod local_caller;
 mod metrics;
 mod node;
 mod openai;
+mod pooling_request;
 mod repair;
 mod routes;
 mod running;

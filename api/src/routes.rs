@@ -2,9 +2,11 @@
 
 pub(crate) mod adapters;
 pub(crate) mod completions;
+pub(crate) mod embeddings;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod scores;
 pub(crate) mod sleep;
 pub(crate) mod tokenization;
 
@@ -12,7 +14,7 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use bytes::Bytes;
 use http::{HeaderName, header};
@@ -44,6 +46,9 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
     let (routes, documentation) = OpenApiRouter::with_openapi(Documentation::openapi())
         .routes(routes!(completions::chat_completions))
         .routes(routes!(completions::completions))
+        .routes(routes!(embeddings::embeddings))
+        .routes(routes!(scores::rerank))
+        .routes(routes!(scores::score))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(adapters::load_lora_adapter))
@@ -62,6 +67,9 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
     let documentation = Bytes::from(documentation.to_json().unwrap_or_default());
     let cors = cors(&state.config.cors_origins);
     routes
+        .route("/rerank", post(scores::rerank))
+        .route("/v2/rerank", post(scores::rerank))
+        .route("/score", post(scores::score))
         .route("/openapi.json", get(move || async move { ([JSON], documentation) }))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)

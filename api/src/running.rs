@@ -3,10 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bus::{AppendOutcome, BusError, subjects};
+use bus::{AppendOutcome, BusError, StreamName, subjects};
 use futures_util::future::join_all;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{CancelRequested, End, FailureKind, FinishReason, Outcome};
+use schemas::v1::{CancelRequested, End, Ended, FailureKind, FinishReason, Outcome, Requested};
 use schemas::{FactKind, InferenceId, failure};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::in_flight::{Arrival, InFlight};
 use crate::inference_request::InferenceRequest;
+use crate::pooling_request::PoolingRequest;
 use crate::state::ApiState;
 use crate::token_dispatcher::Registration;
 
@@ -44,19 +45,40 @@ impl Running {
         mut request: InferenceRequest,
         caller: &Caller,
     ) -> Result<Self, ApiError> {
+        let num_choices = request.sampling.n as usize;
+        let prompts = std::mem::take(&mut request.prompts);
+        let facts = prompts.into_iter().map(|prompt| request.requested(prompt)).collect();
+        let mut running = Self::launch(state, facts, num_choices, caller).await?;
+        running.grammar_param = request.grammar_param;
+        Ok(running)
+    }
+
+    /// Appends one `requested` for all inputs of a request for vectors or scores; returns when it is durable.
+    pub(crate) async fn start_pooling(
+        state: &Arc<ApiState>,
+        request: PoolingRequest,
+        caller: &Caller,
+    ) -> Result<Self, ApiError> {
+        Self::launch(state, vec![request.requested()], 0, caller).await
+    }
+
+    async fn launch(
+        state: &Arc<ApiState>,
+        facts: Vec<Requested>,
+        num_choices: usize,
+        caller: &Caller,
+    ) -> Result<Self, ApiError> {
         if state.hard_stop.is_cancelled() {
             return Err(ApiError::unavailable("the server is shutting down"));
         }
         if !state.dispatcher.is_listening() {
             return Err(ApiError::unavailable("the event log cannot be reached"));
         }
-        let prompts = std::mem::take(&mut request.prompts);
-        let places = state.admission.admit(prompts.len())?;
+        let places = state.admission.admit(facts.len())?;
         let started_at = Instant::now();
         let requested_at_unix_nanos = state.facts.stamp().unix_nanos;
         let ids: Vec<InferenceId> =
-            prompts.iter().map(|_| InferenceId::new(state.facts.stamp().event_id.uuid())).collect();
-        let num_choices = request.sampling.n as usize;
+            facts.iter().map(|_| InferenceId::new(state.facts.stamp().event_id.uuid())).collect();
         let metrics = state.metrics.clone();
         let in_flight = Arc::new(InFlight::new(ids.clone(), num_choices, requested_at_unix_nanos, metrics));
         let mut running = Self {
@@ -68,14 +90,19 @@ impl Running {
             runtime: Handle::current(),
             num_ends_taken: 0,
             cancel_reason: "client_disconnected",
-            grammar_param: request.grammar_param,
+            grammar_param: "",
             _registration: state.dispatcher.register(&in_flight),
             _places: places,
             in_flight,
         };
         let group = if ids.len() > 1 { ids[0].to_string() } else { String::new() };
-        for (id, prompt) in ids.into_iter().zip(prompts) {
-            let fact = request.requested(prompt, state.config.ingress.as_str(), &group, &caller.0);
+        for (id, fact) in ids.into_iter().zip(facts) {
+            let fact = Requested {
+                ingress: state.config.ingress.to_string(),
+                request_group: group.clone(),
+                caller: caller.0.to_string(),
+                ..fact
+            };
             running.append_requested(id, Fact::Requested(fact));
         }
         running.all_durable().await?;
@@ -154,6 +181,23 @@ impl Running {
                     self.cancel_reason = "api";
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// Waits for the end and returns what the terminal fact of the only inference holds.
+    pub(crate) async fn terminal_fact(&mut self) -> Result<Ended, ApiError> {
+        while !self.has_ended() {
+            self.next().await?;
+        }
+        let Some(id) = self.ids().first() else { return Err(ApiError::Internal) };
+        let subject = subjects::fact(FactKind::Ended, &self.state.config.tenant, *id);
+        let record = self.state.log.last(StreamName::Inference, subject).await?;
+        match record.and_then(|record| schemas::decode_envelope(&record.payload).ok()?.fact) {
+            Some(Fact::Ended(ended)) => Ok(ended),
+            _ => {
+                warn!(inference = %id, "the terminal fact that was told is not in the log");
+                Err(ApiError::Internal)
             }
         }
     }

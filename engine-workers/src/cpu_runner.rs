@@ -134,12 +134,17 @@ impl ModelRunner for CpuRunner {
     }
 
     fn kernel_path(&self) -> &'static str {
-        match self.pool.isa() {
-            Isa::Portable => "cpu-portable",
-            Isa::Neon => "cpu-neon-dotprod",
-            Isa::Avx2 => "cpu-avx2",
-            Isa::Avx512Vnni => "cpu-avx512-vnni",
-            Isa::AmxInt8 => "cpu-amx-int8",
-        }
+        kernel_path(self.pool.isa())
+    }
+}
+
+/// What fingerprints call an instruction set.
+pub(crate) const fn kernel_path(isa: Isa) -> &'static str {
+    match isa {
+        Isa::Portable => "cpu-portable",
+        Isa::Neon => "cpu-neon-dotprod",
+        Isa::Avx2 => "cpu-avx2",
+        Isa::Avx512Vnni => "cpu-avx512-vnni",
+        Isa::AmxInt8 => "cpu-amx-int8",
     }
 }

@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 
 use kernels::WeightType;
 
-use crate::model_file::ModelFile;
 use crate::model_file::digest::ModelDigest;
 
 /// Digest of the sources of the engine, the kernels and the batching scheduler.
 const BUILD: &str = env!("JETMILL_ENGINE_BUILD");
 
 /// `jetmill-<version>+<build>-<kernel path>-<quantisation>-<model digest>`; digests are shortened to 32 and 48 bits.
-pub fn engine_fingerprint(file: &ModelFile, kernel_path: &str, digest: &ModelDigest) -> String {
+///
+/// `tensors` are the types of the weights with their bytes.
+pub fn engine_fingerprint(
+    tensors: impl Iterator<Item = (WeightType, usize)>,
+    kernel_path: &str,
+    digest: &ModelDigest,
+) -> String {
     let digest = digest.to_string();
     let digest = digest.rsplit(':').next().and_then(|hex| hex.get(..12)).unwrap_or("unknown");
-    let (version, quantisation) = (env!("CARGO_PKG_VERSION"), quantisation(file.weight_types()));
+    let (version, quantisation) = (env!("CARGO_PKG_VERSION"), quantisation(tensors));
     format!("jetmill-{version}+{BUILD}-{kernel_path}-{quantisation}-{digest}")
 }
 

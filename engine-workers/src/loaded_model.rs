@@ -173,7 +173,7 @@ impl LoadedModel {
             aliases: options.aliases,
             max_model_len_tokens: shape.max_model_len_tokens,
             vocab_size: shape.vocab_size,
-            engine_fingerprint: engine_fingerprint(&file, kernel_path, &digest),
+            engine_fingerprint: engine_fingerprint(file.weight_types(), kernel_path, &digest),
             model_digest: digest.to_string(),
         };
         let (digest, options, digest_cache_dir) =
@@ -242,6 +242,8 @@ fn token_table(tokenizer: &Tokenizer, file: &ModelFile) -> TokenTable {
     TokenTable::new(tokens, file.special_token_ids().eos.clone())
 }
 
-fn default_name(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
+/// The name of a directory, or of a file without its extension.
+pub(crate) fn default_name(path: &Path) -> String {
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    name.map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }

@@ -2,6 +2,8 @@
 
 pub mod config;
 pub mod digest;
+pub mod encoder;
+pub mod encoder_config;
 pub mod error;
 pub mod experts;
 pub mod generation_defaults;

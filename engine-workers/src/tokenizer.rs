@@ -3,6 +3,7 @@
 pub mod error;
 pub mod spec;
 
+mod framed;
 mod from_vocabulary;
 mod token_table;
 pub(crate) mod word_rules;

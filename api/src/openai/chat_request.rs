@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::config::Limits;
-use crate::deployments::{Deployment, Deployments};
+use crate::deployments::{Deployment, Deployments, Task};
 use crate::error::ApiError;
 use crate::inference_request::{InferenceRequest, StreamOptions};
 use crate::json_body::{parse, parse_object};
@@ -121,7 +121,7 @@ pub(crate) fn read(
     let fields: ChatFields = parse_object(body)?;
     let tools: ToolFields = parse_object(body)?;
     let sampling: SamplingFields = parse_object(body)?;
-    let deployment = deployments.find(&fields.model)?;
+    let deployment = deployments.find_for(&fields.model, Task::Generate)?;
     top_level.check_supported()?;
     tracing::debug!(fields = ?top_level.names().collect::<Vec<_>>(), "a chat's fields");
     fields.validate(sampling, tools, &deployment, limits)

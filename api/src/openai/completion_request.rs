@@ -6,7 +6,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::config::Limits;
-use crate::deployments::{Deployment, Deployments};
+use crate::deployments::{Deployment, Deployments, Task};
 use crate::error::ApiError;
 use crate::inference_request::InferenceRequest;
 use crate::json_body::{parse, parse_object};
@@ -67,7 +67,7 @@ pub(crate) fn read(
     let top_level: TopLevelFields<'_> = parse(body)?;
     let fields: CompletionFields = parse_object(body)?;
     let sampling: SamplingFields = parse_object(body)?;
-    let deployment = deployments.find(&fields.model)?;
+    let deployment = deployments.find_for(&fields.model, Task::Generate)?;
     top_level.check_supported()?;
     top_level.check_text_completion()?;
     tracing::debug!(fields = ?top_level.names().collect::<Vec<_>>(), "a completion's fields");

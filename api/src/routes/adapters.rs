@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::administration::tell_all;
+use crate::deployments::Task;
 use crate::error::{ApiError, ErrorBody};
 use crate::json_body;
 use crate::state::ApiState;
@@ -46,7 +47,7 @@ pub(crate) async fn load_lora_adapter(
     check_not_empty("lora_name", &request.lora_name)?;
     check_not_empty("lora_path", &request.lora_path)?;
     let base = match &request.base_model_name {
-        Some(name) => state.deployments.find(name)?,
+        Some(name) => state.deployments.find_for(name, Task::Generate)?,
         None => state.deployments.find_only()?,
     };
     let workers = state.deployments.workers_of(Some(&base.model));

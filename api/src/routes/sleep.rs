@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::administration::tell_all;
-use crate::deployments::Deployment;
+use crate::deployments::{Deployment, Task};
 use crate::error::{ApiError, ErrorBody};
 use crate::state::ApiState;
 
@@ -101,7 +101,10 @@ fn bad_query() -> ApiError {
 }
 
 fn workers(state: &ApiState, model: Option<&str>) -> Result<Vec<(String, Deployment)>, ApiError> {
-    let model = model.map(|model| state.deployments.find(model)).transpose()?.map(|found| found.model);
+    let model = model
+        .map(|model| state.deployments.find_for(model, Task::Generate))
+        .transpose()?
+        .map(|found| found.model);
     let workers = state.deployments.workers_of(model.as_deref());
     if workers.is_empty() { Err(ApiError::unavailable("no worker is ready")) } else { Ok(workers) }
 }

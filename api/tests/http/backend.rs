@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{
-    Choice, Ended, Failure, FailureKind, FinishReason, FrameEntry, Outcome, PromptReport, Requested,
+    Choice, Ended, Failure, FailureKind, FinishReason, FrameEntry, Outcome, Pooled, PromptReport, Requested,
     TokenLogprob, TokenLogprobs, Usage,
 };
 use schemas::{EventId, FactKind, WorkerId, failure};
@@ -85,7 +85,7 @@ pub(crate) const HELLO: [(u32, &str); 3] = [(100, "Hello"), (101, ", wör"), (10
 
 impl Asked {
     pub(crate) fn num_choices(&self) -> u32 {
-        self.requested.sampling.as_ref().unwrap().n
+        self.requested.sampling.as_ref().map_or(0, |sampling| sampling.n)
     }
 
     /// One token of a choice; the first comes with the report on the prompt.
@@ -151,6 +151,19 @@ impl Asked {
         }
         self.publish((0..self.num_choices()).map(|choice| self.finish(choice)).collect()).await;
         self.end_with(Outcome::Completed, None).await;
+    }
+
+    /// Ends with these vectors or scores.
+    pub(crate) async fn end_pooled(&self, values: Vec<Vec<f32>>) {
+        let num_prompt_tokens = 3 * values.len() as u32;
+        let ended = Ended {
+            outcome: Outcome::Completed.into(),
+            attempt: 1,
+            usage: Some(Usage { num_prompt_tokens, ..Usage::default() }),
+            pooled: values.into_iter().map(|values| Pooled { values, num_tokens: 3 }).collect(),
+            ..Ended::default()
+        };
+        self.facts.end(&self.address, ended).await.unwrap();
     }
 
     /// The terminal fact, then the entry that tells of it.

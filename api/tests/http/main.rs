@@ -8,6 +8,7 @@ mod auth;
 mod backend;
 mod bad_requests;
 mod client;
+mod embeddings;
 mod grammars;
 mod junk;
 mod limits;

@@ -65,8 +65,13 @@ impl Node {
     }
 }
 
-/// Announces a deployment with a vocabulary of 1,000 tokens.
+/// Announces a deployment that generates, with a vocabulary of 1,000 tokens.
 pub(crate) async fn announce(log: &MemoryLog, model: &str, has_chat_template: bool) {
+    announce_for(log, model, has_chat_template, &[]).await;
+}
+
+/// The same for other tasks.
+pub(crate) async fn announce_for(log: &MemoryLog, model: &str, has_chat_template: bool, tasks: &[&str]) {
     let stamp = stamps()();
     let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: "worker/test" };
     let announced = DeploymentAnnounced {
@@ -77,6 +82,7 @@ pub(crate) async fn announce(log: &MemoryLog, model: &str, has_chat_template: bo
         max_model_len_tokens: 2_048,
         vocab_size: 1_000,
         has_chat_template,
+        tasks: tasks.iter().map(|task| (*task).to_owned()).collect(),
         ..DeploymentAnnounced::default()
     };
     let envelope = ControlEnvelope::new(&by, Fact::DeploymentAnnounced(announced));

@@ -67,7 +67,7 @@ struct IndexJson {
     weight_map: BTreeMap<String, String>,
 }
 
-fn weight_paths(directory: &Path) -> Result<Vec<PathBuf>, ModelFileError> {
+pub(crate) fn weight_paths(directory: &Path) -> Result<Vec<PathBuf>, ModelFileError> {
     let index_path = directory.join(INDEX);
     let Some(index) = read_json::<IndexJson>(&index_path)? else {
         let paths = list(directory, "safetensors")?;

@@ -6,20 +6,20 @@ use schemas::v1::{Prompt, RequestSummary, Requested};
 
 /// What a worker needs to begin.
 #[derive(Debug)]
-pub(super) struct Assignment {
-    pub(super) address: InferenceAddress,
-    pub(super) attempt: u32,
-    pub(super) summary: RequestSummary,
-    pub(super) requested: Requested,
-    pub(super) prompt: Prompt,
+pub(crate) struct Assignment {
+    pub(crate) address: InferenceAddress,
+    pub(crate) attempt: u32,
+    pub(crate) summary: RequestSummary,
+    pub(crate) requested: Requested,
+    pub(crate) prompt: Prompt,
 }
 
 /// Why a delivery can never become an assignment; holds no content.
-pub(super) type Undeliverable = &'static str;
+pub(crate) type Undeliverable = &'static str;
 
 impl Assignment {
     /// Reads the fact and, by the sequence it names, the content.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         log: &dyn EventLog,
         delivery: &Delivery,
     ) -> Result<Result<Self, Undeliverable>, BusError> {
@@ -36,6 +36,8 @@ impl Assignment {
             };
             prompt = admitted.redacted_prompt;
         }
+        // What vectors are asked of stands beside the prompt.
+        let prompt = prompt.or_else(|| requested.pooling.is_some().then(Prompt::default));
         let Some(prompt) = prompt else { return Ok(Err("the requested fact has no prompt")) };
         Ok(Ok(Self { address, attempt, summary, requested, prompt }))
     }

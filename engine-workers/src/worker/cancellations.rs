@@ -1,25 +1,34 @@
 //! Which inferences were asked to stop, lately.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
-use schemas::InferenceId;
+use bus::{FactWriter, ReadFrom, StreamName, subjects};
+use futures_util::StreamExt as _;
+use schemas::{FactKind, InferenceId};
+use tracing::warn;
+
+use super::PAUSE_AFTER_FAILURE;
+
+/// Cancellations this old are read again at start: their inferences may still wait in the log.
+const CANCELLATIONS_SINCE: Duration = Duration::from_secs(600);
 
 /// A bounded memory of requests to cancel: the oldest is forgotten first.
 ///
 /// A cancellation may be heard before its inference is taken up; without this it would be computed for nobody.
 #[derive(Debug)]
-pub(super) struct Cancellations {
+pub(crate) struct Cancellations {
     known: HashSet<InferenceId>,
     oldest_first: VecDeque<InferenceId>,
     max_num: usize,
 }
 
 impl Cancellations {
-    pub(super) fn new(max_num: usize) -> Self {
+    pub(crate) fn new(max_num: usize) -> Self {
         Self { known: HashSet::new(), oldest_first: VecDeque::new(), max_num }
     }
 
-    pub(super) fn insert(&mut self, inference: InferenceId) {
+    pub(crate) fn insert(&mut self, inference: InferenceId) {
         if self.known.insert(inference) {
             self.oldest_first.push_back(inference);
         }
@@ -30,8 +39,30 @@ impl Cancellations {
         }
     }
 
-    pub(super) fn contains(&self, inference: InferenceId) -> bool {
+    pub(crate) fn contains(&self, inference: InferenceId) -> bool {
         self.known.contains(&inference)
+    }
+}
+
+/// Calls `cancel` for every inference that is asked to stop, until it is dropped.
+pub(crate) async fn follow(facts: &FactWriter, cancel: impl Fn(InferenceId)) {
+    let since = u64::try_from(CANCELLATIONS_SINCE.as_nanos()).unwrap_or(u64::MAX);
+    let mut from = ReadFrom::UnixNanos(facts.stamp().unix_nanos.saturating_sub(since));
+    loop {
+        let patterns = vec![subjects::all_of(FactKind::CancelRequested)];
+        match facts.log().read(StreamName::Inference, patterns, from, true).await {
+            Ok(mut records) => {
+                while let Some(Ok(record)) = records.next().await {
+                    from = ReadFrom::Sequence(record.sequence + 1);
+                    let envelope = schemas::decode_envelope(&record.payload);
+                    if let Ok(inference) = envelope.and_then(|envelope| envelope.inference()) {
+                        cancel(inference);
+                    }
+                }
+            }
+            Err(error) => warn!(%error, "cannot hear cancellations, trying again"),
+        }
+        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
     }
 }
 

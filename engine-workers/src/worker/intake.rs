@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{BusError, Consumer, Delivery, subjects, topology};
-use schemas::v1::envelope::Fact;
 use schemas::v1::{Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content};
 use schemas::{FactKind, SamplingParams, failure};
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,7 +14,7 @@ use tracing::warn;
 use super::active::{Active, Answer};
 use super::assignment::Assignment;
 use super::model_text::PreparedPrompt;
-use super::{PAUSE_AFTER_FAILURE, Worker, locked};
+use super::{PAUSE_AFTER_FAILURE, Worker, locked, record};
 use crate::engine::error::SubmitError;
 use crate::engine::request::EngineRequest;
 use crate::grammar::error::GrammarError;
@@ -135,6 +134,10 @@ impl Worker {
     }
 
     fn engine_request(&self, assignment: &Assignment) -> Result<(EngineRequest, OutputRules), Failure> {
+        if assignment.requested.pooling.is_some() {
+            let message = format!("model {} supports neither embeddings nor scores", self.card.name);
+            return Err(failure(FailureKind::InvalidRequest, "unsupported_task", message).at("model"));
+        }
         let adapter = self.adapter_of(&assignment.summary.model)?;
         let mut sampling: SamplingParams =
             assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
@@ -236,7 +239,6 @@ impl Worker {
     }
 
     fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<()> {
-        let address = assignment.address.clone();
         let started = Started {
             attempt: assignment.attempt,
             worker: self.options.id.to_string(),
@@ -245,25 +247,7 @@ impl Worker {
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             model_digest: self.card.model_digest.clone(),
         };
-        let facts = self.facts.clone();
-        tokio::spawn(async move {
-            let subject = subjects::attempt_fact(
-                FactKind::Started,
-                &address.tenant,
-                address.inference,
-                started.attempt,
-            );
-            let fact = Fact::Started(started);
-            while let Err(error) =
-                facts.append(address.inference, &address.tenant, subject.clone(), fact.clone()).await
-            {
-                warn!(inference = %address.inference, %error, "a start could not be written");
-                if !error.is_retryable() {
-                    return;
-                }
-                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-            }
-        })
+        record::append_started(&self.facts, assignment.address.clone(), started)
     }
 
     async fn refuse(

@@ -49,14 +49,14 @@ struct DetokenizeQuestion {
 }
 
 /// Answers questions about the model's text.
-pub(super) struct Questions {
-    pub(super) text: Arc<ModelText>,
-    pub(super) max_model_len_tokens: usize,
+pub(crate) struct Questions {
+    pub(crate) text: Arc<ModelText>,
+    pub(crate) max_model_len_tokens: usize,
 }
 
 impl Questions {
     /// Answers until it is aborted.
-    pub(super) async fn serve_forever(self: Arc<Self>, log: Arc<dyn EventLog>, pool: PoolName) {
+    pub(crate) async fn serve_forever(self: Arc<Self>, log: Arc<dyn EventLog>, pool: PoolName) {
         loop {
             if let Err(error) = Arc::clone(&self).serve(Arc::clone(&log), pool.clone()).await {
                 warn!(%error, "cannot hear questions, trying again");

@@ -3,45 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Delivery, ReadFrom, StreamName, subjects};
-use futures_util::StreamExt as _;
+use bus::Delivery;
 use futures_util::future::join_all;
-use schemas::FactKind;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use super::{PAUSE_AFTER_FAILURE, Worker, locked};
-
-/// Cancellations this old are read again at start: their inferences may still wait in the log.
-const CANCELLATIONS_SINCE: Duration = Duration::from_secs(600);
+use super::{Worker, cancellations, locked};
 
 impl Worker {
     /// Follows requests to cancel, and stops those that the engine computes.
     pub(super) async fn hear_cancellations(self: Arc<Self>) {
-        let since = u64::try_from(CANCELLATIONS_SINCE.as_nanos()).unwrap_or(u64::MAX);
-        let mut from = ReadFrom::UnixNanos(self.facts.stamp().unix_nanos.saturating_sub(since));
-        loop {
-            let patterns = vec![subjects::all_of(FactKind::CancelRequested)];
-            match self.facts.log().read(StreamName::Inference, patterns, from, true).await {
-                Ok(mut records) => {
-                    while let Some(Ok(record)) = records.next().await {
-                        from = ReadFrom::Sequence(record.sequence + 1);
-                        self.cancel(&record.payload);
-                    }
-                }
-                Err(error) => warn!(%error, "cannot hear cancellations, trying again"),
+        cancellations::follow(&self.facts, |inference| {
+            locked(&self.cancellations).insert(inference);
+            if locked(&self.active).contains_key(&inference) {
+                self.abort(inference);
             }
-            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-        }
-    }
-
-    fn cancel(&self, payload: &[u8]) {
-        let inference = schemas::decode_envelope(payload).and_then(|envelope| envelope.inference());
-        let Ok(inference) = inference else { return };
-        locked(&self.cancellations).insert(inference);
-        if locked(&self.active).contains_key(&inference) {
-            self.abort(inference);
-        }
+        })
+        .await;
     }
 
     /// Restarts the acknowledgement timeout of every delivery that is being computed.

@@ -19,14 +19,14 @@ async function freePort() {
   return port;
 }
 
-function required(name) {
+export function required(name) {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set; run infra/test clients-node`);
   return value;
 }
 
 /** Starts a server and resolves once it is ready, to its url and a function that stops it. */
-export async function startServer() {
+export async function startServer(...more) {
   const folder = await mkdtemp(join(tmpdir(), "jetmill-clients-"));
   const address = `127.0.0.1:${await freePort()}`;
   const url = `http://${address}`;
@@ -36,7 +36,7 @@ export async function startServer() {
     required("CLIENTS_BINARY"),
     [
       ...["serve", "--model", required("CLIENTS_MODEL"), "--listen", address],
-      ...["--data", join(folder, "data"), "--nats-server", required("CLIENTS_NATS_SERVER")],
+      ...["--data", join(folder, "data"), "--nats-server", required("CLIENTS_NATS_SERVER"), ...more],
     ],
     { stdio: ["ignore", output.fd, output.fd], detached: true },
   );

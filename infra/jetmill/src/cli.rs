@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
-use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName};
+use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName, WorkerConfig};
 use crate::model_bench::ModelBench;
 use crate::run_batch::RunBatch;
 
@@ -91,9 +91,9 @@ pub(crate) struct Settings {
     /// Bearer key that every call must carry.
     #[arg(long, global = true, env = "JETMILL_MASTER_KEY", hide_env_values = true)]
     master_key: Option<String>,
-    /// A GGUF file or a Hugging Face directory.
+    /// A GGUF file or a Hugging Face directory; repeated: further models that `serve` runs beside the first.
     #[arg(long, global = true, env = "JETMILL_MODEL")]
-    model: Option<PathBuf>,
+    model: Vec<PathBuf>,
     /// The name under which clients ask for the model [default: its file name].
     #[arg(long, global = true, env = "JETMILL_MODEL_NAME")]
     model_name: Option<String>,
@@ -168,7 +168,8 @@ impl Settings {
         overlay(&mut config.nats.server_binary, self.nats_server);
         overlay(&mut config.database.url, self.database);
         overlay(&mut config.api.master_key, self.master_key.filter(|key| !key.is_empty()).map(Secret::from));
-        overlay(&mut config.worker.model, self.model);
+        let mut models = self.model.into_iter();
+        overlay(&mut config.worker.model, models.next());
         overlay(&mut config.worker.model_name, self.model_name);
         overlay(&mut config.worker.tool_call_parser, self.tool_call_parser);
         overlay(&mut config.worker.reasoning_parser, self.reasoning_parser);
@@ -188,6 +189,12 @@ impl Settings {
         overlay(&mut speculative.method, self.speculative_method);
         overlay(&mut speculative.draft_model, self.draft_model);
         overlay(&mut speculative.num_speculative_tokens, self.num_speculative_tokens);
+        let num_threads = config.worker.num_threads;
+        config.workers.extend(models.map(|model| WorkerConfig {
+            model: Some(model),
+            num_threads,
+            ..WorkerConfig::default()
+        }));
         config.api.listen = self.listen.unwrap_or(config.api.listen);
         config.log.format = self.log_format.unwrap_or(config.log.format);
         config.log.level = self.log_level.unwrap_or(config.log.level);

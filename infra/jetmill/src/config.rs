@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) guardrails: GuardrailsConfig,
     pub(crate) router: RouterConfig,
     pub(crate) worker: WorkerConfig,
+    /// Further models that `serve` runs beside the first.
+    pub(crate) workers: Vec<WorkerConfig>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -310,6 +312,8 @@ mod tests {
         check("[api]\nlisten = \"0.0.0.0:80\"\n", Ok(()));
         check("[api]\n\nlissen = \"0.0.0.0:80\"\n", Err("jetmill.toml:3: unknown field `lissen`"));
         check("[api]\nlisten = \"somewhere\"\n", Err("jetmill.toml:2: "));
+        check("[[workers]]\nmodel = \"a\"\n\n[[workers]]\nmodel = \"b\"\n", Ok(()));
+        check("[[workers]]\nmodle = \"a\"\n", Err("jetmill.toml:2: unknown field `modle`"));
         check("[worker]\nnum_threads = 0\n", Err("jetmill.toml:2: "));
         check("[worker]\nnum_threads = \"two\"\n", Err("jetmill.toml:2: "));
         check("[api\n", Err("jetmill.toml:1: "));

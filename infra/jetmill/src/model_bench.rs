@@ -11,6 +11,7 @@ use clap::Args;
 use engine_workers::engine::output::FinishCause;
 use engine_workers::engine::request::EngineRequest;
 use engine_workers::loaded_model::LoadedModel;
+use engine_workers::served_model::ServedModel;
 use futures_util::future::try_join_all;
 use schemas::{InferenceId, SamplingParams};
 use serde::Serialize;
@@ -85,7 +86,9 @@ pub(crate) async fn run(config: &Config, arguments: &ModelBench) -> Result<()> {
         // Answers to prompts without sense repeat themselves, which drafts would turn into speed. It can be asked for.
         worker.speculative.method.get_or_insert(SpeculativeMethodName::None);
     }
-    let mut model = roles::load_model(&worker, config).await?;
+    let ServedModel::Generator(mut model) = roles::load_model(&worker, config).await? else {
+        bail!("jetmill bench measures models that generate text, this one gives vectors or scores");
+    };
     let load_seconds = began.elapsed().as_secs_f64();
     let num_weight_bytes = model.num_weight_bytes as u64;
     let mut number = 0;

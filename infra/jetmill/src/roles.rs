@@ -20,9 +20,10 @@ use api::{Api, ApiConfig, MasterKey};
 use bus::EventLog;
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::engine::config::EngineConfig;
-use engine_workers::engine::handle::EngineHandle;
 use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
 use engine_workers::lora::registry::{AdapterOptions, AdapterRegistry};
+use engine_workers::pooling::worker::PoolingWorker;
+use engine_workers::served_model::ServedModel;
 use engine_workers::speculation::config::{SpeculativeConfig, SpeculativeMethod};
 use engine_workers::worker::{SleepOptions, Worker, WorkerOptions};
 use guardrails::{Policy, PolicySpec};
@@ -48,7 +49,11 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let listener = listen(config).await?;
     let database = connect_database(config).await?;
-    let model = load_model(&config.worker, config).await?;
+    let workers: Vec<&WorkerConfig> = std::iter::once(&config.worker).chain(&config.workers).collect();
+    let mut models = Vec::with_capacity(workers.len());
+    for worker in &workers {
+        models.push(load_model(worker, config).await?);
+    }
     let broker = Broker::open(config).await?;
     let log = broker.log();
 
@@ -57,10 +62,13 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     roles.spawn(projection::projector_role(Arc::clone(&log), database, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
-    let engine = model.engine.clone();
-    roles.spawn(worker_role(&config.worker, &log, model, WorkerId::slug("local"), inner.clone())?);
+    let engines = models.iter().map(metrics::Engine::of).collect();
+    for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
+        let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
+        roles.spawn(worker_role(worker, &log, model, WorkerId::slug(&name), inner.clone())?);
+    }
     let front = CancellationToken::new();
-    let api = tokio::spawn(api_role(config, &log, listener, Some(engine), front.clone()));
+    let api = tokio::spawn(api_role(config, &log, listener, engines, front.clone()));
 
     // The api goes first: what it holds is finished while the other roles still work. The projector goes last.
     let ended_early = run_until(signal, &mut roles).await;
@@ -77,7 +85,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
 /// The api alone.
 pub(crate) async fn api(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
-    alone(config, |log, token| Ok(Box::pin(api_role(config, log, listener, None, token)))).await
+    alone(config, |log, token| Ok(Box::pin(api_role(config, log, listener, Vec::new(), token)))).await
 }
 
 /// The guardrails alone.
@@ -101,7 +109,7 @@ pub(crate) async fn projector(config: &Config) -> Result<()> {
 pub(crate) async fn worker(config: &Config) -> Result<()> {
     let model = load_model(&config.worker, config).await?;
     let name = instance::name();
-    alone(config, |log, token| Ok(Box::pin(worker_role(&config.worker, log, model, name, token)?))).await
+    alone(config, |log, token| worker_role(&config.worker, log, model, name, token)).await
 }
 
 async fn alone(
@@ -151,11 +159,11 @@ fn api_role(
     config: &Config,
     log: &Arc<dyn EventLog>,
     listener: TcpListener,
-    engine: Option<EngineHandle>,
+    engines: Vec<metrics::Engine>,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
     let mut settings = api_settings(config);
-    settings.extra_metrics.extend(engine.map(metrics::of_engine));
+    settings.extra_metrics.push(metrics::of(engines));
     let api = Api::new(settings, Arc::clone(log), instance::stamps());
     let address = listener.local_addr();
     async move {
@@ -203,30 +211,57 @@ fn router_role(
 fn worker_role(
     config: &WorkerConfig,
     log: &Arc<dyn EventLog>,
-    model: LoadedModel,
+    model: ServedModel,
     default_id: WorkerId,
     shutdown: CancellationToken,
-) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
+) -> Result<Role> {
     let id = match &config.id {
         Some(id) => id.parse().context("worker.id")?,
         None => default_id,
     };
     let options = WorkerOptions {
-        pool: PoolName::slug(&model.card.name),
+        pool: PoolName::slug(&model.card().name),
         id: id.clone(),
         num_slots: engine_config(config)?.max_num_seqs,
         grace: shutdown::GRACE,
     };
-    let adapters = load_adapters(config, &model)?;
     let facts = instance::fact_writer(log, "worker", &id);
-    let mut worker =
-        Worker::new(facts, model.engine, model.text, model.card, options).with_adapters(adapters);
-    let after_idle = config.sleep_after_idle_seconds.map(|seconds| Duration::from_secs(seconds.get()));
-    if config.enable_sleep || after_idle.is_some() {
-        worker =
-            worker.with_sleep(SleepOptions { source: model.source, obeys: config.enable_sleep, after_idle });
+    Ok(match model {
+        ServedModel::Generator(model) => {
+            let adapters = load_adapters(config, &model)?;
+            let model = *model;
+            let mut worker =
+                Worker::new(facts, model.engine, model.text, model.card, options).with_adapters(adapters);
+            let after_idle =
+                config.sleep_after_idle_seconds.map(|seconds| Duration::from_secs(seconds.get()));
+            if config.enable_sleep || after_idle.is_some() {
+                let source = model.source;
+                worker = worker.with_sleep(SleepOptions { source, obeys: config.enable_sleep, after_idle });
+            }
+            Box::pin(async move { Ok(worker.run(model.outputs, shutdown).await?) })
+        }
+        ServedModel::Encoder(encoder) => {
+            refuse_for_encoders(config)?;
+            let worker = PoolingWorker::new(facts, *encoder, options);
+            Box::pin(async move { Ok(worker.run(shutdown).await?) })
+        }
+    })
+}
+
+/// What an encoder cannot do is not left out silently.
+fn refuse_for_encoders(config: &WorkerConfig) -> Result<()> {
+    let wanted = [
+        ("lora_modules", !config.lora_modules.is_empty()),
+        ("lora_dir", config.lora_dir.is_some()),
+        ("enable_sleep", config.enable_sleep),
+        ("sleep_after_idle_seconds", config.sleep_after_idle_seconds.is_some()),
+    ];
+    match wanted.into_iter().find(|(_, is_wanted)| *is_wanted) {
+        Some((key, _)) => {
+            bail!("worker.{key} is for models that generate text, this one gives vectors or scores")
+        }
+        None => Ok(()),
     }
-    Ok(async move { Ok(worker.run(model.outputs, shutdown).await?) })
 }
 
 /// The adapters of the configuration, over the model.
@@ -247,11 +282,11 @@ fn load_adapters(config: &WorkerConfig, model: &LoadedModel) -> Result<AdapterRe
 }
 
 /// Loads the configured model and starts the engine over it.
-pub(crate) async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<LoadedModel> {
+pub(crate) async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<ServedModel> {
     let path = config
         .model
         .clone()
-        .context("no model: name a GGUF file or a Hugging Face directory with --model")?;
+        .context("no model: name a GGUF file or a Hugging Face directory with --model, or with model in each of [[workers]]")?;
     let defaults = CpuRunnerOptions::default();
     let runner = CpuRunnerOptions {
         num_threads: num_threads(config),
@@ -276,7 +311,7 @@ pub(crate) async fn load_model(config: &WorkerConfig, whole: &Config) -> Result<
         engine: engine_config(config)?,
         digest_cache_dir: Some(data_dir(whole).join("digests")),
     };
-    Ok(tokio::task::spawn_blocking(|| LoadedModel::load(options)).await??)
+    Ok(tokio::task::spawn_blocking(|| ServedModel::load(options)).await??)
 }
 
 /// A parser by the name that vLLM knows it by.

@@ -1,16 +1,91 @@
-//! The engine's numbers in Prometheus' text format, under the stems that dashboards for inference engines know.
+//! The numbers of the engines in Prometheus' text format, under the stems that dashboards for inference engines know.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine_workers::engine::handle::EngineHandle;
 use engine_workers::engine::stats::EngineStats;
+use engine_workers::pooling::engine::{PoolingEngine, PoolingStats};
+use engine_workers::served_model::ServedModel;
 
-/// Appends the engine's metrics to a page.
-pub(crate) fn of_engine(engine: EngineHandle) -> api::ExtraMetrics {
-    Arc::new(move |page| append(page, &engine.stats()))
+/// An engine of this process.
+pub(crate) enum Engine {
+    /// One that generates text for the model of this name.
+    Generator(String, EngineHandle),
+    /// One that gives vectors or scores.
+    Encoder(String, PoolingEngine),
 }
 
-fn append(page: &mut String, stats: &EngineStats) {
+impl Engine {
+    pub(crate) fn of(model: &ServedModel) -> Self {
+        let name = model.card().name.clone();
+        match model {
+            ServedModel::Generator(model) => Self::Generator(name, model.engine.clone()),
+            ServedModel::Encoder(encoder) => Self::Encoder(name, encoder.engine.clone()),
+        }
+    }
+}
+
+/// Appends the metrics of all engines to a page, each family once, with the models as labels.
+pub(crate) fn of(engines: Vec<Engine>) -> api::ExtraMetrics {
+    Arc::new(move |page| {
+        let mut families = Families::default();
+        for engine in &engines {
+            match engine {
+                Engine::Generator(model, engine) => add_generator(&mut families, model, &engine.stats()),
+                Engine::Encoder(model, engine) => add_encoder(&mut families, model, &engine.stats()),
+            }
+        }
+        families.write(page);
+    })
+}
+
+type Row = (&'static str, &'static str, f64);
+
+/// Families by the stem of their name.
+#[derive(Default)]
+struct Families<'a>(BTreeMap<&'static str, Family<'a>>);
+
+struct Family<'a> {
+    kind: &'static str,
+    help: &'static str,
+    /// Model and value.
+    samples: Vec<(&'a str, f64)>,
+}
+
+impl<'a> Families<'a> {
+    fn add(&mut self, model: &'a str, kind: &'static str, rows: &[Row]) {
+        for (stem, help, value) in rows {
+            let family = self.0.entry(stem).or_insert(Family { kind, help, samples: Vec::new() });
+            family.samples.push((model, *value));
+        }
+    }
+
+    fn write(&self, page: &mut String) {
+        for (stem, Family { kind, help, samples }) in &self.0 {
+            page.push_str(&format!("# HELP jetmill:{stem} {help}\n# TYPE jetmill:{stem} {kind}\n"));
+            for (model, value) in samples {
+                let model = model.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ");
+                page.push_str(&format!("jetmill:{stem}{{model_name=\"{model}\"}} {value}\n"));
+            }
+        }
+    }
+}
+
+fn add_encoder<'a>(families: &mut Families<'a>, model: &'a str, stats: &PoolingStats) {
+    let waiting =
+        ("pooling_inputs_waiting", "Inputs without a vector or score.", stats.num_waiting_inputs as f64);
+    families.add(model, "gauge", &[waiting]);
+    let counters = [
+        ("pooling_inputs_total", "Inputs computed.", stats.inputs_total as f64),
+        ("pooling_tokens_total", "Tokens of the inputs computed.", stats.tokens_total as f64),
+        ("pooling_batches_total", "Batches computed.", stats.batches_total as f64),
+        ("pooling_forward_seconds_total", "Time computing.", stats.forward_time_total.as_secs_f64()),
+    ];
+    families.add(model, "counter", &counters);
+}
+
+fn add_generator<'a>(families: &mut Families<'a>, model: &'a str, stats: &EngineStats) {
     let scheduler = &stats.scheduler;
     let gauges = [
         ("num_requests_running", "Sequences in the batch.", scheduler.num_running as f64),
@@ -60,11 +135,6 @@ fn append(page: &mut String, stats: &EngineStats) {
             stats.sample_time_total.as_secs_f64(),
         ),
     ];
-    for (kind, rows) in [("gauge", &gauges[..]), ("counter", &counters[..])] {
-        for (stem, help, value) in rows {
-            page.push_str(&format!(
-                "# HELP jetmill:{stem} {help}\n# TYPE jetmill:{stem} {kind}\njetmill:{stem} {value}\n"
-            ));
-        }
-    }
+    families.add(model, "gauge", &gauges);
+    families.add(model, "counter", &counters);
 }

@@ -61,7 +61,10 @@ impl Client {
     /// A gauge or counter of the metrics page.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let page = self.get("/metrics").send().await.unwrap().text().await.unwrap();
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = page.lines().find_map(|line| {
+            let rest = line.strip_prefix(name).filter(|rest| rest.starts_with([' ', '{']))?;
+            rest.rsplit_once(' ').map(|(_, value)| value)
+        });
         value.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
     }
 

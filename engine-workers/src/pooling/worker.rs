@@ -1,0 +1,259 @@
+//! The worker of an encoder: assigned facts in, ends with vectors or scores out.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bus::{BusError, Delivery, FactWriter, Handled, StreamName, serve_deliveries, subjects, topology};
+use schemas::v1::envelope::Fact;
+use schemas::v1::{
+    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, Outcome, Started,
+    Timings, Usage, WorkClass, control_envelope,
+};
+use schemas::{FactKind, InferenceId, failure};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::engine::{PoolingEngine, PoolingError};
+use super::inputs::{PoolingRules, PreparedRequest};
+use super::loaded_encoder::LoadedEncoder;
+use crate::worker::assignment::Assignment;
+use crate::worker::cancellations::{self, Cancellations};
+use crate::worker::questions::Questions;
+use crate::worker::record::{append_control, append_started, end};
+use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
+
+/// One worker over one encoder. A request is computed as a whole: one delivery, one question to the engine, one end.
+pub struct PoolingWorker {
+    facts: FactWriter,
+    engine: PoolingEngine,
+    text: Arc<ModelText>,
+    rules: PoolingRules,
+    card: ModelCard,
+    options: WorkerOptions,
+    cancellations: Mutex<Cancellations>,
+    computing: Mutex<HashMap<InferenceId, CancellationToken>>,
+}
+
+/// How an attempt ended.
+enum Ending {
+    /// For good.
+    Ended(Ended),
+    /// Another worker may do better.
+    Lost(Failure),
+}
+
+impl PoolingWorker {
+    /// A worker that has not begun.
+    pub fn new(facts: FactWriter, encoder: LoadedEncoder, options: WorkerOptions) -> Self {
+        let LoadedEncoder { card, text, rules, engine } = encoder;
+        let cancellations = Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS));
+        Self { facts, engine, text, rules, card, options, cancellations, computing: Mutex::default() }
+    }
+
+    /// Announces the deployment and works until `shutdown`, then finishes what it holds as far as the grace allows. `Err` when
+    /// the engine stopped or the broker refuses for good.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), BusError> {
+        let worker = Arc::new(self);
+        let pool = &worker.options.pool;
+        let questions = Arc::new(Questions {
+            text: Arc::clone(&worker.text),
+            max_model_len_tokens: worker.card.max_model_len_tokens,
+        });
+        let log = worker.facts.log();
+        let hearing = Arc::clone(&worker);
+        let helpers = [
+            tokio::spawn(async move { hearing.hear_cancellations().await }),
+            tokio::spawn(questions.serve_forever(Arc::clone(log), pool.clone())),
+        ];
+        let interactive = log.consumer(&topology::pool_consumer(pool, WorkClass::Interactive)).await?;
+        let batch = log.consumer(&topology::pool_consumer(pool, WorkClass::Batch)).await?;
+        worker.announce().await?;
+        info!(worker = %worker.options.id, model = worker.card.name, "the worker is ready");
+
+        let stop = CancellationToken::new();
+        let handle = {
+            let worker = Arc::clone(&worker);
+            move |delivery| Arc::clone(&worker).handle(delivery)
+        };
+        let num_slots = worker.options.num_slots;
+        let served = tokio::spawn({
+            let (stop, num_batch_slots) = (stop.clone(), num_slots.div_ceil(8));
+            async move {
+                tokio::join!(
+                    serve_deliveries(interactive, num_slots, stop.clone(), handle.clone()),
+                    serve_deliveries(batch, num_batch_slots, stop, handle),
+                );
+            }
+        });
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            () = worker.engine.stopped() => Err(BusError::Refused("the engine stopped".to_owned())),
+        };
+        stop.cancel();
+        let withdrawn = DeploymentWithdrawn { deployment: worker.options.id.to_string() };
+        let fact = control_envelope::Fact::DeploymentWithdrawn(withdrawn);
+        if let Err(error) = append_control(&worker.facts, &worker.options.id, fact).await {
+            warn!(%error, "the deployment could not be withdrawn");
+        }
+        if tokio::time::timeout(worker.options.grace, served).await.is_err() {
+            info!("what is not finished comes to another worker");
+        }
+        helpers.iter().for_each(tokio::task::JoinHandle::abort);
+        ended
+    }
+
+    async fn announce(&self) -> Result<u64, BusError> {
+        let announced = DeploymentAnnounced {
+            deployment: self.options.id.to_string(),
+            pool: self.options.pool.to_string(),
+            model: self.card.name.clone(),
+            aliases: self.card.aliases.clone(),
+            max_model_len_tokens: u32::try_from(self.card.max_model_len_tokens).unwrap_or(u32::MAX),
+            num_slots: u32::try_from(self.options.num_slots).unwrap_or(u32::MAX),
+            engine_fingerprint: self.card.engine_fingerprint.clone(),
+            model_digest: self.card.model_digest.clone(),
+            vocab_size: u32::try_from(self.card.vocab_size).unwrap_or(u32::MAX),
+            tasks: self.rules.tasks(),
+            ..DeploymentAnnounced::default()
+        };
+        let fact = control_envelope::Fact::DeploymentAnnounced(announced);
+        append_control(&self.facts, &self.options.id, fact).await
+    }
+
+    async fn hear_cancellations(&self) {
+        cancellations::follow(&self.facts, |inference| {
+            locked(&self.cancellations).insert(inference);
+            if let Some(token) = locked(&self.computing).get(&inference) {
+                token.cancel();
+            }
+        })
+        .await;
+    }
+
+    async fn handle(self: Arc<Self>, delivery: Arc<Delivery>) -> Result<Handled, BusError> {
+        let mut assignment = match Assignment::read(self.facts.log().as_ref(), &delivery).await? {
+            Ok(assignment) => assignment,
+            Err(reason) => return Ok(Handled::Undeliverable(reason)),
+        };
+        let address = assignment.address.clone();
+        if delivery.num_delivered > 1 {
+            let subject = subjects::fact(FactKind::Ended, &address.tenant, address.inference);
+            if self.facts.log().last(StreamName::Inference, subject).await?.is_some() {
+                return Ok(Handled::Done);
+            }
+        }
+        let cancelled = CancellationToken::new();
+        locked(&self.computing).insert(address.inference, cancelled.clone());
+        if locked(&self.cancellations).contains(address.inference) {
+            cancelled.cancel();
+        }
+        let ending = tokio::select! {
+            ending = self.answer(&mut assignment) => ending,
+            () = cancelled.cancelled() => Ending::Ended(self.ended(&assignment, Outcome::Cancelled)),
+            never = keep_alive(&delivery) => match never {},
+        };
+        locked(&self.computing).remove(&address.inference);
+        match ending {
+            Ending::Ended(ended) => end(&self.facts, &address, ended).await?,
+            Ending::Lost(failure) => self.lose(assignment, failure).await?,
+        }
+        Ok(Handled::Done)
+    }
+
+    async fn answer(&self, assignment: &mut Assignment) -> Ending {
+        let began = Instant::now();
+        let prepared = match self.prepare(assignment).await {
+            Ok(prepared) => prepared,
+            Err(failure) => return Ending::Ended(self.failed(assignment, failure)),
+        };
+        let num_prompt_tokens = prepared.num_tokens();
+        let started = Started {
+            attempt: assignment.attempt,
+            worker: self.options.id.to_string(),
+            num_prompt_tokens,
+            engine_fingerprint: self.card.engine_fingerprint.clone(),
+            model_digest: self.card.model_digest.clone(),
+            ..Started::default()
+        };
+        let started = append_started(&self.facts, assignment.address.clone(), started);
+        let computed = self.engine.encode(prepared.inputs.clone()).await;
+        if let Err(error) = started.await {
+            warn!(inference = %assignment.address.inference, %error, "the start was not written");
+        }
+        let pooled = match computed {
+            Ok(results) => PreparedRequest::finish(prepared, &results),
+            Err(error @ PoolingError::Stopped) => return Ending::Lost(engine_failure(&error)),
+            Err(error) => Err(engine_failure(&error)),
+        };
+        match pooled {
+            Err(failure) => Ending::Ended(self.failed(assignment, failure)),
+            Ok(pooled) => Ending::Ended(Ended {
+                pooled,
+                usage: Some(Usage { num_prompt_tokens, ..Usage::default() }),
+                timings: Some(Timings {
+                    prefill_nanos: u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+                    ..Timings::default()
+                }),
+                ..self.ended(assignment, Outcome::Completed)
+            }),
+        }
+    }
+
+    /// Off the async threads: thousands of texts take a while to tokenize.
+    async fn prepare(&self, assignment: &mut Assignment) -> Result<PreparedRequest, Failure> {
+        let Some(pooling) = assignment.requested.pooling.take() else {
+            let message = format!("model {} does not generate text", self.card.name);
+            return Err(failure(FailureKind::InvalidRequest, "unsupported_task", message).at("model"));
+        };
+        let (rules, text) = (self.rules.clone(), Arc::clone(&self.text));
+        let endpoint = assignment.requested.endpoint.clone();
+        let prepared =
+            tokio::task::spawn_blocking(move || rules.prepare(&text.tokenizer, pooling, &endpoint)).await;
+        prepared
+            .unwrap_or_else(|error| Err(failure(FailureKind::Internal, "engine_error", error.to_string())))
+    }
+
+    async fn lose(&self, assignment: Assignment, failure: Failure) -> Result<(), BusError> {
+        let Assignment { address, attempt, summary, .. } = assignment;
+        let worker = self.options.id.to_string();
+        let failed = AttemptFailed { attempt, worker, failure: Some(failure), summary: Some(summary) };
+        let subject =
+            subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt);
+        let fact = Fact::AttemptFailed(failed);
+        self.facts.append(address.inference, &address.tenant, subject, fact).await.map(|_| ())
+    }
+
+    fn failed(&self, assignment: &Assignment, failure: Failure) -> Ended {
+        Ended { failure: Some(failure), ..self.ended(assignment, Outcome::Failed) }
+    }
+
+    fn ended(&self, assignment: &Assignment, outcome: Outcome) -> Ended {
+        Ended {
+            outcome: outcome.into(),
+            attempt: assignment.attempt,
+            worker: self.options.id.to_string(),
+            engine_fingerprint: self.card.engine_fingerprint.clone(),
+            ..Ended::default()
+        }
+    }
+}
+
+fn engine_failure(error: &PoolingError) -> Failure {
+    failure(FailureKind::Internal, error.code(), error.to_string())
+}
+
+/// Restarts the delivery's acknowledgement timeout for as long as it is polled.
+async fn keep_alive(delivery: &Delivery) -> Infallible {
+    let mut ticks = tokio::time::interval(topology::POOL_ACK_WAIT / 3);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = delivery.progress().await {
+            warn!(%error, "progress could not be told");
+        }
+    }
+}

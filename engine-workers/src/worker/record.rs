@@ -1,0 +1,73 @@
+//! What every worker writes to the log, whatever its model computes.
+
+use bus::{Append, AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, StreamName, subjects};
+use prost::Message as _;
+use schemas::v1::envelope::Fact;
+use schemas::v1::{ControlEnvelope, Ended, Started, control_envelope};
+use schemas::{DeploymentId, FactKind, WorkerId, WrittenBy};
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use super::PAUSE_AFTER_FAILURE;
+
+/// Appends a fact about the worker's deployment; returns its sequence.
+pub(crate) async fn append_control(
+    facts: &FactWriter,
+    worker: &WorkerId,
+    fact: control_envelope::Fact,
+) -> Result<u64, BusError> {
+    let stamp = facts.stamp();
+    let writer = format!("worker/{worker}");
+    let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &writer };
+    let append = Append {
+        stream: StreamName::Control,
+        subject: subjects::control_deployment(&DeploymentId::slug(worker.as_str())),
+        payload: ControlEnvelope::new(&by, fact).encode_to_vec().into(),
+        expect: Expect::Anything,
+    };
+    match facts.log().append(append).await? {
+        AppendOutcome::Stored { sequence } => Ok(sequence),
+        AppendOutcome::AlreadyThere => Ok(0),
+    }
+}
+
+/// Appends the start of an attempt beside its computation; the task ends when it is durable, or refused for good.
+pub(crate) fn append_started(
+    facts: &FactWriter,
+    address: InferenceAddress,
+    started: Started,
+) -> JoinHandle<()> {
+    let facts = facts.clone();
+    tokio::spawn(async move {
+        let subject =
+            subjects::attempt_fact(FactKind::Started, &address.tenant, address.inference, started.attempt);
+        let fact = Fact::Started(started);
+        while let Err(error) =
+            facts.append(address.inference, &address.tenant, subject.clone(), fact.clone()).await
+        {
+            warn!(inference = %address.inference, %error, "a start could not be written");
+            if !error.is_retryable() {
+                return;
+            }
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        }
+    })
+}
+
+/// Appends the terminal fact and tells the api node; while the broker is away it tries on, since the delivery stays
+/// unacknowledged anyway.
+pub(crate) async fn end(
+    facts: &FactWriter,
+    address: &InferenceAddress,
+    ended: Ended,
+) -> Result<(), BusError> {
+    loop {
+        match facts.end(address, ended.clone()).await {
+            Err(error) if error.is_retryable() => {
+                warn!(inference = %address.inference, %error, "an end could not be written, trying again");
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+            settled => return settled,
+        }
+    }
+}
