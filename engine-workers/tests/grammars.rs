@@ -8,7 +8,7 @@
 )]
 
 #[path = "support/engine_client.rs"]
-#[expect(dead_code, reason = "draft models are for the tests of the engine")]
+#[expect(dead_code, reason = "draft models are for the tests of speculation")]
 mod engine_client;
 #[path = "support/fake_runner.rs"]
 #[expect(dead_code, reason = "mishaps are for the tests of the engine's ends")]
@@ -27,6 +27,7 @@ use engine_workers::grammar::matcher::GrammarMatcher;
 use engine_workers::sampler::sampling_rules::SamplingRules;
 use engine_workers::sampler::token_history::TokenHistory;
 use engine_workers::sampler::{Sampler, random};
+use engine_workers::speculation::config::SpeculativeConfig;
 use fake_runner::{EOS, FakeRunner, logits_after};
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -80,8 +81,22 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
+/// Drafts whatever followed the latest token before, which is often what the grammar repeats.
+fn drafting() -> SpeculativeConfig {
+    SpeculativeConfig {
+        num_speculative_tokens: 4,
+        prompt_lookup_min: 1,
+        prompt_lookup_max: 3,
+        ..SpeculativeConfig::default()
+    }
+}
+
 fn run_one(request: EngineRequest) -> Answered {
-    block_on(run_all(FakeRunner::new(64, 4, 8), EngineConfig::default(), &[request])).remove(&(1, 0)).unwrap()
+    run_with(EngineConfig::default(), request)
+}
+
+fn run_with(config: EngineConfig, request: EngineRequest) -> Answered {
+    block_on(run_all(FakeRunner::new(64, 4, 8), config, &[request])).remove(&(1, 0)).unwrap()
 }
 
 /// Requests with and without grammars, and parameters that a grammar must get along with.
@@ -120,10 +135,12 @@ proptest! {
         num_cache_blocks in 14_usize..60,
         budget in 1_usize..40,
         max_num_seqs in 1_usize..12,
+        drafts in any::<bool>(),
     ) {
         let config = EngineConfig {
             max_num_seqs,
             max_num_batched_tokens: Some(budget),
+            speculative: drafts.then(drafting),
             ..EngineConfig::default()
         };
         // The first step waits until all are queued, and the cache is small, so that preemption is common.
@@ -151,13 +168,17 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_that_is_cut_anywhere_goes_on_with_the_same_tokens_and_end(requests in requests()) {
+    fn an_answer_that_is_cut_anywhere_goes_on_with_the_same_tokens_and_end(
+        requests in requests(),
+        drafts in any::<bool>(),
+    ) {
+        let config = EngineConfig { speculative: drafts.then(drafting), ..EngineConfig::default() };
         let mut whole = requests[0].clone();
         whole.sampling.n = 1;
-        let undisturbed = run_one(whole.clone());
+        let undisturbed = run_with(config.clone(), whole.clone());
         for num_kept in 0..=undisturbed.tokens.len() {
             let generated = vec![undisturbed.tokens[..num_kept].to_vec()];
-            let rest = run_one(EngineRequest { generated, ..whole.clone() });
+            let rest = run_with(config.clone(), EngineRequest { generated, ..whole.clone() });
             prop_assert_eq!(&rest.tokens, &undisturbed.tokens[num_kept..]);
             let reasons = [&rest, &undisturbed].map(|answer| answer.finish.clone().map(|finish| finish.reason));
             prop_assert_eq!(&reasons[0], &reasons[1]);
