@@ -182,8 +182,9 @@ impl ModelText {
         };
         let tools = tools.map(ToolRequest::for_template);
         let is_spoken = !self.formats.has_tool_template;
+        let is_spelled_out = is_spoken && (tools.is_some() || spoken_tools::is_needed(messages));
         let spelled_out =
-            tools.as_ref().filter(|_| is_spoken).map(|tools| spoken_tools::spell_out(messages, tools));
+            is_spelled_out.then(|| spoken_tools::spell_out(messages, tools.as_deref().unwrap_or_default()));
         let options = RenderOptions {
             add_generation_prompt: chat.add_generation_prompt,
             continue_final_message: chat.continue_final_message,

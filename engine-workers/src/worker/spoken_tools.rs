@@ -2,26 +2,25 @@
 
 use serde_json::{Value, json};
 
-/// The conversation with the tools described in its system message, earlier calls as the text that makes them, and the
-/// results of tools as words of the user.
+/// Whether a conversation holds what a template without tools would leave out or refuse.
+pub(super) fn is_needed(messages: &[Value]) -> bool {
+    messages.iter().any(|message| message["role"] == "tool" || message.get("tool_calls").is_some())
+}
+
+/// The conversation with the tools, if there are any, described in its system message, earlier calls as the text that makes
+/// them, and the results of tools as words of the user.
 pub(super) fn spell_out(messages: &[Value], tools: &[Value]) -> Vec<Value> {
     let mut spelled: Vec<Value> = Vec::with_capacity(messages.len() + 1);
-    let instructions = instructions(tools);
-    match messages
-        .first()
-        .filter(|message| message["role"] == "system")
-        .and_then(|message| message["content"].as_str())
-    {
+    let system = messages.first().filter(|message| message["role"] == "system" && !tools.is_empty());
+    match system {
         Some(system) => {
-            spelled.push(json!({"role": "system", "content": format!("{system}\n\n{instructions}")}))
+            let content = format!("{}\n\n{}", text_of(system), instructions(tools));
+            spelled.push(json!({"role": "system", "content": content}));
         }
-        None => spelled.push(json!({"role": "system", "content": instructions})),
+        None if tools.is_empty() => {}
+        None => spelled.push(json!({"role": "system", "content": instructions(tools)})),
     }
-    let rest = if messages.first().is_some_and(|message| message["role"] == "system") {
-        &messages[1..]
-    } else {
-        messages
-    };
+    let rest = if system.is_some() { &messages[1..] } else { messages };
     let mut was_tool = false;
     for message in rest {
         let is_tool = message["role"] == "tool";
@@ -97,5 +96,8 @@ mod tests {
             ]
         );
         assert_eq!(spell_out(&messages[1..2], &tools).len(), 2);
+        assert_eq!(spell_out(&messages, &[])[0], messages[0]);
+        assert_eq!(spell_out(&messages, &[])[1..], spelled[1..]);
+        assert!(is_needed(&messages) && !is_needed(&messages[..2]));
     }
 }
