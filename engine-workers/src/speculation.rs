@@ -5,7 +5,7 @@
 //! draft, the next row holds what plain decoding would have computed, bit for bit, since a row's logits depend on its
 //! sequence alone; at the first other token the rest is dropped. So answers do not depend on drafts, at any temperature:
 //! drafts decide only how many tokens a step brings. Leviathan et al. 2023, with a coupling by the draw instead of
-//! rejection sampling. Start reading at [`drafter`].
+//! rejection sampling. Start reading at `drafter`.
 
 pub mod config;
 
