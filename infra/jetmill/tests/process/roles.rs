@@ -16,9 +16,13 @@ const NUM_TOKENS: u32 = 100;
 
 fn start_broker(site: &Site) -> (Process, String) {
     let address = free_address();
+    // The streams reserve more than a small disk has, and use next to nothing of it.
+    let store = site.path("broker");
+    let config =
+        format!("jetstream {{ store_dir: {store:?}, max_file_store: 64GB }}\nlisten: \"{address}\"\n");
+    std::fs::write(site.path("broker.conf"), config).unwrap();
     let mut command = Command::new(nats_server());
-    command.args(["-js", "-a", "127.0.0.1", "-p", &address.port().to_string()]);
-    command.arg("-sd").arg(site.path("broker"));
+    command.arg("-c").arg(site.path("broker.conf"));
     (Process::spawn("broker", site.path("broker.log"), &mut command), format!("nats://{address}"))
 }
 
