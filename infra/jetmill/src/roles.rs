@@ -50,11 +50,15 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
     let database = connect_database(config).await?;
     let workers: Vec<&WorkerConfig> = std::iter::once(&config.worker).chain(&config.workers).collect();
-    let mut models = Vec::with_capacity(workers.len());
-    for worker in &workers {
-        models.push(load_model(worker, config).await?);
-    }
-    let broker = Broker::open(config).await?;
+    let load_models = async {
+        let mut models = Vec::with_capacity(workers.len());
+        for worker in &workers {
+            models.push(load_model(worker, config).await?);
+        }
+        Ok(models)
+    };
+    // If one of the two fails, the other is dropped; a broker's process ends with that.
+    let (broker, models) = tokio::try_join!(Broker::open(config), load_models)?;
     let log = broker.log();
 
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
