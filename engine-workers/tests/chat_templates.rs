@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use engine_workers::chat_template::error::TemplateError;
 use engine_workers::chat_template::{ChatTemplate, RenderOptions, SpecialTokenTexts};
 use engine_workers::model_file::ModelFile;
+use engine_workers::output_parser::reasoning::{ReasoningFormat, SpanStart};
+use engine_workers::output_parser::tool_call_format::ToolCallFormat;
+use engine_workers::worker::OutputFormats;
 use serde_json::{Value, json};
 
 /// A file that `infra/test` fetches.
@@ -135,6 +138,46 @@ fn templates_of_the_test_models_write_chatml() {
         "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
     );
+}
+
+#[test]
+fn templates_tell_how_their_models_write_calls_and_thoughts() {
+    let check = |name: &str, tool_calls: Option<ToolCallFormat>, reasoning: Option<ReasoningFormat>| {
+        let source = std::fs::read_to_string(fetched("templates", name)).unwrap();
+        let expected = OutputFormats {
+            tool_calls: tool_calls.unwrap_or(ToolCallFormat::Json),
+            has_tool_template: tool_calls.is_some(),
+            reasoning,
+        };
+        assert_eq!(OutputFormats::of_template(&source), expected, "{name}");
+    };
+    use ReasoningFormat::Think;
+    use ToolCallFormat::{Hermes, Llama3Json, Mistral};
+    check("Qwen-Qwen2.5-7B-Instruct.jinja", Some(Hermes), None);
+    check("Qwen-Qwen3-0.6B.jinja", Some(Hermes), Some(Think));
+    check("Qwen-QwQ-32B.jinja", Some(Hermes), Some(Think));
+    check("NousResearch-Hermes-3-Llama-3.1-8B-tool_use.jinja", Some(Hermes), None);
+    check("meta-llama-Llama-3.1-8B-Instruct.jinja", Some(Llama3Json), None);
+    check("meta-llama-Llama-3.2-3B-Instruct.jinja", Some(Llama3Json), None);
+    check("mistralai-Mistral-Nemo-Instruct-2407.jinja", Some(Mistral), None);
+    check("mistralai-Ministral-3-14B-Reasoning-2512.jinja", Some(Mistral), Some(ReasoningFormat::Mistral));
+    check("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja", None, Some(Think));
+    check("google-gemma-2-2b-it.jinja", None, None);
+}
+
+#[test]
+fn the_prompt_of_a_thinking_model_says_where_its_answer_begins() {
+    let start = |name: &str, kwargs: Value| {
+        let source = std::fs::read_to_string(fetched("templates", name)).unwrap();
+        let options = RenderOptions { kwargs: kwargs.as_object(), ..OPTIONS };
+        let prompt = ChatTemplate::new(&source, tokens()).unwrap().render(&[user("Hi")], &options).unwrap();
+        ReasoningFormat::Think.start_after(&prompt, None)
+    };
+    assert_eq!(start("Qwen-Qwen3-0.6B.jinja", json!({})), SpanStart::Unopened);
+    assert_eq!(start("Qwen-Qwen3-0.6B.jinja", json!({"enable_thinking": false})), SpanStart::Over);
+    assert_eq!(start("Qwen-QwQ-32B.jinja", json!({"enable_thinking": true})), SpanStart::Inside);
+    assert_eq!(start("Qwen-QwQ-32B.jinja", json!({"enable_thinking": false})), SpanStart::Over);
+    assert_eq!(start("HuggingFaceTB-SmolLM3-3B.jinja", json!({"enable_thinking": false})), SpanStart::Over);
 }
 
 fn chatml() -> ChatTemplate {
