@@ -11,7 +11,7 @@
 pub mod compiled;
 pub mod compiler;
 pub mod error;
-mod json_schema;
+pub(crate) mod json_schema;
 pub(crate) mod mask_thread;
 pub mod matcher;
 mod one_of;

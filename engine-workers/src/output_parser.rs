@@ -3,10 +3,11 @@
 //! [`OutputParser`] is a pure function of the characters so far: how they are cut into pieces changes nothing but the
 //! pieces that come out, and the text of an earlier attempt restores its state. It holds back only what may become a mark.
 //! How families of models write calls and thoughts is in [`tool_call_format`] and [`reasoning`]; that a call must be made
-//! is enforced by a grammar.
+//! is enforced by [`tool_grammar`].
 
 pub mod reasoning;
 pub mod tool_call_format;
+pub mod tool_grammar;
 
 mod call_reader;
 mod held_text;

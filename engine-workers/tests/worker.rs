@@ -22,7 +22,8 @@ use schemas::v1::envelope::Fact;
 use schemas::v1::grammar::Kind;
 use schemas::v1::{
     Assigned, CancelRequested, ChatPrompt, DeploymentAnnounced, Ended, FailureKind, FinishReason, FrameEntry,
-    Outcome, Prompt, RequestSummary, Requested, TokenFrame, WorkClass, control_envelope, prompt::Content,
+    Outcome, Prompt, RequestSummary, Requested, TokenFrame, ToolCall, WorkClass, control_envelope,
+    prompt::Content,
 };
 use schemas::{EventId, FactKind, InferenceId, PoolName, SamplingParams, TenantId};
 use tokio::task::JoinHandle;
@@ -356,6 +357,59 @@ async fn a_grammar_that_explodes_is_refused_while_others_are_served_as_if_alone(
         }
     }
     assert_eq!(choices, alone);
+}
+
+/// The calls that the frames of an inference add up to.
+async fn heard_calls(bench: &mut Bench, id: InferenceId) -> Vec<ToolCall> {
+    let mut calls: Vec<ToolCall> = Vec::new();
+    loop {
+        for entry in bench.next_entries().await {
+            assert_eq!(entry.inference_id, id.to_string());
+            for delta in entry.tool_calls {
+                match calls.get_mut(delta.index as usize) {
+                    Some(call) => call.arguments.push_str(&delta.arguments),
+                    None => {
+                        calls.push(ToolCall { id: delta.id, name: delta.name, arguments: delta.arguments })
+                    }
+                }
+            }
+            if entry.end.is_some() {
+                return calls;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_demanded_is_made_alike_by_every_worker() {
+    let parameters = r#"{"type":"object","properties":{"city":{"type":"string","maxLength":12},
+        "unit":{"enum":["celsius","fahrenheit"]}},"required":["city","unit"],"additionalProperties":false}"#;
+    let function = |name: &str| {
+        format!(r#"{{"type":"function","function":{{"name":"{name}","parameters":{parameters}}}}}"#)
+    };
+    let chat = ChatPrompt {
+        messages_json: r#"[{"role":"user","content":"What is the weather in Rome?"}]"#.to_owned(),
+        tools_json: format!("[{},{}]", function("set_alarm"), function("get_weather")),
+        tool_choice: "function:get_weather".to_owned(),
+        add_generation_prompt: true,
+        ..ChatPrompt::default()
+    };
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let mut bench = Bench::new(Duration::from_secs(30)).await;
+        let sampling = SamplingParams { temperature: 1.3, ignore_eos: false, ..greedy(80) };
+        let id = bench.assign(7, Content::Chat(chat.clone()), sampling).await;
+        let heard = heard_calls(&mut bench, id).await;
+        let ended = bench.ended(id).await;
+        let choice = &ended.choices[0];
+        assert_eq!(choice.finish_reason(), FinishReason::ToolCalls);
+        assert_eq!((choice.text.as_str(), &choice.tool_calls), ("", &heard));
+        made.push(heard);
+    }
+    assert_eq!(made[0], made[1]);
+    assert_eq!((made[0].len(), made[0][0].name.as_str()), (1, "get_weather"));
+    let arguments: serde_json::Value = serde_json::from_str(&made[0][0].arguments).unwrap();
+    assert!(arguments["city"].is_string() && arguments["unit"].is_string(), "{arguments}");
 }
 
 #[tokio::test]

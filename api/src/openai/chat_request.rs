@@ -168,6 +168,11 @@ impl ChatFields {
             ..ChatPrompt::default()
         };
         tools.write_to(&mut prompt)?;
+        let demands_call = !matches!(prompt.tool_choice.as_str(), "" | "auto" | "none");
+        if demands_call && sampling.grammar.is_some() {
+            let message = "tool_choice demands a call, and the answer's text is to match something else";
+            return Err(ApiError::invalid("tool_choice", message));
+        }
         Ok(InferenceRequest {
             model: self.model,
             endpoint: "/v1/chat/completions",

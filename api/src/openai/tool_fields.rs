@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::json_object::JsonObject;
 use crate::openai::chat_message::depth_is_at_most;
+use crate::openai::json_schema;
 
 /// As many as OpenAI takes.
 const MAX_NUM_TOOLS: usize = 128;
@@ -109,11 +110,13 @@ impl Tool {
             let message = format!("{param} must be 1 to {MAX_NAME_CHARS} of a-z, A-Z, 0-9, '_' and '-'");
             return Err(ApiError::invalid(param, message));
         }
-        let parameters = function.parameters.iter().flat_map(Map::values);
-        if !parameters.into_iter().all(|value| depth_is_at_most(value, MAX_DEPTH)) {
+        if let Some(parameters) = &function.parameters {
             let param = format!("{path}.function.parameters");
-            let message = format!("{param} is nested more than {MAX_DEPTH} deep");
-            return Err(ApiError::invalid(param, message));
+            if !parameters.values().all(|value| depth_is_at_most(value, MAX_DEPTH)) {
+                let message = format!("{param} is nested more than {MAX_DEPTH} deep");
+                return Err(ApiError::invalid(param, message));
+            }
+            json_schema::check(&Value::Object(parameters.clone()), &param)?;
         }
         Ok(PromptTool { kind: "function", function })
     }
@@ -197,6 +200,7 @@ mod tests {
             with_tool(&format!(r#"{{"type":"function","function":{{"name":"b","parameters":{text}}}}}"#))
         };
         check_refused(&parameters("[]"), "tools.1.function.parameters");
+        check_refused(&parameters(r#"{"type":"wrong"}"#), "tools.1.function.parameters");
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(80), "]".repeat(80));
         check_refused(&parameters(&deep), "tools.1.function.parameters");
         let tool = |index: usize| format!(r#"{{"type":"function","function":{{"name":"f{index}"}}}}"#);

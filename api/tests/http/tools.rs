@@ -186,6 +186,13 @@ async fn what_cannot_be_called_is_refused_by_name() {
         (CHAT, chat(json!({"tools": [{"type": "function"}]})), "tools.0.function"),
         (CHAT, chat(json!({"tools": [7]})), "tools.0"),
         (CHAT, chat(json!({"tool_choice": "required"})), "tool_choice"),
+        (
+            CHAT,
+            chat(
+                json!({"tools": tools(), "tool_choice": "required", "response_format": {"type": "json_object"}}),
+            ),
+            "tool_choice",
+        ),
         (CHAT, chat(json!({"functions": [{"name": "f"}]})), "functions"),
         (CHAT, chat(json!({"thinking_token_budget": -1})), "thinking_token_budget"),
         (COMPLETIONS, completion(json!({"tools": tools()})), "tools"),

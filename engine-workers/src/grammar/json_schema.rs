@@ -45,7 +45,7 @@ struct Survey<'a> {
 }
 
 /// The schema as the compiler takes it; `Err` says to the client what it cannot have.
-pub(super) fn prepare(text: &str) -> Result<Value, GrammarError> {
+pub(crate) fn prepare(text: &str) -> Result<Value, GrammarError> {
     let too_large = |unit, found, max| GrammarError::TooLarge { what: "the JSON schema", unit, found, max };
     if text.len() > MAX_SCHEMA_BYTES {
         return Err(too_large("bytes", text.len(), MAX_SCHEMA_BYTES));

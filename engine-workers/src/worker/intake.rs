@@ -141,8 +141,10 @@ impl Worker {
         let adapter = self.adapter_of(&assignment.summary.model)?;
         let mut sampling: SamplingParams =
             assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
-        let PreparedPrompt { tokens, output, thinking, kept_special_token_ids } =
+        let PreparedPrompt { tokens, output, grammar, thinking, kept_special_token_ids } =
             self.text.prepare(&assignment.prompt, &sampling)?;
+        let grammar_param = if grammar.is_some() { "tools" } else { "grammar" };
+        sampling.grammar = grammar.or(sampling.grammar);
         let num_kept =
             sampling.truncate_prompt_tokens.map_or(tokens.len(), |kept| tokens.len().min(kept as usize));
         sampling.max_tokens = Some(
@@ -158,7 +160,8 @@ impl Worker {
         request.kept_special_token_ids = kept_special_token_ids;
         request.adapter = adapter;
         if let Some(grammar) = &request.sampling.grammar {
-            let compiled = self.text.grammars.compile(grammar).map_err(|error| grammar_failure(&error))?;
+            let compiled = self.text.grammars.compile(grammar);
+            let compiled = compiled.map_err(|error| grammar_failure(&error).at(grammar_param))?;
             request.grammar = Some(compiled);
         }
         request.priority = assignment.summary.priority;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use schemas::v1::grammar::Kind;
 use schemas::v1::{ChatPrompt, Failure, FailureKind, Prompt, prompt::Content};
 use schemas::{SamplingParams, failure};
 use serde_json::{Map, Value};
@@ -12,9 +13,10 @@ use super::tool_request::ToolRequest;
 use crate::chat_template::{ChatTemplate, RenderOptions};
 use crate::engine::thinking::ThinkingRules;
 use crate::grammar::compiler::GrammarCompiler;
+use crate::grammar::json_schema;
 use crate::output_parser::reasoning::{ReasoningFormat, SpanStart};
 use crate::output_parser::tool_call_format::ToolCallFormat;
-use crate::output_parser::{OutputRules, ToolRules};
+use crate::output_parser::{OutputRules, ToolRules, tool_grammar};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Tokenizer and chat templates of one model.
@@ -61,6 +63,8 @@ pub(super) struct PreparedPrompt {
     /// Never empty.
     pub(super) tokens: Vec<u32>,
     pub(super) output: OutputRules,
+    /// What the answer must match because calls are demanded.
+    pub(super) grammar: Option<Kind>,
     /// How its thinking is bounded.
     pub(super) thinking: Option<Arc<ThinkingRules>>,
     /// Special tokens that the reader of the answer needs.
@@ -83,9 +87,12 @@ impl ModelText {
         prompt: &Prompt,
         sampling: &SamplingParams,
     ) -> Result<PreparedPrompt, Failure> {
+        let mut grammar = None;
         let (tokens, output, param) = match &prompt.content {
             Some(Content::Chat(chat)) => {
-                let (tokens, output) = self.prepare_chat(chat, sampling)?;
+                let tools = ToolRequest::read(chat)?;
+                grammar = tools.as_ref().map(|tools| self.demanded_calls(tools)).transpose()?.flatten();
+                let (tokens, output) = self.prepare_chat(chat, tools.as_ref(), sampling)?;
                 (tokens, output, "messages")
             }
             Some(Content::Text(text)) => {
@@ -104,34 +111,49 @@ impl ModelText {
             ));
         }
         let kept_special_token_ids = self.kept_special_token_ids(&output);
-        let thinking = self.thinking_rules(&output, sampling)?;
-        Ok(PreparedPrompt { tokens, output, thinking, kept_special_token_ids })
+        let has_grammar = grammar.is_some() || sampling.grammar.is_some();
+        let thinking = self.thinking_rules(&output, sampling, has_grammar)?;
+        Ok(PreparedPrompt { tokens, output, grammar, thinking, kept_special_token_ids })
     }
 
     fn prepare_chat(
         &self,
         chat: &ChatPrompt,
+        tools: Option<&ToolRequest>,
         sampling: &SamplingParams,
     ) -> Result<(Vec<u32>, OutputRules), Failure> {
-        let tools = ToolRequest::read(chat)?;
         let messages: Vec<Value> = parse(&chat.messages_json, "messages")?.unwrap_or_default();
-        let text = self.render(chat, &messages, tools.as_ref())?;
+        let text = self.render(chat, &messages, tools)?;
         // A template writes its special tokens itself.
         let adds_special = sampling.add_special_tokens.unwrap_or(false);
         let tokens = self.encode(&text, EncodeOptions { adds_special, parses_special: true }, "messages")?;
         let continued = messages.last().filter(|_| chat.continue_final_message);
         let continued = continued.map(|message| message["content"].as_str().unwrap_or_default());
         let reasoning = self.formats.reasoning.map(|format| (format, format.start_after(&text, continued)));
-        Ok((tokens, OutputRules { reasoning, tools: tools.map(|tools| self.tool_rules(&tools)) }))
+        Ok((tokens, OutputRules { reasoning, tools: tools.map(|tools| self.tool_rules(tools)) }))
     }
 
     fn tool_rules(&self, tools: &ToolRequest) -> ToolRules {
         ToolRules {
             format: self.formats.tool_calls,
             names: tools.names().map(str::to_owned).collect(),
-            is_single: tools.is_single,
+            is_single: tools.is_single(),
             source: None,
         }
+    }
+
+    /// A grammar of the calls that the request demands, if it does.
+    fn demanded_calls(&self, tools: &ToolRequest) -> Result<Option<Kind>, Failure> {
+        let functions = tools.demanded();
+        if functions.is_empty() {
+            return Ok(None);
+        }
+        let special_token =
+            |mark: &str| self.tokenizer.token_id(mark).filter(|id| self.tokenizer.is_special(*id));
+        let prepare = |schema: &Value| json_schema::prepare(&schema.to_string());
+        tool_grammar::lark(self.formats.tool_calls, &functions, tools.is_single(), special_token, prepare)
+            .map(|lark| Some(Kind::Lark(lark)))
+            .map_err(|error| invalid(error.code(), "tools", error.to_string()))
     }
 
     /// Rules for a span that has a bound, or that precedes a grammar: a model that thinks does so before the text that
@@ -140,9 +162,9 @@ impl ModelText {
         &self,
         output: &OutputRules,
         sampling: &SamplingParams,
+        has_grammar: bool,
     ) -> Result<Option<Arc<ThinkingRules>>, Failure> {
         let budget_tokens = sampling.thinking_budget_tokens.map(|budget| budget as usize);
-        let has_grammar = sampling.grammar.is_some();
         let Some((format, start)) = output.reasoning.filter(|_| budget_tokens.is_some() || has_grammar)
         else {
             return Ok(None);

@@ -4,10 +4,11 @@ use schemas::v1::{ChatPrompt, Failure};
 use serde_json::Value;
 
 use super::model_text::{invalid, parse};
+use crate::output_parser::tool_grammar::CallableFunction;
 
 /// Which tool must be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ToolChoice {
+enum ToolChoice {
     /// Any or none: the model decides.
     Auto,
     /// At least one.
@@ -21,9 +22,8 @@ pub(super) enum ToolChoice {
 pub(super) struct ToolRequest {
     /// In the shape of OpenAI's `tools`.
     pub(super) tools: Vec<Value>,
-    pub(super) choice: ToolChoice,
-    /// At most one call per answer.
-    pub(super) is_single: bool,
+    choice: ToolChoice,
+    is_single: bool,
 }
 
 impl ToolRequest {
@@ -62,6 +62,26 @@ impl ToolRequest {
         self.tools.iter().filter_map(|tool| tool.pointer("/function/name").and_then(Value::as_str))
     }
 
+    /// The functions of which one must be called; none if the model decides.
+    pub(super) fn demanded(&self) -> Vec<CallableFunction> {
+        let function = |tool: &Value| {
+            let name = tool.pointer("/function/name")?.as_str()?.to_owned();
+            let is_demanded = match &self.choice {
+                ToolChoice::Auto => false,
+                ToolChoice::Required => true,
+                ToolChoice::Named(demanded) => *demanded == name,
+            };
+            let parameters = tool.pointer("/function/parameters").cloned();
+            is_demanded.then_some(CallableFunction { name, parameters })
+        };
+        self.tools.iter().filter_map(function).collect()
+    }
+
+    /// Whether an answer may hold one call only: a function that is named is called once.
+    pub(super) fn is_single(&self) -> bool {
+        self.is_single || matches!(self.choice, ToolChoice::Named(_))
+    }
+
     /// The tools as templates read them: what only steers decoding is left out.
     pub(super) fn for_template(&self) -> Vec<Value> {
         let mut tools = self.tools.clone();
@@ -96,6 +116,16 @@ mod tests {
         assert_eq!(read("sometimes", tools), Err("tool_choice".to_owned()));
         assert_eq!(read("required", ""), Err("tool_choice".to_owned()));
         assert_eq!(read("auto", ""), Ok(None));
+        let demanded = |choice: &str| {
+            let request = read(choice, tools).unwrap().unwrap();
+            (
+                request.demanded().into_iter().map(|function| function.name).collect::<Vec<_>>(),
+                request.is_single(),
+            )
+        };
+        assert_eq!(demanded("auto"), (vec![], false));
+        assert_eq!(demanded("required"), (vec!["add".to_owned()], false));
+        assert_eq!(demanded("function:add"), (vec!["add".to_owned()], true));
         let for_template = read("auto", tools).unwrap().unwrap().for_template();
         assert_eq!(Value::from(for_template).to_string(), tools.replace(r#""strict":true,"#, ""));
     }

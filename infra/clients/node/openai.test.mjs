@@ -73,6 +73,25 @@ test("completions go on from their prompt, streamed or not", async () => {
   assert.equal(chunks.map((chunk) => chunk.choices[0]?.text ?? "").join(""), whole.choices[0].text);
 });
 
+test("a required call of a tool is streamed in parts that make valid arguments", async () => {
+  const parameters = {
+    type: "object",
+    properties: { unit: { enum: ["celsius", "fahrenheit"] } },
+    required: ["unit"],
+    additionalProperties: false,
+  };
+  const tools = [{ type: "function", function: { name: "set_unit", parameters } }];
+  const options = { tools, tool_choice: "required", parallel_tool_calls: false, max_tokens: 100 };
+  const stream = client.chat.completions.stream({ model, messages, temperature: 0, ...options });
+  const choice = (await stream.finalChatCompletion()).choices[0];
+  assert.equal(choice.finish_reason, "tool_calls");
+  const [call] = choice.message.tool_calls;
+  assert.equal(call.function.name, "set_unit");
+  assert.ok(["celsius", "fahrenheit"].includes(JSON.parse(call.function.arguments).unit));
+  const whole = (await chat(options)).choices[0].message.tool_calls[0];
+  assert.equal(whole.function.arguments, call.function.arguments);
+});
+
 test("every answer carries its inference id", async () => {
   const { response } = await chat({ max_tokens: 2 }).withResponse();
   assert.ok(response.headers.get("x-jetmill-inference-id"));

@@ -254,3 +254,35 @@ fn masks_do_not_depend_on_how_far_an_answer_had_come_when_it_was_resumed() {
         }
     }
 }
+
+#[test]
+fn demanded_calls_are_what_their_parser_reads() {
+    use crate::output_parser::tool_call_format::ToolCallFormat;
+    use crate::output_parser::tool_grammar::{CallableFunction, lark};
+
+    let point = serde_json::json!({"properties": {"x": {"$ref": "#/$defs/n"}}, "required": ["x"], "$defs": {"n": {"type": "integer"}},
+        "additionalProperties": false});
+    let functions = [
+        CallableFunction { name: "now".to_owned(), parameters: None },
+        CallableFunction { name: "go".to_owned(), parameters: Some(point) },
+    ];
+    let kind = |format, is_single| {
+        let prepare = |schema: &serde_json::Value| crate::grammar::json_schema::prepare(&schema.to_string());
+        Kind::Lark(lark(format, &functions, is_single, |_| None, prepare).unwrap())
+    };
+    let go = r#"<tool_call>
+{"name": "go", "arguments": {"x": 3}}
+</tool_call>"#;
+    let now = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+    let both = format!("{go}\n{now}");
+    check(
+        &kind(ToolCallFormat::Hermes, false),
+        &[go, now, &both],
+        &["", "{}", &go.replace('3', "\"3\""), &go.replace("go", "gone"), &format!("{go} {now}")],
+    );
+    check(&kind(ToolCallFormat::Hermes, true), &[go], &[&both]);
+    let bare = r#"{"name": "go", "arguments": {"x": 3}}"#;
+    check(&kind(ToolCallFormat::Json, true), &[bare], &[&bare.replace('x', "y"), "{\"name\": \"go\"}"]);
+    check(&kind(ToolCallFormat::Llama3Json, true), &[&bare.replace("arguments", "parameters")], &[bare]);
+    check(&kind(ToolCallFormat::Mistral, false), &[&format!("[TOOL_CALLS][{bare}, {bare}]")], &[bare]);
+}
