@@ -5,6 +5,7 @@
 //! may happen to an inference, then `proto/jetmill/v1/events.proto`, which says how each fact is written down.
 
 mod envelope;
+mod fact_hash;
 mod failure;
 mod ids;
 pub mod lifecycle;
@@ -22,7 +23,10 @@ pub mod v1 {
     include!("generated/jetmill.v1.serde.rs");
 }
 
-pub use envelope::{DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_control, decode_envelope};
+pub use envelope::{
+    DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_audit, decode_control, decode_envelope,
+};
+pub use fact_hash::FactHash;
 pub use failure::failure;
 pub use ids::{DeploymentId, EventId, Id, IdError, InferenceId, IngressId, PoolName, TenantId, WorkerId};
 pub use sampling::{InvalidParameter, SamplingLimits, SamplingParams};

@@ -16,6 +16,9 @@ pub struct Envelope {
     /// Role and instance that wrote the fact: "router/5f2c".
     #[prost(string, tag = "6")]
     pub recorded_by: ::prost::alloc::string::String,
+    /// SHA-256 of the encoded envelope of the fact of this inference that caused this one; empty on the first.
+    #[prost(bytes = "vec", tag = "7")]
+    pub previous_hash: ::prost::alloc::vec::Vec<u8>,
     #[prost(oneof = "envelope::Fact", tags = "10, 11, 12, 13, 14, 15, 16")]
     pub fact: ::core::option::Option<envelope::Fact>,
 }
@@ -1015,6 +1018,104 @@ impl ::prost::Name for DeploymentWithdrawn {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.DeploymentWithdrawn".into()
+    }
+}
+/// One fact on the AUDIT stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditEnvelope {
+    #[prost(uint32, tag = "1")]
+    pub schema_version: u32,
+    #[prost(string, tag = "2")]
+    pub event_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub recorded_at_unix_nanos: u64,
+    #[prost(string, tag = "4")]
+    pub recorded_by: ::prost::alloc::string::String,
+    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11")]
+    pub fact: ::core::option::Option<audit_envelope::Fact>,
+}
+/// Nested message and enum types in `AuditEnvelope`.
+pub mod audit_envelope {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Fact {
+        #[prost(message, tag = "10")]
+        CheckpointSigned(super::CheckpointSigned),
+        #[prost(message, tag = "11")]
+        RecordAccessed(super::RecordAccessed),
+    }
+}
+impl ::prost::Name for AuditEnvelope {
+    const NAME: &'static str = "AuditEnvelope";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.AuditEnvelope".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.AuditEnvelope".into()
+    }
+}
+/// The log up to a record as one hash, vouched for by the holder of a key. What is signed is a text of six lines, each ended
+/// by a line feed: "jetmill.checkpoint.v1", number, tree_size, last_sequence, signed_at_unix_nanos and root_hash, numbers in
+/// decimal and the hash in lower-case hexadecimal.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckpointSigned {
+    /// Counts from 1 without gaps.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Leaves of the tree: one per record of the INFERENCE stream since the first checkpoint was made, in stream order.
+    #[prost(uint64, tag = "2")]
+    pub tree_size: u64,
+    /// Stream sequence of the last of them.
+    #[prost(uint64, tag = "3")]
+    pub last_sequence: u64,
+    #[prost(uint64, tag = "4")]
+    pub signed_at_unix_nanos: u64,
+    /// Merkle tree hash, SHA-256, as in RFC 9162.
+    #[prost(bytes = "vec", tag = "5")]
+    pub root_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Ed25519.
+    #[prost(bytes = "vec", tag = "6")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "7")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// Roots of the perfect subtrees that make up the tree, largest first: what hashing on needs.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub subtrees: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for CheckpointSigned {
+    const NAME: &'static str = "CheckpointSigned";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.CheckpointSigned".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.CheckpointSigned".into()
+    }
+}
+/// Somebody read what an inference was asked and answered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordAccessed {
+    /// Fingerprint of the caller's key; never the key. Empty: an operator at the command line.
+    #[prost(string, tag = "1")]
+    pub caller: ::prost::alloc::string::String,
+    /// What was called: "GET /v1/audit/inferences", "audit export".
+    #[prost(string, tag = "2")]
+    pub operation: ::prost::alloc::string::String,
+    /// Empty when it was about more than one.
+    #[prost(string, tag = "3")]
+    pub inference_id: ::prost::alloc::string::String,
+    /// Range and filters, without content.
+    #[prost(string, tag = "4")]
+    pub scope: ::prost::alloc::string::String,
+}
+impl ::prost::Name for RecordAccessed {
+    const NAME: &'static str = "RecordAccessed";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.RecordAccessed".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.RecordAccessed".into()
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -578,6 +578,195 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
         deserializer.deserialize_struct("jetmill.v1.AttemptFailed", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for AuditEnvelope {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.schema_version != 0 {
+            len += 1;
+        }
+        if !self.event_id.is_empty() {
+            len += 1;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.recorded_by.is_empty() {
+            len += 1;
+        }
+        if self.fact.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AuditEnvelope", len)?;
+        if self.schema_version != 0 {
+            struct_ser.serialize_field("schema_version", &self.schema_version)?;
+        }
+        if !self.event_id.is_empty() {
+            struct_ser.serialize_field("event_id", &self.event_id)?;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("recorded_at_unix_nanos", ToString::to_string(&self.recorded_at_unix_nanos).as_str())?;
+        }
+        if !self.recorded_by.is_empty() {
+            struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if let Some(v) = self.fact.as_ref() {
+            match v {
+                audit_envelope::Fact::CheckpointSigned(v) => {
+                    struct_ser.serialize_field("checkpoint_signed", v)?;
+                }
+                audit_envelope::Fact::RecordAccessed(v) => {
+                    struct_ser.serialize_field("record_accessed", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AuditEnvelope {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "schema_version",
+            "schemaVersion",
+            "event_id",
+            "eventId",
+            "recorded_at_unix_nanos",
+            "recordedAtUnixNanos",
+            "recorded_by",
+            "recordedBy",
+            "checkpoint_signed",
+            "checkpointSigned",
+            "record_accessed",
+            "recordAccessed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            SchemaVersion,
+            EventId,
+            RecordedAtUnixNanos,
+            RecordedBy,
+            CheckpointSigned,
+            RecordAccessed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "schemaVersion" | "schema_version" => Ok(GeneratedField::SchemaVersion),
+                            "eventId" | "event_id" => Ok(GeneratedField::EventId),
+                            "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
+                            "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
+                            "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AuditEnvelope;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AuditEnvelope")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AuditEnvelope, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut schema_version__ = None;
+                let mut event_id__ = None;
+                let mut recorded_at_unix_nanos__ = None;
+                let mut recorded_by__ = None;
+                let mut fact__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::SchemaVersion => {
+                            if schema_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("schemaVersion"));
+                            }
+                            schema_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EventId => {
+                            if event_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("eventId"));
+                            }
+                            event_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RecordedAtUnixNanos => {
+                            if recorded_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedAtUnixNanos"));
+                            }
+                            recorded_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RecordedBy => {
+                            if recorded_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedBy"));
+                            }
+                            recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::CheckpointSigned => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("checkpointSigned"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::CheckpointSigned)
+;
+                        }
+                        GeneratedField::RecordAccessed => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordAccessed"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                    }
+                }
+                Ok(AuditEnvelope {
+                    schema_version: schema_version__.unwrap_or_default(),
+                    event_id: event_id__.unwrap_or_default(),
+                    recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
+                    recorded_by: recorded_by__.unwrap_or_default(),
+                    fact: fact__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AuditEnvelope", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for CancelRequested {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -1014,6 +1203,252 @@ impl<'de> serde::Deserialize<'de> for CheckVerdict {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.CheckVerdict", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for CheckpointSigned {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.number != 0 {
+            len += 1;
+        }
+        if self.tree_size != 0 {
+            len += 1;
+        }
+        if self.last_sequence != 0 {
+            len += 1;
+        }
+        if self.signed_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.root_hash.is_empty() {
+            len += 1;
+        }
+        if !self.signature.is_empty() {
+            len += 1;
+        }
+        if !self.public_key.is_empty() {
+            len += 1;
+        }
+        if !self.subtrees.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.CheckpointSigned", len)?;
+        if self.number != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("number", ToString::to_string(&self.number).as_str())?;
+        }
+        if self.tree_size != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("tree_size", ToString::to_string(&self.tree_size).as_str())?;
+        }
+        if self.last_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_sequence", ToString::to_string(&self.last_sequence).as_str())?;
+        }
+        if self.signed_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("signed_at_unix_nanos", ToString::to_string(&self.signed_at_unix_nanos).as_str())?;
+        }
+        if !self.root_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("root_hash", pbjson::private::base64::encode(&self.root_hash).as_str())?;
+        }
+        if !self.signature.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("signature", pbjson::private::base64::encode(&self.signature).as_str())?;
+        }
+        if !self.public_key.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("public_key", pbjson::private::base64::encode(&self.public_key).as_str())?;
+        }
+        if !self.subtrees.is_empty() {
+            struct_ser.serialize_field("subtrees", &self.subtrees.iter().map(pbjson::private::base64::encode).collect::<Vec<_>>())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for CheckpointSigned {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "number",
+            "tree_size",
+            "treeSize",
+            "last_sequence",
+            "lastSequence",
+            "signed_at_unix_nanos",
+            "signedAtUnixNanos",
+            "root_hash",
+            "rootHash",
+            "signature",
+            "public_key",
+            "publicKey",
+            "subtrees",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Number,
+            TreeSize,
+            LastSequence,
+            SignedAtUnixNanos,
+            RootHash,
+            Signature,
+            PublicKey,
+            Subtrees,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "number" => Ok(GeneratedField::Number),
+                            "treeSize" | "tree_size" => Ok(GeneratedField::TreeSize),
+                            "lastSequence" | "last_sequence" => Ok(GeneratedField::LastSequence),
+                            "signedAtUnixNanos" | "signed_at_unix_nanos" => Ok(GeneratedField::SignedAtUnixNanos),
+                            "rootHash" | "root_hash" => Ok(GeneratedField::RootHash),
+                            "signature" => Ok(GeneratedField::Signature),
+                            "publicKey" | "public_key" => Ok(GeneratedField::PublicKey),
+                            "subtrees" => Ok(GeneratedField::Subtrees),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = CheckpointSigned;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.CheckpointSigned")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<CheckpointSigned, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut number__ = None;
+                let mut tree_size__ = None;
+                let mut last_sequence__ = None;
+                let mut signed_at_unix_nanos__ = None;
+                let mut root_hash__ = None;
+                let mut signature__ = None;
+                let mut public_key__ = None;
+                let mut subtrees__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Number => {
+                            if number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("number"));
+                            }
+                            number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TreeSize => {
+                            if tree_size__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("treeSize"));
+                            }
+                            tree_size__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastSequence => {
+                            if last_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastSequence"));
+                            }
+                            last_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::SignedAtUnixNanos => {
+                            if signed_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("signedAtUnixNanos"));
+                            }
+                            signed_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RootHash => {
+                            if root_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rootHash"));
+                            }
+                            root_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Signature => {
+                            if signature__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("signature"));
+                            }
+                            signature__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PublicKey => {
+                            if public_key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("publicKey"));
+                            }
+                            public_key__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Subtrees => {
+                            if subtrees__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("subtrees"));
+                            }
+                            subtrees__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::BytesDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                    }
+                }
+                Ok(CheckpointSigned {
+                    number: number__.unwrap_or_default(),
+                    tree_size: tree_size__.unwrap_or_default(),
+                    last_sequence: last_sequence__.unwrap_or_default(),
+                    signed_at_unix_nanos: signed_at_unix_nanos__.unwrap_or_default(),
+                    root_hash: root_hash__.unwrap_or_default(),
+                    signature: signature__.unwrap_or_default(),
+                    public_key: public_key__.unwrap_or_default(),
+                    subtrees: subtrees__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.CheckpointSigned", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Choice {
@@ -2249,6 +2684,9 @@ impl serde::Serialize for Envelope {
         if !self.recorded_by.is_empty() {
             len += 1;
         }
+        if !self.previous_hash.is_empty() {
+            len += 1;
+        }
         if self.fact.is_some() {
             len += 1;
         }
@@ -2272,6 +2710,11 @@ impl serde::Serialize for Envelope {
         }
         if !self.recorded_by.is_empty() {
             struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if !self.previous_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
         }
         if let Some(v) = self.fact.as_ref() {
             match v {
@@ -2319,6 +2762,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedAtUnixNanos",
             "recorded_by",
             "recordedBy",
+            "previous_hash",
+            "previousHash",
             "requested",
             "admitted",
             "assigned",
@@ -2338,6 +2783,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             Tenant,
             RecordedAtUnixNanos,
             RecordedBy,
+            PreviousHash,
             Requested,
             Admitted,
             Assigned,
@@ -2372,6 +2818,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "tenant" => Ok(GeneratedField::Tenant),
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
                             "assigned" => Ok(GeneratedField::Assigned),
@@ -2404,6 +2851,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut tenant__ = None;
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
+                let mut previous_hash__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -2446,6 +2894,14 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                                 return Err(serde::de::Error::duplicate_field("recordedBy"));
                             }
                             recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::PreviousHash => {
+                            if previous_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("previousHash"));
+                            }
+                            previous_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
                         }
                         GeneratedField::Requested => {
                             if fact__.is_some() {
@@ -2505,6 +2961,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     tenant: tenant__.unwrap_or_default(),
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
+                    previous_hash: previous_hash__.unwrap_or_default(),
                     fact: fact__,
                 })
             }
@@ -4150,6 +4607,149 @@ impl<'de> serde::Deserialize<'de> for PromptReport {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.PromptReport", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for RecordAccessed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        if !self.operation.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.scope.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.RecordAccessed", len)?;
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        if !self.operation.is_empty() {
+            struct_ser.serialize_field("operation", &self.operation)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.scope.is_empty() {
+            struct_ser.serialize_field("scope", &self.scope)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for RecordAccessed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "caller",
+            "operation",
+            "inference_id",
+            "inferenceId",
+            "scope",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Caller,
+            Operation,
+            InferenceId,
+            Scope,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "caller" => Ok(GeneratedField::Caller),
+                            "operation" => Ok(GeneratedField::Operation),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "scope" => Ok(GeneratedField::Scope),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = RecordAccessed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.RecordAccessed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<RecordAccessed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut caller__ = None;
+                let mut operation__ = None;
+                let mut inference_id__ = None;
+                let mut scope__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Operation => {
+                            if operation__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("operation"));
+                            }
+                            operation__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Scope => {
+                            if scope__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("scope"));
+                            }
+                            scope__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(RecordAccessed {
+                    caller: caller__.unwrap_or_default(),
+                    operation: operation__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    scope: scope__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.RecordAccessed", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for RequestSummary {
