@@ -92,6 +92,7 @@ impl Router {
             pool: route.pool.to_string(),
             summary: Some(pending.summary),
             reasons: route.reasons,
+            ..Assigned::default()
         };
         self.facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
         Ok(())
