@@ -98,6 +98,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ..v1::AttemptFailed::default()
         }),
         Fact::CancelRequested(v1::CancelRequested { reason: "client_disconnected".into() }),
+        Fact::WebhookRequested(v1::WebhookRequested {
+            url: "https://example.org/hook".into(),
+            secret: "whsec_AA==".into(),
+        }),
         Fact::Ended(v1::Ended {
             outcome: v1::Outcome::Completed.into(),
             attempt: 2,

@@ -40,11 +40,12 @@ pub enum FactKind {
     AttemptFailed,
     CancelRequested,
     Ended,
+    WebhookRequested,
 }
 
 impl FactKind {
     /// Every kind, in the order of a life.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Requested,
         Self::Admitted,
         Self::Assigned,
@@ -52,6 +53,7 @@ impl FactKind {
         Self::AttemptFailed,
         Self::CancelRequested,
         Self::Ended,
+        Self::WebhookRequested,
     ];
 
     /// The word in subjects and listings.
@@ -64,6 +66,7 @@ impl FactKind {
             Self::AttemptFailed => "attempt_failed",
             Self::CancelRequested => "cancel_requested",
             Self::Ended => "ended",
+            Self::WebhookRequested => "webhook_requested",
         }
     }
 }
@@ -79,6 +82,7 @@ impl Fact {
             Self::AttemptFailed(_) => FactKind::AttemptFailed,
             Self::CancelRequested(_) => FactKind::CancelRequested,
             Self::Ended(_) => FactKind::Ended,
+            Self::WebhookRequested(_) => FactKind::WebhookRequested,
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Envelope {
     /// Role and instance that wrote the fact: "router/5f2c".
     #[prost(string, tag = "6")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "envelope::Fact", tags = "10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "envelope::Fact", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     pub fact: ::core::option::Option<envelope::Fact>,
 }
 /// Nested message and enum types in `Envelope`.
@@ -37,6 +37,8 @@ pub mod envelope {
         CancelRequested(super::CancelRequested),
         #[prost(message, tag = "16")]
         Ended(super::Ended),
+        #[prost(message, tag = "17")]
+        WebhookRequested(super::WebhookRequested),
     }
 }
 impl ::prost::Name for Envelope {
@@ -83,6 +85,21 @@ pub struct Requested {
     /// Present when vectors or scores are asked for instead of text; prompt and sampling are then empty.
     #[prost(message, optional, tag = "12")]
     pub pooling: ::core::option::Option<Pooling>,
+    /// Digest of what was asked when the client gave an idempotency key, from which the inference's id then follows.
+    #[prost(bytes = "vec", tag = "13")]
+    pub request_digest: ::prost::alloc::vec::Vec<u8>,
+    /// How long it goes on while no client waits for it. Without meaning in the background.
+    #[prost(uint64, tag = "14")]
+    pub grace_nanos: u64,
+    /// Nobody waits for it: it is never cancelled for that.
+    #[prost(bool, tag = "15")]
+    pub background: bool,
+    /// How the answer is shown.
+    #[prost(message, optional, tag = "16")]
+    pub answer_options: ::core::option::Option<AnswerOptions>,
+    /// When it is cancelled at the latest; 0: never.
+    #[prost(uint64, tag = "17")]
+    pub deadline_unix_nanos: u64,
 }
 impl ::prost::Name for Requested {
     const NAME: &'static str = "Requested";
@@ -92,6 +109,48 @@ impl ::prost::Name for Requested {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.Requested".into()
+    }
+}
+/// What the shape of an answer depends on beside its content.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnswerOptions {
+    #[prost(bool, tag = "1")]
+    pub includes_reasoning: bool,
+    #[prost(bool, tag = "2")]
+    pub include_usage: bool,
+    #[prost(bool, tag = "3")]
+    pub continuous_usage_stats: bool,
+    /// "float" or "base64" for vectors.
+    #[prost(string, tag = "4")]
+    pub encoding_format: ::prost::alloc::string::String,
+}
+impl ::prost::Name for AnswerOptions {
+    const NAME: &'static str = "AnswerOptions";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.AnswerOptions".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.AnswerOptions".into()
+    }
+}
+/// Somebody wants to be told of the end, by a signed POST.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WebhookRequested {
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+    /// The key of the signature; empty: the server's own.
+    #[prost(string, tag = "2")]
+    pub secret: ::prost::alloc::string::String,
+}
+impl ::prost::Name for WebhookRequested {
+    const NAME: &'static str = "WebhookRequested";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.WebhookRequested".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.WebhookRequested".into()
     }
 }
 /// Inputs whose vectors or scores are asked for.

@@ -273,6 +273,152 @@ impl<'de> serde::Deserialize<'de> for Admitted {
         deserializer.deserialize_struct("jetmill.v1.Admitted", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for AnswerOptions {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.includes_reasoning {
+            len += 1;
+        }
+        if self.include_usage {
+            len += 1;
+        }
+        if self.continuous_usage_stats {
+            len += 1;
+        }
+        if !self.encoding_format.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AnswerOptions", len)?;
+        if self.includes_reasoning {
+            struct_ser.serialize_field("includes_reasoning", &self.includes_reasoning)?;
+        }
+        if self.include_usage {
+            struct_ser.serialize_field("include_usage", &self.include_usage)?;
+        }
+        if self.continuous_usage_stats {
+            struct_ser.serialize_field("continuous_usage_stats", &self.continuous_usage_stats)?;
+        }
+        if !self.encoding_format.is_empty() {
+            struct_ser.serialize_field("encoding_format", &self.encoding_format)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AnswerOptions {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "includes_reasoning",
+            "includesReasoning",
+            "include_usage",
+            "includeUsage",
+            "continuous_usage_stats",
+            "continuousUsageStats",
+            "encoding_format",
+            "encodingFormat",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            IncludesReasoning,
+            IncludeUsage,
+            ContinuousUsageStats,
+            EncodingFormat,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "includesReasoning" | "includes_reasoning" => Ok(GeneratedField::IncludesReasoning),
+                            "includeUsage" | "include_usage" => Ok(GeneratedField::IncludeUsage),
+                            "continuousUsageStats" | "continuous_usage_stats" => Ok(GeneratedField::ContinuousUsageStats),
+                            "encodingFormat" | "encoding_format" => Ok(GeneratedField::EncodingFormat),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AnswerOptions;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AnswerOptions")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AnswerOptions, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut includes_reasoning__ = None;
+                let mut include_usage__ = None;
+                let mut continuous_usage_stats__ = None;
+                let mut encoding_format__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::IncludesReasoning => {
+                            if includes_reasoning__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("includesReasoning"));
+                            }
+                            includes_reasoning__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::IncludeUsage => {
+                            if include_usage__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("includeUsage"));
+                            }
+                            include_usage__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ContinuousUsageStats => {
+                            if continuous_usage_stats__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("continuousUsageStats"));
+                            }
+                            continuous_usage_stats__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::EncodingFormat => {
+                            if encoding_format__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("encodingFormat"));
+                            }
+                            encoding_format__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(AnswerOptions {
+                    includes_reasoning: includes_reasoning__.unwrap_or_default(),
+                    include_usage: include_usage__.unwrap_or_default(),
+                    continuous_usage_stats: continuous_usage_stats__.unwrap_or_default(),
+                    encoding_format: encoding_format__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AnswerOptions", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Assigned {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -2484,6 +2630,9 @@ impl serde::Serialize for Envelope {
                 envelope::Fact::Ended(v) => {
                     struct_ser.serialize_field("ended", v)?;
                 }
+                envelope::Fact::WebhookRequested(v) => {
+                    struct_ser.serialize_field("webhook_requested", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -2516,6 +2665,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "cancel_requested",
             "cancelRequested",
             "ended",
+            "webhook_requested",
+            "webhookRequested",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -2533,6 +2684,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             AttemptFailed,
             CancelRequested,
             Ended,
+            WebhookRequested,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2567,6 +2719,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "attemptFailed" | "attempt_failed" => Ok(GeneratedField::AttemptFailed),
                             "cancelRequested" | "cancel_requested" => Ok(GeneratedField::CancelRequested),
                             "ended" => Ok(GeneratedField::Ended),
+                            "webhookRequested" | "webhook_requested" => Ok(GeneratedField::WebhookRequested),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2682,6 +2835,13 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                                 return Err(serde::de::Error::duplicate_field("ended"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::Ended)
+;
+                        }
+                        GeneratedField::WebhookRequested => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("webhookRequested"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::WebhookRequested)
 ;
                         }
                     }
@@ -4890,6 +5050,21 @@ impl serde::Serialize for Requested {
         if self.pooling.is_some() {
             len += 1;
         }
+        if !self.request_digest.is_empty() {
+            len += 1;
+        }
+        if self.grace_nanos != 0 {
+            len += 1;
+        }
+        if self.background {
+            len += 1;
+        }
+        if self.answer_options.is_some() {
+            len += 1;
+        }
+        if self.deadline_unix_nanos != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
         if !self.model.is_empty() {
             struct_ser.serialize_field("model", &self.model)?;
@@ -4929,6 +5104,27 @@ impl serde::Serialize for Requested {
         if let Some(v) = self.pooling.as_ref() {
             struct_ser.serialize_field("pooling", v)?;
         }
+        if !self.request_digest.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("request_digest", pbjson::private::base64::encode(&self.request_digest).as_str())?;
+        }
+        if self.grace_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("grace_nanos", ToString::to_string(&self.grace_nanos).as_str())?;
+        }
+        if self.background {
+            struct_ser.serialize_field("background", &self.background)?;
+        }
+        if let Some(v) = self.answer_options.as_ref() {
+            struct_ser.serialize_field("answer_options", v)?;
+        }
+        if self.deadline_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("deadline_unix_nanos", ToString::to_string(&self.deadline_unix_nanos).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -4953,6 +5149,15 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "requestGroup",
             "caller",
             "pooling",
+            "request_digest",
+            "requestDigest",
+            "grace_nanos",
+            "graceNanos",
+            "background",
+            "answer_options",
+            "answerOptions",
+            "deadline_unix_nanos",
+            "deadlineUnixNanos",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -4969,6 +5174,11 @@ impl<'de> serde::Deserialize<'de> for Requested {
             RequestGroup,
             Caller,
             Pooling,
+            RequestDigest,
+            GraceNanos,
+            Background,
+            AnswerOptions,
+            DeadlineUnixNanos,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -5002,6 +5212,11 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "requestGroup" | "request_group" => Ok(GeneratedField::RequestGroup),
                             "caller" => Ok(GeneratedField::Caller),
                             "pooling" => Ok(GeneratedField::Pooling),
+                            "requestDigest" | "request_digest" => Ok(GeneratedField::RequestDigest),
+                            "graceNanos" | "grace_nanos" => Ok(GeneratedField::GraceNanos),
+                            "background" => Ok(GeneratedField::Background),
+                            "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
+                            "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -5033,6 +5248,11 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut request_group__ = None;
                 let mut caller__ = None;
                 let mut pooling__ = None;
+                let mut request_digest__ = None;
+                let mut grace_nanos__ = None;
+                let mut background__ = None;
+                let mut answer_options__ = None;
+                let mut deadline_unix_nanos__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -5109,6 +5329,42 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             pooling__ = map_.next_value()?;
                         }
+                        GeneratedField::RequestDigest => {
+                            if request_digest__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("requestDigest"));
+                            }
+                            request_digest__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::GraceNanos => {
+                            if grace_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("graceNanos"));
+                            }
+                            grace_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Background => {
+                            if background__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("background"));
+                            }
+                            background__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::AnswerOptions => {
+                            if answer_options__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("answerOptions"));
+                            }
+                            answer_options__ = map_.next_value()?;
+                        }
+                        GeneratedField::DeadlineUnixNanos => {
+                            if deadline_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deadlineUnixNanos"));
+                            }
+                            deadline_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Requested {
@@ -5124,6 +5380,11 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     request_group: request_group__.unwrap_or_default(),
                     caller: caller__.unwrap_or_default(),
                     pooling: pooling__,
+                    request_digest: request_digest__.unwrap_or_default(),
+                    grace_nanos: grace_nanos__.unwrap_or_default(),
+                    background: background__.unwrap_or_default(),
+                    answer_options: answer_options__,
+                    deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
                 })
             }
         }
@@ -7344,6 +7605,114 @@ impl<'de> serde::Deserialize<'de> for Usage {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.Usage", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for WebhookRequested {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.url.is_empty() {
+            len += 1;
+        }
+        if !self.secret.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.WebhookRequested", len)?;
+        if !self.url.is_empty() {
+            struct_ser.serialize_field("url", &self.url)?;
+        }
+        if !self.secret.is_empty() {
+            struct_ser.serialize_field("secret", &self.secret)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for WebhookRequested {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "url",
+            "secret",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Url,
+            Secret,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "url" => Ok(GeneratedField::Url),
+                            "secret" => Ok(GeneratedField::Secret),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = WebhookRequested;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.WebhookRequested")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<WebhookRequested, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut url__ = None;
+                let mut secret__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Url => {
+                            if url__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("url"));
+                            }
+                            url__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Secret => {
+                            if secret__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("secret"));
+                            }
+                            secret__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(WebhookRequested {
+                    url: url__.unwrap_or_default(),
+                    secret: secret__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.WebhookRequested", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for WorkClass {
