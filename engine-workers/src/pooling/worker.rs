@@ -230,7 +230,13 @@ impl PoolingWorker {
     ) -> Result<(), BusError> {
         let Assignment { address, attempt, summary, .. } = assignment;
         let worker = self.options.id.to_string();
-        let failed = AttemptFailed { attempt, worker, failure: Some(failure), summary: Some(summary) };
+        let failed = AttemptFailed {
+            attempt,
+            worker,
+            failure: Some(failure),
+            summary: Some(summary),
+            ..AttemptFailed::default()
+        };
         let subject =
             subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt);
         let fact = Fact::AttemptFailed(failed);

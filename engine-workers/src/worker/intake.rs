@@ -250,6 +250,7 @@ impl Worker {
             num_prompt_tokens: u32::try_from(request.prompt_token_ids.len()).unwrap_or(u32::MAX),
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             model_digest: self.card.model_digest.clone(),
+            ..Started::default()
         };
         record::append_started(&self.facts, assignment, started)
     }

@@ -100,8 +100,13 @@ impl Worker {
         let written = match answer.retryable_failure().cloned() {
             Some(failure) => {
                 let worker = self.options.id.to_string();
-                let failed =
-                    AttemptFailed { attempt, worker, failure: Some(failure), summary: Some(summary) };
+                let failed = AttemptFailed {
+                    attempt,
+                    worker,
+                    failure: Some(failure),
+                    summary: Some(summary),
+                    ..AttemptFailed::default()
+                };
                 let subject = subjects::attempt_fact(
                     FactKind::AttemptFailed,
                     &address.tenant,

@@ -92,6 +92,7 @@ impl Router {
             pool: route.pool.to_string(),
             summary: Some(pending.summary),
             reasons: route.reasons,
+            ..Assigned::default()
         };
         let facts = self.facts.following(pending.previous);
         facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;

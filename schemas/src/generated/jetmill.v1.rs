@@ -513,6 +513,9 @@ pub struct Assigned {
     /// Each deployment that was considered and what spoke for or against it.
     #[prost(message, repeated, tag = "5")]
     pub reasons: ::prost::alloc::vec::Vec<RoutingReason>,
+    /// What became of the attempts before this one; absent for the first.
+    #[prost(message, optional, tag = "6")]
+    pub history: ::core::option::Option<AttemptHistory>,
 }
 impl ::prost::Name for Assigned {
     const NAME: &'static str = "Assigned";
@@ -522,6 +525,32 @@ impl ::prost::Name for Assigned {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.Assigned".into()
+    }
+}
+/// What became of an inference's attempts so far.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttemptHistory {
+    /// Attempts that failed while their worker lived on.
+    #[prost(uint32, tag = "1")]
+    pub num_failures: u32,
+    /// Attempts whose worker was lost.
+    #[prost(uint32, tag = "2")]
+    pub num_workers_lost: u32,
+    /// Those of them for which nothing else on the worker could be to blame.
+    #[prost(uint32, tag = "3")]
+    pub num_blamed: u32,
+    /// Most attempts without a token, itself included, beside which its worker may begin it; 0: no limit.
+    #[prost(uint32, tag = "4")]
+    pub max_num_unproven: u32,
+}
+impl ::prost::Name for AttemptHistory {
+    const NAME: &'static str = "AttemptHistory";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.AttemptHistory".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.AttemptHistory".into()
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -560,6 +589,9 @@ pub struct Started {
     pub engine_fingerprint: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub model_digest: ::prost::alloc::string::String,
+    /// Answer tokens of earlier attempts, over all choices, after which this one goes on.
+    #[prost(uint32, tag = "7")]
+    pub num_resumed_tokens: u32,
 }
 impl ::prost::Name for Started {
     const NAME: &'static str = "Started";
@@ -581,6 +613,9 @@ pub struct AttemptFailed {
     pub failure: ::core::option::Option<Failure>,
     #[prost(message, optional, tag = "4")]
     pub summary: ::core::option::Option<RequestSummary>,
+    /// This attempt included.
+    #[prost(message, optional, tag = "5")]
+    pub history: ::core::option::Option<AttemptHistory>,
 }
 impl ::prost::Name for AttemptFailed {
     const NAME: &'static str = "AttemptFailed";
@@ -965,6 +1000,54 @@ impl ::prost::Name for End {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.End".into()
+    }
+}
+/// What a worker says of itself several times a second, on `heartbeat.<worker>`; nothing keeps it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Heartbeat {
+    #[prost(string, tag = "1")]
+    pub worker: ::prost::alloc::string::String,
+    /// UUIDv7 of the process's start, which tells it from an earlier one of the same name.
+    #[prost(string, tag = "2")]
+    pub incarnation: ::prost::alloc::string::String,
+    /// Everything that it holds.
+    #[prost(message, repeated, tag = "3")]
+    pub held: ::prost::alloc::vec::Vec<HeldAttempt>,
+    /// It ends in order, so its silence means nothing.
+    #[prost(bool, tag = "4")]
+    pub is_last: bool,
+}
+impl ::prost::Name for Heartbeat {
+    const NAME: &'static str = "Heartbeat";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Heartbeat".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Heartbeat".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldAttempt {
+    #[prost(string, tag = "1")]
+    pub inference_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// Stream sequence of the assigned fact.
+    #[prost(uint64, tag = "3")]
+    pub assigned_sequence: u64,
+    /// It was begun and has brought no token yet: it may be what brings its worker down.
+    #[prost(bool, tag = "4")]
+    pub is_unproven: bool,
+}
+impl ::prost::Name for HeldAttempt {
+    const NAME: &'static str = "HeldAttempt";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.HeldAttempt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.HeldAttempt".into()
     }
 }
 /// One fact on the CONTROL stream.

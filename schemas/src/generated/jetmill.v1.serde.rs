@@ -442,6 +442,9 @@ impl serde::Serialize for Assigned {
         if !self.reasons.is_empty() {
             len += 1;
         }
+        if self.history.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Assigned", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -458,6 +461,9 @@ impl serde::Serialize for Assigned {
         if !self.reasons.is_empty() {
             struct_ser.serialize_field("reasons", &self.reasons)?;
         }
+        if let Some(v) = self.history.as_ref() {
+            struct_ser.serialize_field("history", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -473,6 +479,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             "pool",
             "summary",
             "reasons",
+            "history",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -482,6 +489,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             Pool,
             Summary,
             Reasons,
+            History,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -508,6 +516,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             "pool" => Ok(GeneratedField::Pool),
                             "summary" => Ok(GeneratedField::Summary),
                             "reasons" => Ok(GeneratedField::Reasons),
+                            "history" => Ok(GeneratedField::History),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -532,6 +541,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                 let mut pool__ = None;
                 let mut summary__ = None;
                 let mut reasons__ = None;
+                let mut history__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -566,6 +576,12 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             }
                             reasons__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::History => {
+                            if history__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("history"));
+                            }
+                            history__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Assigned {
@@ -574,6 +590,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                     pool: pool__.unwrap_or_default(),
                     summary: summary__,
                     reasons: reasons__.unwrap_or_default(),
+                    history: history__,
                 })
             }
         }
@@ -600,6 +617,9 @@ impl serde::Serialize for AttemptFailed {
         if self.summary.is_some() {
             len += 1;
         }
+        if self.history.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.AttemptFailed", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -612,6 +632,9 @@ impl serde::Serialize for AttemptFailed {
         }
         if let Some(v) = self.summary.as_ref() {
             struct_ser.serialize_field("summary", v)?;
+        }
+        if let Some(v) = self.history.as_ref() {
+            struct_ser.serialize_field("history", v)?;
         }
         struct_ser.end()
     }
@@ -627,6 +650,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
             "worker",
             "failure",
             "summary",
+            "history",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -635,6 +659,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
             Worker,
             Failure,
             Summary,
+            History,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -660,6 +685,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                             "worker" => Ok(GeneratedField::Worker),
                             "failure" => Ok(GeneratedField::Failure),
                             "summary" => Ok(GeneratedField::Summary),
+                            "history" => Ok(GeneratedField::History),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -683,6 +709,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                 let mut worker__ = None;
                 let mut failure__ = None;
                 let mut summary__ = None;
+                let mut history__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -711,6 +738,12 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                             }
                             summary__ = map_.next_value()?;
                         }
+                        GeneratedField::History => {
+                            if history__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("history"));
+                            }
+                            history__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(AttemptFailed {
@@ -718,10 +751,165 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                     worker: worker__.unwrap_or_default(),
                     failure: failure__,
                     summary: summary__,
+                    history: history__,
                 })
             }
         }
         deserializer.deserialize_struct("jetmill.v1.AttemptFailed", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for AttemptHistory {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.num_failures != 0 {
+            len += 1;
+        }
+        if self.num_workers_lost != 0 {
+            len += 1;
+        }
+        if self.num_blamed != 0 {
+            len += 1;
+        }
+        if self.max_num_unproven != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AttemptHistory", len)?;
+        if self.num_failures != 0 {
+            struct_ser.serialize_field("num_failures", &self.num_failures)?;
+        }
+        if self.num_workers_lost != 0 {
+            struct_ser.serialize_field("num_workers_lost", &self.num_workers_lost)?;
+        }
+        if self.num_blamed != 0 {
+            struct_ser.serialize_field("num_blamed", &self.num_blamed)?;
+        }
+        if self.max_num_unproven != 0 {
+            struct_ser.serialize_field("max_num_unproven", &self.max_num_unproven)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AttemptHistory {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "num_failures",
+            "numFailures",
+            "num_workers_lost",
+            "numWorkersLost",
+            "num_blamed",
+            "numBlamed",
+            "max_num_unproven",
+            "maxNumUnproven",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            NumFailures,
+            NumWorkersLost,
+            NumBlamed,
+            MaxNumUnproven,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "numFailures" | "num_failures" => Ok(GeneratedField::NumFailures),
+                            "numWorkersLost" | "num_workers_lost" => Ok(GeneratedField::NumWorkersLost),
+                            "numBlamed" | "num_blamed" => Ok(GeneratedField::NumBlamed),
+                            "maxNumUnproven" | "max_num_unproven" => Ok(GeneratedField::MaxNumUnproven),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AttemptHistory;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AttemptHistory")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AttemptHistory, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut num_failures__ = None;
+                let mut num_workers_lost__ = None;
+                let mut num_blamed__ = None;
+                let mut max_num_unproven__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::NumFailures => {
+                            if num_failures__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numFailures"));
+                            }
+                            num_failures__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumWorkersLost => {
+                            if num_workers_lost__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numWorkersLost"));
+                            }
+                            num_workers_lost__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumBlamed => {
+                            if num_blamed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numBlamed"));
+                            }
+                            num_blamed__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::MaxNumUnproven => {
+                            if max_num_unproven__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("maxNumUnproven"));
+                            }
+                            max_num_unproven__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(AttemptHistory {
+                    num_failures: num_failures__.unwrap_or_default(),
+                    num_workers_lost: num_workers_lost__.unwrap_or_default(),
+                    num_blamed: num_blamed__.unwrap_or_default(),
+                    max_num_unproven: max_num_unproven__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AttemptHistory", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for AuditEnvelope {
@@ -3900,6 +4088,300 @@ impl<'de> serde::Deserialize<'de> for Grammar {
         deserializer.deserialize_struct("jetmill.v1.Grammar", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for Heartbeat {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.worker.is_empty() {
+            len += 1;
+        }
+        if !self.incarnation.is_empty() {
+            len += 1;
+        }
+        if !self.held.is_empty() {
+            len += 1;
+        }
+        if self.is_last {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Heartbeat", len)?;
+        if !self.worker.is_empty() {
+            struct_ser.serialize_field("worker", &self.worker)?;
+        }
+        if !self.incarnation.is_empty() {
+            struct_ser.serialize_field("incarnation", &self.incarnation)?;
+        }
+        if !self.held.is_empty() {
+            struct_ser.serialize_field("held", &self.held)?;
+        }
+        if self.is_last {
+            struct_ser.serialize_field("is_last", &self.is_last)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Heartbeat {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "worker",
+            "incarnation",
+            "held",
+            "is_last",
+            "isLast",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Worker,
+            Incarnation,
+            Held,
+            IsLast,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "worker" => Ok(GeneratedField::Worker),
+                            "incarnation" => Ok(GeneratedField::Incarnation),
+                            "held" => Ok(GeneratedField::Held),
+                            "isLast" | "is_last" => Ok(GeneratedField::IsLast),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Heartbeat;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Heartbeat")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Heartbeat, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut worker__ = None;
+                let mut incarnation__ = None;
+                let mut held__ = None;
+                let mut is_last__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Worker => {
+                            if worker__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("worker"));
+                            }
+                            worker__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Incarnation => {
+                            if incarnation__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("incarnation"));
+                            }
+                            incarnation__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Held => {
+                            if held__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("held"));
+                            }
+                            held__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::IsLast => {
+                            if is_last__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isLast"));
+                            }
+                            is_last__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Heartbeat {
+                    worker: worker__.unwrap_or_default(),
+                    incarnation: incarnation__.unwrap_or_default(),
+                    held: held__.unwrap_or_default(),
+                    is_last: is_last__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Heartbeat", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for HeldAttempt {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if self.attempt != 0 {
+            len += 1;
+        }
+        if self.assigned_sequence != 0 {
+            len += 1;
+        }
+        if self.is_unproven {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.HeldAttempt", len)?;
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if self.attempt != 0 {
+            struct_ser.serialize_field("attempt", &self.attempt)?;
+        }
+        if self.assigned_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("assigned_sequence", ToString::to_string(&self.assigned_sequence).as_str())?;
+        }
+        if self.is_unproven {
+            struct_ser.serialize_field("is_unproven", &self.is_unproven)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for HeldAttempt {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "inference_id",
+            "inferenceId",
+            "attempt",
+            "assigned_sequence",
+            "assignedSequence",
+            "is_unproven",
+            "isUnproven",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            InferenceId,
+            Attempt,
+            AssignedSequence,
+            IsUnproven,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "attempt" => Ok(GeneratedField::Attempt),
+                            "assignedSequence" | "assigned_sequence" => Ok(GeneratedField::AssignedSequence),
+                            "isUnproven" | "is_unproven" => Ok(GeneratedField::IsUnproven),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = HeldAttempt;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.HeldAttempt")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<HeldAttempt, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut inference_id__ = None;
+                let mut attempt__ = None;
+                let mut assigned_sequence__ = None;
+                let mut is_unproven__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Attempt => {
+                            if attempt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attempt"));
+                            }
+                            attempt__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::AssignedSequence => {
+                            if assigned_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("assignedSequence"));
+                            }
+                            assigned_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::IsUnproven => {
+                            if is_unproven__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isUnproven"));
+                            }
+                            is_unproven__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(HeldAttempt {
+                    inference_id: inference_id__.unwrap_or_default(),
+                    attempt: attempt__.unwrap_or_default(),
+                    assigned_sequence: assigned_sequence__.unwrap_or_default(),
+                    is_unproven: is_unproven__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.HeldAttempt", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Outcome {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -6254,6 +6736,9 @@ impl serde::Serialize for Started {
         if !self.model_digest.is_empty() {
             len += 1;
         }
+        if self.num_resumed_tokens != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Started", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -6275,6 +6760,9 @@ impl serde::Serialize for Started {
         if !self.model_digest.is_empty() {
             struct_ser.serialize_field("model_digest", &self.model_digest)?;
         }
+        if self.num_resumed_tokens != 0 {
+            struct_ser.serialize_field("num_resumed_tokens", &self.num_resumed_tokens)?;
+        }
         struct_ser.end()
     }
 }
@@ -6294,6 +6782,8 @@ impl<'de> serde::Deserialize<'de> for Started {
             "engineFingerprint",
             "model_digest",
             "modelDigest",
+            "num_resumed_tokens",
+            "numResumedTokens",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -6304,6 +6794,7 @@ impl<'de> serde::Deserialize<'de> for Started {
             NumPromptTokens,
             EngineFingerprint,
             ModelDigest,
+            NumResumedTokens,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -6331,6 +6822,7 @@ impl<'de> serde::Deserialize<'de> for Started {
                             "numPromptTokens" | "num_prompt_tokens" => Ok(GeneratedField::NumPromptTokens),
                             "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
                             "modelDigest" | "model_digest" => Ok(GeneratedField::ModelDigest),
+                            "numResumedTokens" | "num_resumed_tokens" => Ok(GeneratedField::NumResumedTokens),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -6356,6 +6848,7 @@ impl<'de> serde::Deserialize<'de> for Started {
                 let mut num_prompt_tokens__ = None;
                 let mut engine_fingerprint__ = None;
                 let mut model_digest__ = None;
+                let mut num_resumed_tokens__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -6400,6 +6893,14 @@ impl<'de> serde::Deserialize<'de> for Started {
                             }
                             model_digest__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::NumResumedTokens => {
+                            if num_resumed_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numResumedTokens"));
+                            }
+                            num_resumed_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Started {
@@ -6409,6 +6910,7 @@ impl<'de> serde::Deserialize<'de> for Started {
                     num_prompt_tokens: num_prompt_tokens__.unwrap_or_default(),
                     engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
                     model_digest: model_digest__.unwrap_or_default(),
+                    num_resumed_tokens: num_resumed_tokens__.unwrap_or_default(),
                 })
             }
         }
