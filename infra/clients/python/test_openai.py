@@ -202,6 +202,7 @@ class Colour(pydantic.BaseModel):
 
 
 class Weather(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
     kind: Literal["sun", "rain"]
     degrees: int = pydantic.Field(ge=0, le=99)
 
@@ -234,14 +235,14 @@ class StructuredOutputs(ServerCase):
         self.assertEqual(parsed, self.parse().choices[0].message.parsed)
 
     def test_chunks_add_up_to_a_document_for_each_choice(self) -> None:
-        schema = {"name": "colour", "schema": Colour.model_json_schema()}
+        schema = {"name": "weather", "schema": Weather.model_json_schema()}
         form = {"type": "json_schema", "json_schema": schema}
         texts = {0: "", 1: ""}
         for chunk in self.chat(response_format=form, stream=True, n=2, max_tokens=200, temperature=1.0, seed=6):
             for choice in chunk.choices:
                 texts[choice.index] += choice.delta.content or ""
         for text in texts.values():
-            Colour.model_validate_json(text)
+            Weather.model_validate_json(text)
 
     def test_structured_outputs_take_a_schema_as_object_or_text(self) -> None:
         schema = Weather.model_json_schema()
