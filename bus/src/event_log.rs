@@ -18,13 +18,15 @@ pub enum StreamName {
     Tokens,
     /// Configuration as events.
     Control,
+    /// What is said about the record itself: checkpoints and who read it.
+    Audit,
     /// What could not be processed.
     DeadLetters,
 }
 
 impl StreamName {
     /// All streams.
-    pub const ALL: [Self; 4] = [Self::Inference, Self::Tokens, Self::Control, Self::DeadLetters];
+    pub const ALL: [Self; 5] = [Self::Inference, Self::Tokens, Self::Control, Self::Audit, Self::DeadLetters];
 
     /// The name that the broker knows.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl StreamName {
             Self::Inference => "INFERENCE",
             Self::Tokens => "TOKENS",
             Self::Control => "CONTROL",
+            Self::Audit => "AUDIT",
             Self::DeadLetters => "DEAD_LETTERS",
         }
     }
@@ -42,6 +45,7 @@ impl StreamName {
             Self::Inference => "inference.>",
             Self::Tokens => "tokens.>",
             Self::Control => "control.>",
+            Self::Audit => "audit.>",
             Self::DeadLetters => "dead_letters.>",
         }
     }

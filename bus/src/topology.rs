@@ -21,6 +21,8 @@ pub struct StreamPolicy {
     pub tokens_max_bytes: u64,
     /// Size of the configuration events, which never age.
     pub control_max_bytes: u64,
+    /// Size of the checkpoints and accesses, which never age.
+    pub audit_max_bytes: u64,
     /// How long dead letters are kept.
     pub dead_letters_max_age: Duration,
     /// Size of the dead letters; the oldest go first.
@@ -42,6 +44,7 @@ impl Default for StreamPolicy {
             tokens_max_age: Duration::from_secs(1_800),
             tokens_max_bytes: GIB,
             control_max_bytes: GIB / 4,
+            audit_max_bytes: GIB,
             dead_letters_max_age: DAY * 30,
             dead_letters_max_bytes: GIB / 4,
             objects_max_bytes: 8 * GIB,
@@ -51,14 +54,16 @@ impl Default for StreamPolicy {
 }
 
 impl StreamPolicy {
-    /// The same shares within `total_bytes`, for a small disk: 7/16 log, 7/16 objects, 1/16 tokens, 1/32 each of the rest.
+    /// The same shares within `total_bytes`, for a small disk: 7/16 log, 7/16 objects, 1/16 tokens, 1/32 control,
+    /// 1/64 each of the rest.
     pub fn within(total_bytes: u64) -> Self {
         Self {
             inference_max_bytes: total_bytes / 16 * 7,
             objects_max_bytes: total_bytes / 16 * 7,
             tokens_max_bytes: total_bytes / 16,
             control_max_bytes: total_bytes / 32,
-            dead_letters_max_bytes: total_bytes / 32,
+            audit_max_bytes: total_bytes / 64,
+            dead_letters_max_bytes: total_bytes / 64,
             ..Self::default()
         }
     }
@@ -120,6 +125,8 @@ pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
             policy.dead_letters_max_bytes,
             WhenFull::DropOldest,
         ),
+        // After those that were larger before it came: its room is what they gave up.
+        stream(StreamName::Audit, Duration::ZERO, policy.audit_max_bytes, WhenFull::Refuse),
     ]
 }
 
