@@ -6,6 +6,7 @@
 
 pub mod batch;
 mod envelope;
+mod fact_hash;
 mod failure;
 mod ids;
 pub mod lifecycle;
@@ -24,8 +25,10 @@ pub mod v1 {
 }
 
 pub use envelope::{
-    DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_control, decode_envelope, decode_job,
+    DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_audit, decode_control, decode_envelope,
+    decode_job,
 };
+pub use fact_hash::FactHash;
 pub use failure::failure;
 pub use ids::{
     BatchId, DeploymentId, EventId, FileId, Id, IdError, InferenceId, IngressId, PoolName, TenantId, WorkerId,

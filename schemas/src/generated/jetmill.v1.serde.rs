@@ -273,6 +273,152 @@ impl<'de> serde::Deserialize<'de> for Admitted {
         deserializer.deserialize_struct("jetmill.v1.Admitted", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for AnswerOptions {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.includes_reasoning {
+            len += 1;
+        }
+        if self.include_usage {
+            len += 1;
+        }
+        if self.continuous_usage_stats {
+            len += 1;
+        }
+        if !self.encoding_format.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AnswerOptions", len)?;
+        if self.includes_reasoning {
+            struct_ser.serialize_field("includes_reasoning", &self.includes_reasoning)?;
+        }
+        if self.include_usage {
+            struct_ser.serialize_field("include_usage", &self.include_usage)?;
+        }
+        if self.continuous_usage_stats {
+            struct_ser.serialize_field("continuous_usage_stats", &self.continuous_usage_stats)?;
+        }
+        if !self.encoding_format.is_empty() {
+            struct_ser.serialize_field("encoding_format", &self.encoding_format)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AnswerOptions {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "includes_reasoning",
+            "includesReasoning",
+            "include_usage",
+            "includeUsage",
+            "continuous_usage_stats",
+            "continuousUsageStats",
+            "encoding_format",
+            "encodingFormat",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            IncludesReasoning,
+            IncludeUsage,
+            ContinuousUsageStats,
+            EncodingFormat,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "includesReasoning" | "includes_reasoning" => Ok(GeneratedField::IncludesReasoning),
+                            "includeUsage" | "include_usage" => Ok(GeneratedField::IncludeUsage),
+                            "continuousUsageStats" | "continuous_usage_stats" => Ok(GeneratedField::ContinuousUsageStats),
+                            "encodingFormat" | "encoding_format" => Ok(GeneratedField::EncodingFormat),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AnswerOptions;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AnswerOptions")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AnswerOptions, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut includes_reasoning__ = None;
+                let mut include_usage__ = None;
+                let mut continuous_usage_stats__ = None;
+                let mut encoding_format__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::IncludesReasoning => {
+                            if includes_reasoning__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("includesReasoning"));
+                            }
+                            includes_reasoning__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::IncludeUsage => {
+                            if include_usage__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("includeUsage"));
+                            }
+                            include_usage__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ContinuousUsageStats => {
+                            if continuous_usage_stats__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("continuousUsageStats"));
+                            }
+                            continuous_usage_stats__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::EncodingFormat => {
+                            if encoding_format__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("encodingFormat"));
+                            }
+                            encoding_format__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(AnswerOptions {
+                    includes_reasoning: includes_reasoning__.unwrap_or_default(),
+                    include_usage: include_usage__.unwrap_or_default(),
+                    continuous_usage_stats: continuous_usage_stats__.unwrap_or_default(),
+                    encoding_format: encoding_format__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AnswerOptions", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Assigned {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -296,6 +442,9 @@ impl serde::Serialize for Assigned {
         if !self.reasons.is_empty() {
             len += 1;
         }
+        if self.history.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Assigned", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -312,6 +461,9 @@ impl serde::Serialize for Assigned {
         if !self.reasons.is_empty() {
             struct_ser.serialize_field("reasons", &self.reasons)?;
         }
+        if let Some(v) = self.history.as_ref() {
+            struct_ser.serialize_field("history", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -327,6 +479,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             "pool",
             "summary",
             "reasons",
+            "history",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -336,6 +489,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             Pool,
             Summary,
             Reasons,
+            History,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -362,6 +516,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             "pool" => Ok(GeneratedField::Pool),
                             "summary" => Ok(GeneratedField::Summary),
                             "reasons" => Ok(GeneratedField::Reasons),
+                            "history" => Ok(GeneratedField::History),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -386,6 +541,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                 let mut pool__ = None;
                 let mut summary__ = None;
                 let mut reasons__ = None;
+                let mut history__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -420,6 +576,12 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             }
                             reasons__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::History => {
+                            if history__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("history"));
+                            }
+                            history__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Assigned {
@@ -428,6 +590,7 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                     pool: pool__.unwrap_or_default(),
                     summary: summary__,
                     reasons: reasons__.unwrap_or_default(),
+                    history: history__,
                 })
             }
         }
@@ -454,6 +617,9 @@ impl serde::Serialize for AttemptFailed {
         if self.summary.is_some() {
             len += 1;
         }
+        if self.history.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.AttemptFailed", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -466,6 +632,9 @@ impl serde::Serialize for AttemptFailed {
         }
         if let Some(v) = self.summary.as_ref() {
             struct_ser.serialize_field("summary", v)?;
+        }
+        if let Some(v) = self.history.as_ref() {
+            struct_ser.serialize_field("history", v)?;
         }
         struct_ser.end()
     }
@@ -481,6 +650,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
             "worker",
             "failure",
             "summary",
+            "history",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -489,6 +659,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
             Worker,
             Failure,
             Summary,
+            History,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -514,6 +685,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                             "worker" => Ok(GeneratedField::Worker),
                             "failure" => Ok(GeneratedField::Failure),
                             "summary" => Ok(GeneratedField::Summary),
+                            "history" => Ok(GeneratedField::History),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -537,6 +709,7 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                 let mut worker__ = None;
                 let mut failure__ = None;
                 let mut summary__ = None;
+                let mut history__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -565,6 +738,12 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                             }
                             summary__ = map_.next_value()?;
                         }
+                        GeneratedField::History => {
+                            if history__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("history"));
+                            }
+                            history__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(AttemptFailed {
@@ -572,10 +751,354 @@ impl<'de> serde::Deserialize<'de> for AttemptFailed {
                     worker: worker__.unwrap_or_default(),
                     failure: failure__,
                     summary: summary__,
+                    history: history__,
                 })
             }
         }
         deserializer.deserialize_struct("jetmill.v1.AttemptFailed", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for AttemptHistory {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.num_failures != 0 {
+            len += 1;
+        }
+        if self.num_workers_lost != 0 {
+            len += 1;
+        }
+        if self.num_blamed != 0 {
+            len += 1;
+        }
+        if self.max_num_unproven != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AttemptHistory", len)?;
+        if self.num_failures != 0 {
+            struct_ser.serialize_field("num_failures", &self.num_failures)?;
+        }
+        if self.num_workers_lost != 0 {
+            struct_ser.serialize_field("num_workers_lost", &self.num_workers_lost)?;
+        }
+        if self.num_blamed != 0 {
+            struct_ser.serialize_field("num_blamed", &self.num_blamed)?;
+        }
+        if self.max_num_unproven != 0 {
+            struct_ser.serialize_field("max_num_unproven", &self.max_num_unproven)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AttemptHistory {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "num_failures",
+            "numFailures",
+            "num_workers_lost",
+            "numWorkersLost",
+            "num_blamed",
+            "numBlamed",
+            "max_num_unproven",
+            "maxNumUnproven",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            NumFailures,
+            NumWorkersLost,
+            NumBlamed,
+            MaxNumUnproven,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "numFailures" | "num_failures" => Ok(GeneratedField::NumFailures),
+                            "numWorkersLost" | "num_workers_lost" => Ok(GeneratedField::NumWorkersLost),
+                            "numBlamed" | "num_blamed" => Ok(GeneratedField::NumBlamed),
+                            "maxNumUnproven" | "max_num_unproven" => Ok(GeneratedField::MaxNumUnproven),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AttemptHistory;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AttemptHistory")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AttemptHistory, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut num_failures__ = None;
+                let mut num_workers_lost__ = None;
+                let mut num_blamed__ = None;
+                let mut max_num_unproven__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::NumFailures => {
+                            if num_failures__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numFailures"));
+                            }
+                            num_failures__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumWorkersLost => {
+                            if num_workers_lost__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numWorkersLost"));
+                            }
+                            num_workers_lost__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumBlamed => {
+                            if num_blamed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numBlamed"));
+                            }
+                            num_blamed__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::MaxNumUnproven => {
+                            if max_num_unproven__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("maxNumUnproven"));
+                            }
+                            max_num_unproven__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(AttemptHistory {
+                    num_failures: num_failures__.unwrap_or_default(),
+                    num_workers_lost: num_workers_lost__.unwrap_or_default(),
+                    num_blamed: num_blamed__.unwrap_or_default(),
+                    max_num_unproven: max_num_unproven__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AttemptHistory", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for AuditEnvelope {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.schema_version != 0 {
+            len += 1;
+        }
+        if !self.event_id.is_empty() {
+            len += 1;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.recorded_by.is_empty() {
+            len += 1;
+        }
+        if self.fact.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AuditEnvelope", len)?;
+        if self.schema_version != 0 {
+            struct_ser.serialize_field("schema_version", &self.schema_version)?;
+        }
+        if !self.event_id.is_empty() {
+            struct_ser.serialize_field("event_id", &self.event_id)?;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("recorded_at_unix_nanos", ToString::to_string(&self.recorded_at_unix_nanos).as_str())?;
+        }
+        if !self.recorded_by.is_empty() {
+            struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if let Some(v) = self.fact.as_ref() {
+            match v {
+                audit_envelope::Fact::CheckpointSigned(v) => {
+                    struct_ser.serialize_field("checkpoint_signed", v)?;
+                }
+                audit_envelope::Fact::RecordAccessed(v) => {
+                    struct_ser.serialize_field("record_accessed", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AuditEnvelope {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "schema_version",
+            "schemaVersion",
+            "event_id",
+            "eventId",
+            "recorded_at_unix_nanos",
+            "recordedAtUnixNanos",
+            "recorded_by",
+            "recordedBy",
+            "checkpoint_signed",
+            "checkpointSigned",
+            "record_accessed",
+            "recordAccessed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            SchemaVersion,
+            EventId,
+            RecordedAtUnixNanos,
+            RecordedBy,
+            CheckpointSigned,
+            RecordAccessed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "schemaVersion" | "schema_version" => Ok(GeneratedField::SchemaVersion),
+                            "eventId" | "event_id" => Ok(GeneratedField::EventId),
+                            "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
+                            "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
+                            "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AuditEnvelope;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AuditEnvelope")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AuditEnvelope, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut schema_version__ = None;
+                let mut event_id__ = None;
+                let mut recorded_at_unix_nanos__ = None;
+                let mut recorded_by__ = None;
+                let mut fact__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::SchemaVersion => {
+                            if schema_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("schemaVersion"));
+                            }
+                            schema_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EventId => {
+                            if event_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("eventId"));
+                            }
+                            event_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RecordedAtUnixNanos => {
+                            if recorded_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedAtUnixNanos"));
+                            }
+                            recorded_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RecordedBy => {
+                            if recorded_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedBy"));
+                            }
+                            recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::CheckpointSigned => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("checkpointSigned"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::CheckpointSigned)
+;
+                        }
+                        GeneratedField::RecordAccessed => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordAccessed"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                    }
+                }
+                Ok(AuditEnvelope {
+                    schema_version: schema_version__.unwrap_or_default(),
+                    event_id: event_id__.unwrap_or_default(),
+                    recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
+                    recorded_by: recorded_by__.unwrap_or_default(),
+                    fact: fact__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AuditEnvelope", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for BatchCancelRequested {
@@ -1918,6 +2441,252 @@ impl<'de> serde::Deserialize<'de> for CheckVerdict {
         deserializer.deserialize_struct("jetmill.v1.CheckVerdict", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for CheckpointSigned {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.number != 0 {
+            len += 1;
+        }
+        if self.tree_size != 0 {
+            len += 1;
+        }
+        if self.last_sequence != 0 {
+            len += 1;
+        }
+        if self.signed_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.root_hash.is_empty() {
+            len += 1;
+        }
+        if !self.signature.is_empty() {
+            len += 1;
+        }
+        if !self.public_key.is_empty() {
+            len += 1;
+        }
+        if !self.subtrees.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.CheckpointSigned", len)?;
+        if self.number != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("number", ToString::to_string(&self.number).as_str())?;
+        }
+        if self.tree_size != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("tree_size", ToString::to_string(&self.tree_size).as_str())?;
+        }
+        if self.last_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_sequence", ToString::to_string(&self.last_sequence).as_str())?;
+        }
+        if self.signed_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("signed_at_unix_nanos", ToString::to_string(&self.signed_at_unix_nanos).as_str())?;
+        }
+        if !self.root_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("root_hash", pbjson::private::base64::encode(&self.root_hash).as_str())?;
+        }
+        if !self.signature.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("signature", pbjson::private::base64::encode(&self.signature).as_str())?;
+        }
+        if !self.public_key.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("public_key", pbjson::private::base64::encode(&self.public_key).as_str())?;
+        }
+        if !self.subtrees.is_empty() {
+            struct_ser.serialize_field("subtrees", &self.subtrees.iter().map(pbjson::private::base64::encode).collect::<Vec<_>>())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for CheckpointSigned {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "number",
+            "tree_size",
+            "treeSize",
+            "last_sequence",
+            "lastSequence",
+            "signed_at_unix_nanos",
+            "signedAtUnixNanos",
+            "root_hash",
+            "rootHash",
+            "signature",
+            "public_key",
+            "publicKey",
+            "subtrees",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Number,
+            TreeSize,
+            LastSequence,
+            SignedAtUnixNanos,
+            RootHash,
+            Signature,
+            PublicKey,
+            Subtrees,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "number" => Ok(GeneratedField::Number),
+                            "treeSize" | "tree_size" => Ok(GeneratedField::TreeSize),
+                            "lastSequence" | "last_sequence" => Ok(GeneratedField::LastSequence),
+                            "signedAtUnixNanos" | "signed_at_unix_nanos" => Ok(GeneratedField::SignedAtUnixNanos),
+                            "rootHash" | "root_hash" => Ok(GeneratedField::RootHash),
+                            "signature" => Ok(GeneratedField::Signature),
+                            "publicKey" | "public_key" => Ok(GeneratedField::PublicKey),
+                            "subtrees" => Ok(GeneratedField::Subtrees),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = CheckpointSigned;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.CheckpointSigned")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<CheckpointSigned, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut number__ = None;
+                let mut tree_size__ = None;
+                let mut last_sequence__ = None;
+                let mut signed_at_unix_nanos__ = None;
+                let mut root_hash__ = None;
+                let mut signature__ = None;
+                let mut public_key__ = None;
+                let mut subtrees__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Number => {
+                            if number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("number"));
+                            }
+                            number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TreeSize => {
+                            if tree_size__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("treeSize"));
+                            }
+                            tree_size__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastSequence => {
+                            if last_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastSequence"));
+                            }
+                            last_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::SignedAtUnixNanos => {
+                            if signed_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("signedAtUnixNanos"));
+                            }
+                            signed_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RootHash => {
+                            if root_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rootHash"));
+                            }
+                            root_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Signature => {
+                            if signature__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("signature"));
+                            }
+                            signature__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PublicKey => {
+                            if public_key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("publicKey"));
+                            }
+                            public_key__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Subtrees => {
+                            if subtrees__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("subtrees"));
+                            }
+                            subtrees__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::BytesDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                    }
+                }
+                Ok(CheckpointSigned {
+                    number: number__.unwrap_or_default(),
+                    tree_size: tree_size__.unwrap_or_default(),
+                    last_sequence: last_sequence__.unwrap_or_default(),
+                    signed_at_unix_nanos: signed_at_unix_nanos__.unwrap_or_default(),
+                    root_hash: root_hash__.unwrap_or_default(),
+                    signature: signature__.unwrap_or_default(),
+                    public_key: public_key__.unwrap_or_default(),
+                    subtrees: subtrees__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.CheckpointSigned", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Choice {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -3185,6 +3954,9 @@ impl serde::Serialize for Envelope {
         if !self.recorded_by.is_empty() {
             len += 1;
         }
+        if !self.previous_hash.is_empty() {
+            len += 1;
+        }
         if self.fact.is_some() {
             len += 1;
         }
@@ -3209,6 +3981,11 @@ impl serde::Serialize for Envelope {
         if !self.recorded_by.is_empty() {
             struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
         }
+        if !self.previous_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
+        }
         if let Some(v) = self.fact.as_ref() {
             match v {
                 envelope::Fact::Requested(v) => {
@@ -3231,6 +4008,9 @@ impl serde::Serialize for Envelope {
                 }
                 envelope::Fact::Ended(v) => {
                     struct_ser.serialize_field("ended", v)?;
+                }
+                envelope::Fact::WebhookRequested(v) => {
+                    struct_ser.serialize_field("webhook_requested", v)?;
                 }
             }
         }
@@ -3255,6 +4035,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedAtUnixNanos",
             "recorded_by",
             "recordedBy",
+            "previous_hash",
+            "previousHash",
             "requested",
             "admitted",
             "assigned",
@@ -3264,6 +4046,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "cancel_requested",
             "cancelRequested",
             "ended",
+            "webhook_requested",
+            "webhookRequested",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3274,6 +4058,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             Tenant,
             RecordedAtUnixNanos,
             RecordedBy,
+            PreviousHash,
             Requested,
             Admitted,
             Assigned,
@@ -3281,6 +4066,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             AttemptFailed,
             CancelRequested,
             Ended,
+            WebhookRequested,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3308,6 +4094,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "tenant" => Ok(GeneratedField::Tenant),
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
                             "assigned" => Ok(GeneratedField::Assigned),
@@ -3315,6 +4102,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "attemptFailed" | "attempt_failed" => Ok(GeneratedField::AttemptFailed),
                             "cancelRequested" | "cancel_requested" => Ok(GeneratedField::CancelRequested),
                             "ended" => Ok(GeneratedField::Ended),
+                            "webhookRequested" | "webhook_requested" => Ok(GeneratedField::WebhookRequested),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3340,6 +4128,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut tenant__ = None;
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
+                let mut previous_hash__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -3382,6 +4171,14 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                                 return Err(serde::de::Error::duplicate_field("recordedBy"));
                             }
                             recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::PreviousHash => {
+                            if previous_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("previousHash"));
+                            }
+                            previous_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
                         }
                         GeneratedField::Requested => {
                             if fact__.is_some() {
@@ -3432,6 +4229,13 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::Ended)
 ;
                         }
+                        GeneratedField::WebhookRequested => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("webhookRequested"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(envelope::Fact::WebhookRequested)
+;
+                        }
                     }
                 }
                 Ok(Envelope {
@@ -3441,6 +4245,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     tenant: tenant__.unwrap_or_default(),
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
+                    previous_hash: previous_hash__.unwrap_or_default(),
                     fact: fact__,
                 })
             }
@@ -4494,6 +5299,300 @@ impl<'de> serde::Deserialize<'de> for Grammar {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.Grammar", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Heartbeat {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.worker.is_empty() {
+            len += 1;
+        }
+        if !self.incarnation.is_empty() {
+            len += 1;
+        }
+        if !self.held.is_empty() {
+            len += 1;
+        }
+        if self.is_last {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Heartbeat", len)?;
+        if !self.worker.is_empty() {
+            struct_ser.serialize_field("worker", &self.worker)?;
+        }
+        if !self.incarnation.is_empty() {
+            struct_ser.serialize_field("incarnation", &self.incarnation)?;
+        }
+        if !self.held.is_empty() {
+            struct_ser.serialize_field("held", &self.held)?;
+        }
+        if self.is_last {
+            struct_ser.serialize_field("is_last", &self.is_last)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Heartbeat {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "worker",
+            "incarnation",
+            "held",
+            "is_last",
+            "isLast",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Worker,
+            Incarnation,
+            Held,
+            IsLast,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "worker" => Ok(GeneratedField::Worker),
+                            "incarnation" => Ok(GeneratedField::Incarnation),
+                            "held" => Ok(GeneratedField::Held),
+                            "isLast" | "is_last" => Ok(GeneratedField::IsLast),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Heartbeat;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Heartbeat")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Heartbeat, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut worker__ = None;
+                let mut incarnation__ = None;
+                let mut held__ = None;
+                let mut is_last__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Worker => {
+                            if worker__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("worker"));
+                            }
+                            worker__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Incarnation => {
+                            if incarnation__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("incarnation"));
+                            }
+                            incarnation__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Held => {
+                            if held__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("held"));
+                            }
+                            held__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::IsLast => {
+                            if is_last__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isLast"));
+                            }
+                            is_last__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(Heartbeat {
+                    worker: worker__.unwrap_or_default(),
+                    incarnation: incarnation__.unwrap_or_default(),
+                    held: held__.unwrap_or_default(),
+                    is_last: is_last__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Heartbeat", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for HeldAttempt {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if self.attempt != 0 {
+            len += 1;
+        }
+        if self.assigned_sequence != 0 {
+            len += 1;
+        }
+        if self.is_unproven {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.HeldAttempt", len)?;
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if self.attempt != 0 {
+            struct_ser.serialize_field("attempt", &self.attempt)?;
+        }
+        if self.assigned_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("assigned_sequence", ToString::to_string(&self.assigned_sequence).as_str())?;
+        }
+        if self.is_unproven {
+            struct_ser.serialize_field("is_unproven", &self.is_unproven)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for HeldAttempt {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "inference_id",
+            "inferenceId",
+            "attempt",
+            "assigned_sequence",
+            "assignedSequence",
+            "is_unproven",
+            "isUnproven",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            InferenceId,
+            Attempt,
+            AssignedSequence,
+            IsUnproven,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "attempt" => Ok(GeneratedField::Attempt),
+                            "assignedSequence" | "assigned_sequence" => Ok(GeneratedField::AssignedSequence),
+                            "isUnproven" | "is_unproven" => Ok(GeneratedField::IsUnproven),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = HeldAttempt;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.HeldAttempt")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<HeldAttempt, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut inference_id__ = None;
+                let mut attempt__ = None;
+                let mut assigned_sequence__ = None;
+                let mut is_unproven__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Attempt => {
+                            if attempt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("attempt"));
+                            }
+                            attempt__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::AssignedSequence => {
+                            if assigned_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("assignedSequence"));
+                            }
+                            assigned_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::IsUnproven => {
+                            if is_unproven__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isUnproven"));
+                            }
+                            is_unproven__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(HeldAttempt {
+                    inference_id: inference_id__.unwrap_or_default(),
+                    attempt: attempt__.unwrap_or_default(),
+                    assigned_sequence: assigned_sequence__.unwrap_or_default(),
+                    is_unproven: is_unproven__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.HeldAttempt", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for JobEnvelope {
@@ -5767,6 +6866,149 @@ impl<'de> serde::Deserialize<'de> for PromptReport {
         deserializer.deserialize_struct("jetmill.v1.PromptReport", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for RecordAccessed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        if !self.operation.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.scope.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.RecordAccessed", len)?;
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        if !self.operation.is_empty() {
+            struct_ser.serialize_field("operation", &self.operation)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.scope.is_empty() {
+            struct_ser.serialize_field("scope", &self.scope)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for RecordAccessed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "caller",
+            "operation",
+            "inference_id",
+            "inferenceId",
+            "scope",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Caller,
+            Operation,
+            InferenceId,
+            Scope,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "caller" => Ok(GeneratedField::Caller),
+                            "operation" => Ok(GeneratedField::Operation),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "scope" => Ok(GeneratedField::Scope),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = RecordAccessed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.RecordAccessed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<RecordAccessed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut caller__ = None;
+                let mut operation__ = None;
+                let mut inference_id__ = None;
+                let mut scope__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Operation => {
+                            if operation__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("operation"));
+                            }
+                            operation__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Scope => {
+                            if scope__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("scope"));
+                            }
+                            scope__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(RecordAccessed {
+                    caller: caller__.unwrap_or_default(),
+                    operation: operation__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    scope: scope__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.RecordAccessed", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for RequestSummary {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -6023,13 +7265,22 @@ impl serde::Serialize for Requested {
         if self.pooling.is_some() {
             len += 1;
         }
+        if !self.request_digest.is_empty() {
+            len += 1;
+        }
+        if self.grace_nanos != 0 {
+            len += 1;
+        }
+        if self.background {
+            len += 1;
+        }
+        if self.answer_options.is_some() {
+            len += 1;
+        }
+        if self.deadline_unix_nanos != 0 {
+            len += 1;
+        }
         if self.batch_place.is_some() {
-            len += 1;
-        }
-        if self.hides_reasoning {
-            len += 1;
-        }
-        if self.wants_base64 {
             len += 1;
         }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
@@ -6071,14 +7322,29 @@ impl serde::Serialize for Requested {
         if let Some(v) = self.pooling.as_ref() {
             struct_ser.serialize_field("pooling", v)?;
         }
+        if !self.request_digest.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("request_digest", pbjson::private::base64::encode(&self.request_digest).as_str())?;
+        }
+        if self.grace_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("grace_nanos", ToString::to_string(&self.grace_nanos).as_str())?;
+        }
+        if self.background {
+            struct_ser.serialize_field("background", &self.background)?;
+        }
+        if let Some(v) = self.answer_options.as_ref() {
+            struct_ser.serialize_field("answer_options", v)?;
+        }
+        if self.deadline_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("deadline_unix_nanos", ToString::to_string(&self.deadline_unix_nanos).as_str())?;
+        }
         if let Some(v) = self.batch_place.as_ref() {
             struct_ser.serialize_field("batch_place", v)?;
-        }
-        if self.hides_reasoning {
-            struct_ser.serialize_field("hides_reasoning", &self.hides_reasoning)?;
-        }
-        if self.wants_base64 {
-            struct_ser.serialize_field("wants_base64", &self.wants_base64)?;
         }
         struct_ser.end()
     }
@@ -6104,12 +7370,17 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "requestGroup",
             "caller",
             "pooling",
+            "request_digest",
+            "requestDigest",
+            "grace_nanos",
+            "graceNanos",
+            "background",
+            "answer_options",
+            "answerOptions",
+            "deadline_unix_nanos",
+            "deadlineUnixNanos",
             "batch_place",
             "batchPlace",
-            "hides_reasoning",
-            "hidesReasoning",
-            "wants_base64",
-            "wantsBase64",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -6126,9 +7397,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
             RequestGroup,
             Caller,
             Pooling,
+            RequestDigest,
+            GraceNanos,
+            Background,
+            AnswerOptions,
+            DeadlineUnixNanos,
             BatchPlace,
-            HidesReasoning,
-            WantsBase64,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -6162,9 +7436,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "requestGroup" | "request_group" => Ok(GeneratedField::RequestGroup),
                             "caller" => Ok(GeneratedField::Caller),
                             "pooling" => Ok(GeneratedField::Pooling),
+                            "requestDigest" | "request_digest" => Ok(GeneratedField::RequestDigest),
+                            "graceNanos" | "grace_nanos" => Ok(GeneratedField::GraceNanos),
+                            "background" => Ok(GeneratedField::Background),
+                            "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
+                            "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
                             "batchPlace" | "batch_place" => Ok(GeneratedField::BatchPlace),
-                            "hidesReasoning" | "hides_reasoning" => Ok(GeneratedField::HidesReasoning),
-                            "wantsBase64" | "wants_base64" => Ok(GeneratedField::WantsBase64),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -6196,9 +7473,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut request_group__ = None;
                 let mut caller__ = None;
                 let mut pooling__ = None;
+                let mut request_digest__ = None;
+                let mut grace_nanos__ = None;
+                let mut background__ = None;
+                let mut answer_options__ = None;
+                let mut deadline_unix_nanos__ = None;
                 let mut batch_place__ = None;
-                let mut hides_reasoning__ = None;
-                let mut wants_base64__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -6275,23 +7555,47 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             pooling__ = map_.next_value()?;
                         }
+                        GeneratedField::RequestDigest => {
+                            if request_digest__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("requestDigest"));
+                            }
+                            request_digest__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::GraceNanos => {
+                            if grace_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("graceNanos"));
+                            }
+                            grace_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Background => {
+                            if background__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("background"));
+                            }
+                            background__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::AnswerOptions => {
+                            if answer_options__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("answerOptions"));
+                            }
+                            answer_options__ = map_.next_value()?;
+                        }
+                        GeneratedField::DeadlineUnixNanos => {
+                            if deadline_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("deadlineUnixNanos"));
+                            }
+                            deadline_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                         GeneratedField::BatchPlace => {
                             if batch_place__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("batchPlace"));
                             }
                             batch_place__ = map_.next_value()?;
-                        }
-                        GeneratedField::HidesReasoning => {
-                            if hides_reasoning__.is_some() {
-                                return Err(serde::de::Error::duplicate_field("hidesReasoning"));
-                            }
-                            hides_reasoning__ = Some(map_.next_value()?);
-                        }
-                        GeneratedField::WantsBase64 => {
-                            if wants_base64__.is_some() {
-                                return Err(serde::de::Error::duplicate_field("wantsBase64"));
-                            }
-                            wants_base64__ = Some(map_.next_value()?);
                         }
                     }
                 }
@@ -6308,9 +7612,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     request_group: request_group__.unwrap_or_default(),
                     caller: caller__.unwrap_or_default(),
                     pooling: pooling__,
+                    request_digest: request_digest__.unwrap_or_default(),
+                    grace_nanos: grace_nanos__.unwrap_or_default(),
+                    background: background__.unwrap_or_default(),
+                    answer_options: answer_options__,
+                    deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
                     batch_place: batch_place__,
-                    hides_reasoning: hides_reasoning__.unwrap_or_default(),
-                    wants_base64: wants_base64__.unwrap_or_default(),
                 })
             }
         }
@@ -7062,6 +8369,9 @@ impl serde::Serialize for Started {
         if !self.model_digest.is_empty() {
             len += 1;
         }
+        if self.num_resumed_tokens != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Started", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -7083,6 +8393,9 @@ impl serde::Serialize for Started {
         if !self.model_digest.is_empty() {
             struct_ser.serialize_field("model_digest", &self.model_digest)?;
         }
+        if self.num_resumed_tokens != 0 {
+            struct_ser.serialize_field("num_resumed_tokens", &self.num_resumed_tokens)?;
+        }
         struct_ser.end()
     }
 }
@@ -7102,6 +8415,8 @@ impl<'de> serde::Deserialize<'de> for Started {
             "engineFingerprint",
             "model_digest",
             "modelDigest",
+            "num_resumed_tokens",
+            "numResumedTokens",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -7112,6 +8427,7 @@ impl<'de> serde::Deserialize<'de> for Started {
             NumPromptTokens,
             EngineFingerprint,
             ModelDigest,
+            NumResumedTokens,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -7139,6 +8455,7 @@ impl<'de> serde::Deserialize<'de> for Started {
                             "numPromptTokens" | "num_prompt_tokens" => Ok(GeneratedField::NumPromptTokens),
                             "engineFingerprint" | "engine_fingerprint" => Ok(GeneratedField::EngineFingerprint),
                             "modelDigest" | "model_digest" => Ok(GeneratedField::ModelDigest),
+                            "numResumedTokens" | "num_resumed_tokens" => Ok(GeneratedField::NumResumedTokens),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -7164,6 +8481,7 @@ impl<'de> serde::Deserialize<'de> for Started {
                 let mut num_prompt_tokens__ = None;
                 let mut engine_fingerprint__ = None;
                 let mut model_digest__ = None;
+                let mut num_resumed_tokens__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -7208,6 +8526,14 @@ impl<'de> serde::Deserialize<'de> for Started {
                             }
                             model_digest__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::NumResumedTokens => {
+                            if num_resumed_tokens__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numResumedTokens"));
+                            }
+                            num_resumed_tokens__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Started {
@@ -7217,6 +8543,7 @@ impl<'de> serde::Deserialize<'de> for Started {
                     num_prompt_tokens: num_prompt_tokens__.unwrap_or_default(),
                     engine_fingerprint: engine_fingerprint__.unwrap_or_default(),
                     model_digest: model_digest__.unwrap_or_default(),
+                    num_resumed_tokens: num_resumed_tokens__.unwrap_or_default(),
                 })
             }
         }
@@ -8511,6 +9838,114 @@ impl<'de> serde::Deserialize<'de> for Usage {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.Usage", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for WebhookRequested {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.url.is_empty() {
+            len += 1;
+        }
+        if !self.secret.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.WebhookRequested", len)?;
+        if !self.url.is_empty() {
+            struct_ser.serialize_field("url", &self.url)?;
+        }
+        if !self.secret.is_empty() {
+            struct_ser.serialize_field("secret", &self.secret)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for WebhookRequested {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "url",
+            "secret",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Url,
+            Secret,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "url" => Ok(GeneratedField::Url),
+                            "secret" => Ok(GeneratedField::Secret),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = WebhookRequested;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.WebhookRequested")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<WebhookRequested, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut url__ = None;
+                let mut secret__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Url => {
+                            if url__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("url"));
+                            }
+                            url__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Secret => {
+                            if secret__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("secret"));
+                            }
+                            secret__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(WebhookRequested {
+                    url: url__.unwrap_or_default(),
+                    secret: secret__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.WebhookRequested", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for WorkClass {
