@@ -5,7 +5,10 @@ use thiserror::Error;
 
 use crate::FactHash;
 use crate::ids::{EventId, InferenceId, TenantId};
-use crate::v1::{AuditEnvelope, ControlEnvelope, Envelope, audit_envelope, control_envelope, envelope::Fact};
+use crate::v1::{
+    AuditEnvelope, ControlEnvelope, Envelope, JobEnvelope, audit_envelope, control_envelope, envelope::Fact,
+    job_envelope,
+};
 
 /// Version that writers put into each envelope; readers accept every version up to it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -156,6 +159,20 @@ impl AuditEnvelope {
     }
 }
 
+impl JobEnvelope {
+    /// Wraps a fact about a tenant's file or batch.
+    pub fn new(by: &WrittenBy<'_>, tenant: &TenantId, fact: job_envelope::Fact) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            event_id: by.event_id.to_string(),
+            tenant: tenant.to_string(),
+            recorded_at_unix_nanos: by.at_unix_nanos,
+            recorded_by: by.writer.to_owned(),
+            fact: Some(fact),
+        }
+    }
+}
+
 /// Reads an envelope of the INFERENCE stream; the fact inside is present and its ids are well formed.
 pub fn decode_envelope(bytes: &[u8]) -> Result<Envelope, DecodeError> {
     let envelope = Envelope::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
@@ -192,5 +209,18 @@ pub fn decode_audit(bytes: &[u8]) -> Result<AuditEnvelope, DecodeError> {
     if envelope.fact.is_none() {
         return Err(DecodeError::NoFact(envelope.event_id));
     }
+    Ok(envelope)
+}
+
+/// Reads an envelope of the JOBS stream; the fact inside is present and its tenant is well formed.
+pub fn decode_job(bytes: &[u8]) -> Result<JobEnvelope, DecodeError> {
+    let envelope = JobEnvelope::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    if envelope.schema_version > SCHEMA_VERSION {
+        return Err(DecodeError::TooNew { found: envelope.schema_version });
+    }
+    if envelope.fact.is_none() {
+        return Err(DecodeError::NoFact(envelope.event_id));
+    }
+    let _: TenantId = envelope.tenant.parse()?;
     Ok(envelope)
 }
