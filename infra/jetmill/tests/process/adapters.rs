@@ -7,7 +7,7 @@ use crate::lora_fixture::{LoraFixture, SMOLLM2};
 use crate::site::{MODEL, Site, model_file};
 use crate::wait::{soon, until};
 
-const DRAFTED: &str = "jetmill_spec_decode_num_draft_tokens_total";
+const DRAFTED: &str = "jetmill:spec_decode_num_draft_tokens_total";
 const QUESTION: &str = "Name the planets of the solar system.";
 
 async fn post(client: &Client, path: &str, body: Value) -> (u16, String) {
