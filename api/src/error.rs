@@ -21,10 +21,14 @@ pub(crate) enum ApiError {
     MissingKey,
     #[error("the API key is not valid for this server")]
     WrongKey,
+    #[error("this route needs the auditor's key, which JETMILL_AUDITOR_KEY or api.auditor_key sets")]
+    NotAnAuditor,
     #[error("the model '{model}' does not exist; available: {available}")]
     UnknownModel { model: String, available: String },
     #[error("the lora adapter '{name}' cannot be found")]
     UnknownAdapter { name: String },
+    #[error("there is no inference {id}; it never was, or the log does not hold it any more")]
+    UnknownInference { id: String },
     #[error("there is no route {method} {path}; /openapi.json lists all")]
     UnknownRoute { method: String, path: String },
     #[error("{method} is not allowed on {path}")]
@@ -119,9 +123,11 @@ impl ApiError {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, INVALID),
             Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "authentication_error"),
-            Self::UnknownModel { .. } | Self::UnknownAdapter { .. } | Self::UnknownRoute { .. } => {
-                (StatusCode::NOT_FOUND, INVALID)
-            }
+            Self::NotAnAuditor => (StatusCode::FORBIDDEN, "permission_error"),
+            Self::UnknownModel { .. }
+            | Self::UnknownAdapter { .. }
+            | Self::UnknownInference { .. }
+            | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID),
             Self::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
@@ -154,8 +160,10 @@ impl ApiError {
             Self::Invalid { code, .. } => *code,
             Self::MissingKey => Some("missing_api_key"),
             Self::WrongKey => Some("invalid_api_key"),
+            Self::NotAnAuditor => Some("auditor_key_required"),
             Self::UnknownModel { .. } => Some("model_not_found"),
             Self::UnknownAdapter { .. } => Some("lora_not_found"),
+            Self::UnknownInference { .. } => Some("inference_not_found"),
             Self::UnknownRoute { .. } => Some("route_not_found"),
             Self::MethodNotAllowed { .. } => Some("method_not_allowed"),
             Self::BodyTooLarge { .. } => Some("body_too_large"),
