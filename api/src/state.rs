@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{EventLog, FactWriter};
+use bus::{EventLog, FactWriter, JobLog};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +17,7 @@ pub(crate) struct ApiState {
     pub(crate) config: ApiConfig,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) facts: FactWriter,
+    pub(crate) jobs: JobLog,
     pub(crate) dispatcher: TokenDispatcher,
     pub(crate) deployments: Deployments,
     pub(crate) admission: Admission,
