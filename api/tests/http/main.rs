@@ -9,6 +9,7 @@ mod backend;
 mod bad_requests;
 mod client;
 mod embeddings;
+mod files;
 mod grammars;
 mod junk;
 mod limits;
