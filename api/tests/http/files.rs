@@ -89,7 +89,8 @@ async fn a_file_over_the_limit_is_refused_while_it_streams_in() {
     assert_eq!(deleted.send().await.unwrap().status(), 200);
     check_refused(&node, form(&[("purpose", "batch"), ("file", &(fits + "x"))]), 413, "body_too_large").await;
     // Without a length, and 64 times too long.
-    let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n");
+    let head =
+        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n");
     let parts = stream::once(async { head }).chain(stream::repeat("x".repeat(1 << 16)).take(64 * 16));
     let body = Body::wrap_stream(parts.map(Ok::<_, std::io::Error>));
     check_refused(&node, body, 413, "body_too_large").await;
@@ -100,18 +101,13 @@ async fn a_tenant_sees_nothing_of_another_ones_files_and_batches() {
     let node = Node::start(silence()).await;
     let file = node.uploaded(&[("purpose", "batch"), ("file", "{}")]).await;
     let file = file["id"].as_str().unwrap().to_owned();
-    let body =
-        json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"});
+    let body = json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"});
     let batch = node.answer("/v1/batches", &body).await;
     assert_eq!((&batch["status"], &batch["object"]), (&json!("validating"), &json!("batch")));
     let batch = batch["id"].as_str().unwrap().to_owned();
-    let paths = [
-        format!("/v1/files/{file}"),
-        format!("/v1/files/{file}/content"),
-        format!("/v1/batches/{batch}"),
-    ];
-    let other =
-        Node::start_bare(node.log.clone(), |config| config.tenant = TenantId::slug("other")).await;
+    let paths =
+        [format!("/v1/files/{file}"), format!("/v1/files/{file}/content"), format!("/v1/batches/{batch}")];
+    let other = Node::start_bare(node.log.clone(), |config| config.tenant = TenantId::slug("other")).await;
     other.wait_until_ready().await;
     for path in &paths {
         assert_eq!((node.status(path).await, other.status(path).await), (200, 404), "{path}");

@@ -20,6 +20,7 @@ pub(crate) struct Config {
     pub(crate) guardrails: GuardrailsConfig,
     pub(crate) router: RouterConfig,
     pub(crate) jobs: JobsConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
     pub(crate) workers: Vec<WorkerConfig>,
@@ -163,6 +164,26 @@ impl Default for JobsConfig {
             max_num_batches: NonZeroUsize::MIN.saturating_add(7),
             max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(511),
             max_num_lines: NonZeroU64::MIN.saturating_add(999_999),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuditConfig {
+    /// The key that signs checkpoints, made when it is missing; absent: `audit.key` in the data directory.
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) checkpoint_interval_seconds: NonZeroU64,
+    /// Most records between two checkpoints.
+    pub(crate) max_num_checkpoint_records: NonZeroU32,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            key_file: None,
+            checkpoint_interval_seconds: NonZeroU64::MIN.saturating_add(9),
+            max_num_checkpoint_records: NonZeroU32::MIN.saturating_add(9_999),
         }
     }
 }

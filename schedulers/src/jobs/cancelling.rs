@@ -46,7 +46,7 @@ impl BatchRun {
         let Some(requested) = self.requested_hash(id).await? else { return Ok(()) };
         let tenant = &self.batch.tenant;
         let subject = subjects::fact(FactKind::CancelRequested, tenant, id);
-        let cancel = CancelRequested { reason: "batch".to_owned(), ..CancelRequested::default() };
+        let cancel = CancelRequested { reason: "batch".to_owned() };
         let facts = self.facts.following(requested);
         facts.append(id, tenant, subject, Fact::CancelRequested(cancel)).await.map(drop)
     }
