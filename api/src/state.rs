@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::config::ApiConfig;
 use crate::deployments::Deployments;
+use crate::inference_record::InferenceRecord;
 use crate::metrics::Metrics;
 use crate::token_dispatcher::TokenDispatcher;
 
@@ -27,4 +28,11 @@ pub(crate) struct ApiState {
     pub(crate) stopping: CancellationToken,
     /// Set when the time for requests to finish is over: what still runs is ended with an error.
     pub(crate) hard_stop: CancellationToken,
+}
+
+impl ApiState {
+    /// The inferences of this node's tenant.
+    pub(crate) fn record(&self) -> InferenceRecord<'_> {
+        InferenceRecord { log: self.log.as_ref(), tenant: &self.config.tenant }
+    }
 }
