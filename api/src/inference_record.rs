@@ -2,7 +2,7 @@
 
 use bus::{BusError, EventLog, StreamName, subjects};
 use schemas::v1::envelope::Fact;
-use schemas::v1::{CancelRequested, Ended, Envelope, Requested, Started};
+use schemas::v1::{Ended, Envelope, Requested};
 use schemas::{FactKind, InferenceId, IngressId, TenantId};
 
 /// Somebody's inferences in the log.
@@ -36,27 +36,6 @@ impl InferenceRecord<'_> {
     pub(crate) async fn end(&self, id: InferenceId) -> Result<Option<(u64, Ended)>, BusError> {
         Ok(match self.fact(FactKind::Ended, id).await? {
             Some((at, Fact::Ended(ended))) => Some((at, ended)),
-            _ => None,
-        })
-    }
-
-    /// The request to cancel, if there was one.
-    pub(crate) async fn cancellation(&self, id: InferenceId) -> Result<Option<CancelRequested>, BusError> {
-        Ok(match self.fact(FactKind::CancelRequested, id).await? {
-            Some((_, Fact::CancelRequested(cancel))) => Some(cancel),
-            _ => None,
-        })
-    }
-
-    /// The start of an attempt with its time.
-    pub(crate) async fn start(
-        &self,
-        id: InferenceId,
-        attempt: u32,
-    ) -> Result<Option<(u64, Started)>, BusError> {
-        let subject = subjects::attempt_fact(FactKind::Started, self.tenant, id, attempt);
-        Ok(match self.read(subject).await? {
-            Some((at, Fact::Started(started))) => Some((at, started)),
             _ => None,
         })
     }
