@@ -1,10 +1,11 @@
 //! What happens to inferences whose client has gone.
 
-use bus::subjects;
+use std::sync::Arc;
+
 use futures_util::future::join_all;
+use schemas::InferenceId;
 use schemas::v1::CancelRequested;
 use schemas::v1::envelope::Fact;
-use schemas::{FactKind, InferenceId};
 use tracing::{debug, warn};
 
 use super::{Departure, Running};
@@ -20,7 +21,7 @@ impl Drop for Running {
         let appends = std::mem::take(&mut self.appends);
         // What still runs keeps its places.
         let places = self.places.take();
-        let state = std::sync::Arc::clone(&self.state);
+        let state = Arc::clone(&self.state);
         let departure = self.departure;
         let depart = async move {
             // A request to cancel makes sense only after the request itself.
@@ -72,12 +73,9 @@ async fn is_wanted(state: &ApiState, id: InferenceId) -> bool {
     }
 }
 
-/// Asks for an inference to be cancelled; whether this is the first time is in the log.
-pub(crate) async fn append_cancel(state: &ApiState, id: InferenceId, reason: &str) {
-    let tenant = &state.config.tenant;
-    let subject = subjects::fact(FactKind::CancelRequested, tenant, id);
+async fn append_cancel(state: &ApiState, id: InferenceId, reason: &str) {
     let fact = Fact::CancelRequested(CancelRequested { reason: reason.to_owned() });
-    if let Err(error) = state.facts.append(id, tenant, subject, fact).await {
+    if let Err(error) = state.append_after_request(id, fact).await {
         warn!(inference = %id, %error, "a cancellation could not be appended");
     }
 }
