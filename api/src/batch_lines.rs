@@ -6,7 +6,7 @@ use bus::EventLog;
 use http::StatusCode;
 use schemas::batch::EndedInference;
 use schemas::v1::{AnswerOptions, FailureKind, Outcome, Requested};
-use schemas::{InferenceId, SamplingParams, failure};
+use schemas::{InferenceId, failure};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch_line::{self, BatchLine, BatchOutcome, RefusedLine};
@@ -127,11 +127,8 @@ fn facts_of(mut request: InferenceRequest) -> Result<Vec<Requested>, ApiError> {
     if let Some((param, _)) = of_tokens_only.into_iter().find(|(_, is_asked)| *is_asked) {
         return Err(ApiError::unsupported(param, format!("{param} is not supported in a batch")));
     }
-    let options =
-        AnswerOptions { includes_reasoning: request.includes_reasoning, ..AnswerOptions::default() };
     let prompts = std::mem::take(&mut request.prompts);
-    let fact = |prompt| Requested { answer_options: Some(options.clone()), ..request.requested(prompt) };
-    Ok(prompts.into_iter().map(fact).collect())
+    Ok(prompts.into_iter().map(|prompt| request.requested(prompt)).collect())
 }
 
 fn answer_with_error(
@@ -168,21 +165,11 @@ fn document(inferences: Vec<EndedInference>) -> Result<String, ApiError> {
         let answer = EmbeddingAnswer::new(id.to_string(), created, requested.model, ended, format);
         return serde_json::to_string(&answer).map_err(|_| ApiError::Internal);
     }
-    let sampling: SamplingParams = requested.sampling.map(SamplingParams::from).unwrap_or_default();
-    let is_chat = requested.endpoint == "/v1/chat/completions";
-    let (shape, prefix) = if is_chat { (Shape::Chat, "chatcmpl") } else { (Shape::Completion, "cmpl") };
-    let head = AnswerHead {
-        shape,
-        id: format!("{prefix}-{id}"),
-        model: requested.model.into(),
-        created,
-        num_choices: sampling.n as usize,
-        has_logprobs: sampling.logprobs.is_some(),
-        has_prompt_logprobs: sampling.prompt_logprobs.is_some(),
-        has_echo: sampling.echo,
-        returns_token_ids: sampling.return_token_ids,
-        includes_reasoning: options.includes_reasoning,
-        stream: crate::inference_request::StreamOptions::default(),
+    let Some(mut head) = AnswerHead::of(&requested) else { return Err(ApiError::Internal) };
+    let prefix = match head.shape {
+        Shape::Chat => "chatcmpl",
+        Shape::Completion => "cmpl",
     };
+    (head.id, head.created) = (format!("{prefix}-{id}"), created);
     Answers::of_ends(head, ends).to_document()
 }

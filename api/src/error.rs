@@ -29,6 +29,12 @@ pub(crate) enum ApiError {
     NotFound { what: &'static str, id: String },
     #[error("{message}")]
     Conflict { message: String, code: &'static str },
+    #[error("there is no inference {id}; it never was, or the log does not hold it any more")]
+    UnknownInference { id: String },
+    #[error("the position lies past the end of the answer")]
+    PastTheEnd,
+    #[error("this Idempotency-Key belongs to another request; use a new key for a new request")]
+    KeyReused,
     #[error("there is no route {method} {path}; /openapi.json lists all")]
     UnknownRoute { method: String, path: String },
     #[error("{method} is not allowed on {path}")]
@@ -131,8 +137,11 @@ impl ApiError {
             Self::UnknownModel { .. }
             | Self::UnknownAdapter { .. }
             | Self::NotFound { .. }
+            | Self::UnknownInference { .. }
             | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
             Self::Conflict { .. } => (StatusCode::CONFLICT, INVALID),
+            Self::PastTheEnd => (StatusCode::BAD_REQUEST, INVALID),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_error"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID),
             Self::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
@@ -169,6 +178,9 @@ impl ApiError {
             Self::UnknownAdapter { .. } => Some("lora_not_found"),
             Self::NotFound { .. } => Some("not_found"),
             Self::Conflict { code, .. } => Some(code),
+            Self::UnknownInference { .. } => Some("inference_not_found"),
+            Self::PastTheEnd => Some("position_past_end"),
+            Self::KeyReused => Some("idempotency_key_reused"),
             Self::UnknownRoute { .. } => Some("route_not_found"),
             Self::MethodNotAllowed { .. } => Some("method_not_allowed"),
             Self::BodyTooLarge { .. } => Some("body_too_large"),
@@ -187,6 +199,8 @@ impl ApiError {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::UnknownModel { .. } => Some("model"),
             Self::UnknownAdapter { .. } => Some("lora_name"),
+            Self::PastTheEnd => Some("starting_after"),
+            Self::KeyReused => Some("Idempotency-Key"),
             Self::Inference(failure) => (!failure.param.is_empty()).then_some(failure.param.as_str()),
             _ => None,
         }

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod inferences;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod scores;
@@ -55,6 +56,7 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(batches::create_batch, batches::list_batches))
         .routes(routes!(batches::get_batch))
         .routes(routes!(batches::cancel_batch))
+        .routes(routes!(inferences::stream))
         .routes(routes!(scores::rerank))
         .routes(routes!(scores::score))
         .routes(routes!(models::list_models))
