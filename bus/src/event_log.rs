@@ -20,11 +20,16 @@ pub enum StreamName {
     Control,
     /// What could not be processed.
     DeadLetters,
+    /// Files and batches: the last fact of each subject.
+    Jobs,
+    /// The chunks of files.
+    Files,
 }
 
 impl StreamName {
     /// All streams.
-    pub const ALL: [Self; 4] = [Self::Inference, Self::Tokens, Self::Control, Self::DeadLetters];
+    pub const ALL: [Self; 6] =
+        [Self::Inference, Self::Tokens, Self::Control, Self::DeadLetters, Self::Jobs, Self::Files];
 
     /// The name that the broker knows.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +38,8 @@ impl StreamName {
             Self::Tokens => "TOKENS",
             Self::Control => "CONTROL",
             Self::DeadLetters => "DEAD_LETTERS",
+            Self::Jobs => "JOBS",
+            Self::Files => "FILES",
         }
     }
 
@@ -43,6 +50,8 @@ impl StreamName {
             Self::Tokens => "tokens.>",
             Self::Control => "control.>",
             Self::DeadLetters => "dead_letters.>",
+            Self::Jobs => "jobs.>",
+            Self::Files => "files.>",
         }
     }
 }
@@ -250,6 +259,10 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// The last record on a literal subject, read from the leader.
     async fn last(&self, stream: StreamName, subject: String) -> Result<Option<Record>, BusError>;
+
+    /// Removes every record on subjects that match, for good. `Err(Refused)` for a stream whose records are not to be
+    /// deleted. Their subjects are free again: a guarded append succeeds on them.
+    async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError>;
 
     /// Sequence of the newest record of a stream; 0 when it is empty.
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError>;

@@ -79,6 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 chosen: true,
                 reason: "serves it".into(),
             }],
+            ..v1::Assigned::default()
         }),
         Fact::Started(v1::Started {
             attempt: 1,
@@ -87,14 +88,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             num_prompt_tokens: 12,
             engine_fingerprint: "jetmill-0.1.0-cpu".into(),
             model_digest: "b3:00".into(),
+            ..v1::Started::default()
         }),
         Fact::AttemptFailed(v1::AttemptFailed {
             attempt: 1,
             worker: "worker-1".into(),
             failure: Some(lost.clone()),
             summary: Some(summary),
+            ..v1::AttemptFailed::default()
         }),
         Fact::CancelRequested(v1::CancelRequested { reason: "client_disconnected".into() }),
+        Fact::WebhookRequested(v1::WebhookRequested {
+            url: "https://example.org/hook".into(),
+            secret: "whsec_AA==".into(),
+        }),
         Fact::Ended(v1::Ended {
             outcome: v1::Outcome::Completed.into(),
             attempt: 2,

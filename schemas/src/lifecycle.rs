@@ -48,7 +48,7 @@ pub struct IllegalTransition {
 
 impl State {
     /// The state after `fact`; `Err` names both when it cannot follow. A request to cancel changes nothing by itself:
-    /// whoever holds the inference ends it.
+    /// whoever holds the inference ends it. Nor does a wish to be told of the end.
     pub fn apply(self, fact: &Fact) -> Result<Self, IllegalTransition> {
         let illegal = Err(IllegalTransition { state: self, fact: fact.kind() });
         match (self, fact) {
@@ -67,9 +67,9 @@ impl State {
                 Ok(Self::AttemptFailed { attempt })
             }
             (Self::Unknown, _) => illegal,
-            (Self::Ended, Fact::CancelRequested(_)) => Ok(Self::Ended),
+            (Self::Ended, Fact::CancelRequested(_) | Fact::WebhookRequested(_)) => Ok(Self::Ended),
             (Self::Ended, _) => illegal,
-            (state, Fact::CancelRequested(_)) => Ok(state),
+            (state, Fact::CancelRequested(_) | Fact::WebhookRequested(_)) => Ok(state),
             (_, Fact::Ended(_)) => Ok(Self::Ended),
             _ => illegal,
         }
@@ -97,7 +97,9 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::v1::{Admitted, Assigned, AttemptFailed, CancelRequested, Ended, Requested, Started};
+    use crate::v1::{
+        Admitted, Assigned, AttemptFailed, CancelRequested, Ended, Requested, Started, WebhookRequested,
+    };
 
     fn requested() -> Fact {
         Fact::Requested(Requested::default())
@@ -119,6 +121,10 @@ mod tests {
     }
     fn ended() -> Fact {
         Fact::Ended(Ended::default())
+    }
+
+    fn webhook() -> Fact {
+        Fact::WebhookRequested(WebhookRequested::default())
     }
 
     fn check(facts: &[Fact], expected: Result<State, FactKind>) {
@@ -149,5 +155,12 @@ mod tests {
         check(&[requested(), cancel()], Ok(State::Requested));
         check(&[requested(), cancel(), ended(), cancel()], Ok(State::Ended));
         check(&[cancel()], Err(FactKind::CancelRequested));
+    }
+
+    #[test]
+    fn a_webhook_changes_nothing() {
+        check(&[requested(), webhook()], Ok(State::Requested));
+        check(&[requested(), ended(), webhook()], Ok(State::Ended));
+        check(&[webhook()], Err(FactKind::WebhookRequested));
     }
 }

@@ -11,7 +11,7 @@ use schemas::v1::{
     AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, Outcome, Started,
     Timings, Usage, WorkClass, control_envelope,
 };
-use schemas::{FactKind, InferenceId, failure};
+use schemas::{FactHash, FactKind, InferenceId, failure};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -150,20 +150,23 @@ impl PoolingWorker {
         if locked(&self.cancellations).contains(address.inference) {
             cancelled.cancel();
         }
+        let mut previous = assignment.assigned;
         let ending = tokio::select! {
-            ending = self.answer(&mut assignment) => ending,
+            ending = self.answer(&mut assignment, &mut previous) => ending,
             () = cancelled.cancelled() => Ending::Ended(self.ended(&assignment, Outcome::Cancelled)),
             never = keep_alive(&delivery) => match never {},
         };
         locked(&self.computing).remove(&address.inference);
+        let facts = self.facts.following(previous);
         match ending {
-            Ending::Ended(ended) => end(&self.facts, &address, ended).await?,
-            Ending::Lost(failure) => self.lose(assignment, failure).await?,
+            Ending::Ended(ended) => end(&facts, &address, ended).await?,
+            Ending::Lost(failure) => self.lose(&facts, assignment, failure).await?,
         }
         Ok(Handled::Done)
     }
 
-    async fn answer(&self, assignment: &mut Assignment) -> Ending {
+    /// Computes it; `previous` becomes the last fact that was written of it.
+    async fn answer(&self, assignment: &mut Assignment, previous: &mut FactHash) -> Ending {
         let began = Instant::now();
         let prepared = match self.prepare(assignment).await {
             Ok(prepared) => prepared,
@@ -178,10 +181,13 @@ impl PoolingWorker {
             model_digest: self.card.model_digest.clone(),
             ..Started::default()
         };
-        let started = append_started(&self.facts, assignment.address.clone(), started);
+        let started = append_started(&self.facts, assignment, started);
         let computed = self.engine.encode(prepared.inputs.clone()).await;
-        if let Err(error) = started.await {
-            warn!(inference = %assignment.address.inference, %error, "the start was not written");
+        match started.await {
+            Ok(started) => *previous = started,
+            Err(error) => {
+                warn!(inference = %assignment.address.inference, %error, "the start was not written");
+            }
         }
         let pooled = match computed {
             Ok(results) => PreparedRequest::finish(prepared, &results),
@@ -216,14 +222,25 @@ impl PoolingWorker {
             .unwrap_or_else(|error| Err(failure(FailureKind::Internal, "engine_error", error.to_string())))
     }
 
-    async fn lose(&self, assignment: Assignment, failure: Failure) -> Result<(), BusError> {
+    async fn lose(
+        &self,
+        facts: &FactWriter,
+        assignment: Assignment,
+        failure: Failure,
+    ) -> Result<(), BusError> {
         let Assignment { address, attempt, summary, .. } = assignment;
         let worker = self.options.id.to_string();
-        let failed = AttemptFailed { attempt, worker, failure: Some(failure), summary: Some(summary) };
+        let failed = AttemptFailed {
+            attempt,
+            worker,
+            failure: Some(failure),
+            summary: Some(summary),
+            ..AttemptFailed::default()
+        };
         let subject =
             subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt);
         let fact = Fact::AttemptFailed(failed);
-        self.facts.append(address.inference, &address.tenant, subject, fact).await.map(|_| ())
+        facts.append(address.inference, &address.tenant, subject, fact).await.map(|_| ())
     }
 
     fn failed(&self, assignment: &Assignment, failure: Failure) -> Ended {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Delivery, InferenceAddress};
-use schemas::InferenceId;
-use schemas::failure;
 use schemas::v1::{
     Choice, Ended, Failure, FailureKind, FinishReason, Outcome, RequestSummary, Timings, ToolCall, Usage,
 };
+use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
@@ -24,8 +23,10 @@ pub(super) struct Active {
     pub(super) address: InferenceAddress,
     pub(super) attempt: u32,
     pub(super) delivery: Arc<Delivery>,
-    /// Ends when the started fact is durable.
-    pub(super) started: JoinHandle<()>,
+    /// The fact that this attempt answers.
+    pub(super) assigned: FactHash,
+    /// Ends when the started fact is durable, and says which fact the end follows.
+    pub(super) started: JoinHandle<FactHash>,
     /// Given back when the inference is over.
     pub(super) slot: OwnedSemaphorePermit,
     pub(super) summary: RequestSummary,

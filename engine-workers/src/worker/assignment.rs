@@ -1,6 +1,7 @@
 //! An attempt that was assigned to this worker's pool, with the content that the log holds.
 
 use bus::{BusError, Delivery, EventLog, InferenceAddress, StreamName};
+use schemas::FactHash;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{Prompt, RequestSummary, Requested};
 
@@ -12,6 +13,8 @@ pub(crate) struct Assignment {
     pub(crate) summary: RequestSummary,
     pub(crate) requested: Requested,
     pub(crate) prompt: Prompt,
+    /// The assigned fact, which whatever the worker says of the attempt follows.
+    pub(crate) assigned: FactHash,
 }
 
 /// Why a delivery can never become an assignment; holds no content.
@@ -39,7 +42,8 @@ impl Assignment {
         // What vectors are asked of stands beside the prompt.
         let prompt = prompt.or_else(|| requested.pooling.is_some().then(Prompt::default));
         let Some(prompt) = prompt else { return Ok(Err("the requested fact has no prompt")) };
-        Ok(Ok(Self { address, attempt, summary, requested, prompt }))
+        let assigned = FactHash::of(&delivery.record.payload);
+        Ok(Ok(Self { address, attempt, summary, requested, prompt, assigned }))
     }
 }
 

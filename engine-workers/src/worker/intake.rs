@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bus::{BusError, Consumer, Delivery, subjects, topology};
 use schemas::v1::{Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content};
-use schemas::{FactKind, SamplingParams, failure};
+use schemas::{FactHash, FactKind, SamplingParams, failure};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -211,6 +211,7 @@ impl Worker {
             address: assignment.address.clone(),
             attempt: assignment.attempt,
             delivery: Arc::clone(&delivery),
+            assigned: assignment.assigned,
             started: self.append_started(&assignment, &request),
             slot,
             summary: assignment.summary.clone(),
@@ -241,7 +242,7 @@ impl Worker {
         }
     }
 
-    fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<()> {
+    fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<FactHash> {
         let started = Started {
             attempt: assignment.attempt,
             worker: self.options.id.to_string(),
@@ -249,8 +250,9 @@ impl Worker {
             num_prompt_tokens: u32::try_from(request.prompt_token_ids.len()).unwrap_or(u32::MAX),
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             model_digest: self.card.model_digest.clone(),
+            ..Started::default()
         };
-        record::append_started(&self.facts, assignment.address.clone(), started)
+        record::append_started(&self.facts, assignment, started)
     }
 
     async fn refuse(
@@ -267,7 +269,7 @@ impl Worker {
             engine_fingerprint: self.card.engine_fingerprint.clone(),
             ..Ended::default()
         };
-        self.end(&assignment.address, ended).await?;
+        self.end(&assignment.address, assignment.assigned, ended).await?;
         delivery.ack().await
     }
 }

@@ -81,16 +81,32 @@ impl Worker {
 
     /// Writes how an inference ended, then acknowledges its delivery and frees its slot.
     async fn settle(&self, active: Active) {
-        let Active { address, attempt, delivery, started, slot, summary, answer, engine_fingerprint, .. } =
-            active;
-        if let Err(error) = started.await {
+        let Active {
+            address,
+            attempt,
+            delivery,
+            assigned,
+            started,
+            slot,
+            summary,
+            answer,
+            engine_fingerprint,
+            ..
+        } = active;
+        let previous = started.await.unwrap_or_else(|error| {
             warn!(inference = %address.inference, %error, "the start was not written");
-        }
+            assigned
+        });
         let written = match answer.retryable_failure().cloned() {
             Some(failure) => {
                 let worker = self.options.id.to_string();
-                let failed =
-                    AttemptFailed { attempt, worker, failure: Some(failure), summary: Some(summary) };
+                let failed = AttemptFailed {
+                    attempt,
+                    worker,
+                    failure: Some(failure),
+                    summary: Some(summary),
+                    ..AttemptFailed::default()
+                };
                 let subject = subjects::attempt_fact(
                     FactKind::AttemptFailed,
                     &address.tenant,
@@ -98,13 +114,14 @@ impl Worker {
                     attempt,
                 );
                 self.facts
+                    .following(previous)
                     .append(address.inference, &address.tenant, subject, Fact::AttemptFailed(failed))
                     .await
                     .map(|_| ())
             }
             None => {
                 let ended = answer.into_ended(attempt, self.options.id.as_str(), &engine_fingerprint);
-                self.end(&address, ended).await
+                self.end(&address, previous, ended).await
             }
         };
         let settled = match written {

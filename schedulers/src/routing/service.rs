@@ -10,7 +10,7 @@ use bus::{
 use futures_util::StreamExt as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{Assigned, Ended, Failure, Outcome, RequestSummary};
-use schemas::{InferenceId, TenantId};
+use schemas::{FactHash, InferenceId, TenantId};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -92,8 +92,10 @@ impl Router {
             pool: route.pool.to_string(),
             summary: Some(pending.summary),
             reasons: route.reasons,
+            ..Assigned::default()
         };
-        self.facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
+        let facts = self.facts.following(pending.previous);
+        facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
         Ok(())
     }
 
@@ -106,7 +108,7 @@ impl Router {
             failure: Some(failure),
             ..Ended::default()
         };
-        self.facts.end(&address, ended).await
+        self.facts.following(pending.previous).end(&address, ended).await
     }
 }
 
@@ -116,6 +118,8 @@ struct PendingAttempt {
     summary: RequestSummary,
     attempt: u32,
     last_failure: Option<Failure>,
+    /// The fact that asks for it.
+    previous: FactHash,
 }
 
 impl PendingAttempt {
@@ -133,7 +137,8 @@ impl PendingAttempt {
             Fact::AttemptFailed(failed) => (failed.summary?, failed.attempt + 1, failed.failure),
             _ => return None,
         };
-        Some(Self { inference, tenant, summary, attempt, last_failure })
+        let previous = FactHash::of(payload);
+        Some(Self { inference, tenant, summary, attempt, last_failure, previous })
     }
 }
 

@@ -140,6 +140,7 @@ fn life(requested_at_unix_nanos: u64) -> Vec<Fact> {
             pool: "smol".to_owned(),
             summary: Some(summary),
             reasons: Vec::new(),
+            ..Assigned::default()
         }),
         Fact::Started(Started {
             attempt: 1,
@@ -148,6 +149,7 @@ fn life(requested_at_unix_nanos: u64) -> Vec<Fact> {
             num_prompt_tokens: 120,
             engine_fingerprint: fingerprint.clone(),
             model_digest: "3f2a9c".to_owned(),
+            ..Started::default()
         }),
         Fact::Ended(Ended {
             outcome: Outcome::Completed.into(),

@@ -66,6 +66,8 @@ pub(crate) fn fold_in_place<'a>(
             let earliest = row.cancel_requested_at_unix_nanos.map_or(at, |known| known.min(at));
             row.cancel_requested_at_unix_nanos = Some(earliest);
         }
+        // Who is told of the end does not change the inference.
+        Fact::WebhookRequested(_) => {}
         Fact::Ended(ended) => fold_ended(row, ended, at),
     }
     if !row.status.is_terminal() {
@@ -212,7 +214,7 @@ const fn attempt_of(fact: &Fact) -> u32 {
         Fact::Started(started) => started.attempt,
         Fact::AttemptFailed(failed) => failed.attempt,
         Fact::Ended(ended) => ended.attempt,
-        Fact::Requested(_) | Fact::Admitted(_) | Fact::CancelRequested(_) => 0,
+        Fact::Requested(_) | Fact::Admitted(_) | Fact::CancelRequested(_) | Fact::WebhookRequested(_) => 0,
     }
 }
 

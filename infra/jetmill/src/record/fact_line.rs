@@ -66,6 +66,7 @@ fn details(fact: &Fact) -> String {
             format!("attempt {} on {}: {}", failed.attempt, failed.worker, reason(failed.failure.as_ref()))
         }
         Fact::CancelRequested(cancel) => cancel.reason.clone(),
+        Fact::WebhookRequested(_) => "the end is to be told".to_owned(),
         Fact::Ended(ended) => end_details(ended),
     }
 }

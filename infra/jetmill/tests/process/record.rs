@@ -11,8 +11,16 @@ fn parse_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-const KINDS: [&str; 7] =
-    ["requested", "admitted", "assigned", "started", "attempt_failed", "cancel_requested", "ended"];
+const KINDS: [&str; 8] = [
+    "requested",
+    "admitted",
+    "assigned",
+    "started",
+    "attempt_failed",
+    "cancel_requested",
+    "webhook_requested",
+    "ended",
+];
 
 /// The word for a fact.
 pub(crate) fn kind_of(fact: &Value) -> &'static str {

@@ -108,6 +108,7 @@ impl Life {
             pool: "smol".to_owned(),
             summary: Some(self.summary()),
             reasons: Vec::new(),
+            ..Assigned::default()
         })
     }
 
@@ -119,6 +120,7 @@ impl Life {
             num_prompt_tokens: 11,
             engine_fingerprint: format!("jetmill-0.1.0-avx512-{attempt}"),
             model_digest: "digest".to_owned(),
+            ..Started::default()
         })
     }
 
@@ -128,6 +130,7 @@ impl Life {
             worker: format!("worker-{attempt}"),
             failure: Some(Failure { code: "worker_lost".to_owned(), ..Failure::default() }),
             summary: Some(self.summary()),
+            ..AttemptFailed::default()
         })
     }
 
