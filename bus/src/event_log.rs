@@ -18,6 +18,8 @@ pub enum StreamName {
     Tokens,
     /// Configuration as events.
     Control,
+    /// What is said about the record itself: checkpoints and who read it.
+    Audit,
     /// What could not be processed.
     DeadLetters,
     /// Files and batches: the last fact of each subject.
@@ -28,8 +30,15 @@ pub enum StreamName {
 
 impl StreamName {
     /// All streams.
-    pub const ALL: [Self; 6] =
-        [Self::Inference, Self::Tokens, Self::Control, Self::DeadLetters, Self::Jobs, Self::Files];
+    pub const ALL: [Self; 7] = [
+        Self::Inference,
+        Self::Tokens,
+        Self::Control,
+        Self::DeadLetters,
+        Self::Jobs,
+        Self::Files,
+        Self::Audit,
+    ];
 
     /// The name that the broker knows.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +46,7 @@ impl StreamName {
             Self::Inference => "INFERENCE",
             Self::Tokens => "TOKENS",
             Self::Control => "CONTROL",
+            Self::Audit => "AUDIT",
             Self::DeadLetters => "DEAD_LETTERS",
             Self::Jobs => "JOBS",
             Self::Files => "FILES",
@@ -49,6 +59,7 @@ impl StreamName {
             Self::Inference => "inference.>",
             Self::Tokens => "tokens.>",
             Self::Control => "control.>",
+            Self::Audit => "audit.>",
             Self::DeadLetters => "dead_letters.>",
             Self::Jobs => "jobs.>",
             Self::Files => "files.>",

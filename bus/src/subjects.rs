@@ -2,7 +2,7 @@
 
 use schemas::v1::WorkClass;
 use schemas::{
-    BatchId, DeploymentId, FactKind, FileId, InferenceId, IngressId, PoolName, TenantId, WorkerId,
+    BatchId, DeploymentId, EventId, FactKind, FileId, InferenceId, IngressId, PoolName, TenantId, WorkerId,
 };
 
 /// `inference.<fact>.<tenant>.<id>` for the facts that happen once.
@@ -57,6 +57,21 @@ pub fn control_deployment(id: &DeploymentId) -> String {
 /// Everything about deployments.
 pub fn all_deployments() -> String {
     "control.deployment.*".to_owned()
+}
+
+/// `audit.checkpoint.<number>`: one winner among those who sign.
+pub fn audit_checkpoint(number: u64) -> String {
+    format!("audit.checkpoint.{number}")
+}
+
+/// `audit.access.<event>`.
+pub fn audit_access(event: EventId) -> String {
+    format!("audit.access.{event}")
+}
+
+/// Who read the record, and what of it.
+pub fn all_audit_accesses() -> String {
+    "audit.access.*".to_owned()
 }
 
 /// `query.<pool>.<question>`: tokenize, detokenize.

@@ -21,6 +21,8 @@ pub struct StreamPolicy {
     pub tokens_max_bytes: u64,
     /// Size of the configuration events, which never age.
     pub control_max_bytes: u64,
+    /// Size of the checkpoints and accesses, which never age.
+    pub audit_max_bytes: u64,
     /// How long dead letters are kept.
     pub dead_letters_max_age: Duration,
     /// Size of the dead letters; the oldest go first.
@@ -46,6 +48,7 @@ impl Default for StreamPolicy {
             tokens_max_age: Duration::from_secs(1_800),
             tokens_max_bytes: GIB,
             control_max_bytes: GIB / 4,
+            audit_max_bytes: GIB,
             dead_letters_max_age: DAY * 30,
             dead_letters_max_bytes: GIB / 4,
             objects_max_bytes: 8 * GIB,
@@ -58,16 +61,17 @@ impl Default for StreamPolicy {
 
 impl StreamPolicy {
     /// The same shares within `total_bytes`, for a small disk: 6/16 log, 4/16 objects, 4/16 files, 1/16 tokens, and a
-    /// third of the last 1/16 each for the rest.
+    /// fourth of the last 1/16 each for the rest.
     pub fn within(total_bytes: u64) -> Self {
         Self {
             inference_max_bytes: total_bytes / 16 * 6,
             objects_max_bytes: total_bytes / 16 * 4,
             files_max_bytes: total_bytes / 16 * 4,
             tokens_max_bytes: total_bytes / 16,
-            control_max_bytes: total_bytes / 48,
-            dead_letters_max_bytes: total_bytes / 48,
-            jobs_max_bytes: total_bytes / 48,
+            control_max_bytes: total_bytes / 64,
+            dead_letters_max_bytes: total_bytes / 64,
+            jobs_max_bytes: total_bytes / 64,
+            audit_max_bytes: total_bytes / 64,
             ..Self::default()
         }
     }
@@ -140,6 +144,7 @@ pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
             can_delete: true,
             ..stream(StreamName::Files, Duration::ZERO, policy.files_max_bytes, WhenFull::Refuse)
         },
+        stream(StreamName::Audit, Duration::ZERO, policy.audit_max_bytes, WhenFull::Refuse),
     ]
 }
 
