@@ -3,6 +3,7 @@
 //! This is the composition root: the only place where every room meets, and where environment, clock and randomness come
 //! from. Start reading at [`roles::serve`].
 
+mod batch;
 mod broker;
 mod cli;
 mod config;
@@ -48,7 +49,10 @@ fn in_one_line(error: &anyhow::Error) -> String {
 
 fn run(cli: Cli) -> Result<()> {
     let mut config = cli.settings.resolve()?;
-    if matches!(cli.command, Command::RunBatch(_) | Command::Bench(_) | Command::Replay(_)) {
+    if matches!(
+        cli.command,
+        Command::RunBatch(_) | Command::Batch(_) | Command::Bench(_) | Command::Replay(_)
+    ) {
         // Its own words are the progress and the result.
         config.log.quieten();
     }
@@ -62,6 +66,8 @@ fn run(cli: Cli) -> Result<()> {
             Command::Router => roles::router(&config).await,
             Command::Worker => roles::worker(&config).await,
             Command::Projector => roles::projector(&config).await,
+            Command::Jobs => roles::jobs(&config).await,
+            Command::Batch(arguments) => batch::run(&config, arguments).await,
             Command::Events { id, json, content } => {
                 record::events(&config, id, &EventsFormat { json, content }).await
             }

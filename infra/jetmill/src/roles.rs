@@ -2,6 +2,7 @@
 //!
 //! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
 
+mod jobs;
 mod local_site;
 mod metrics;
 mod projection;
@@ -68,6 +69,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     roles.spawn(projection::record_role(Arc::clone(&log), database, checkpointer, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
+    roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
     let engines = models.iter().map(metrics::Engine::of).collect();
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
         let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
@@ -102,6 +104,11 @@ pub(crate) async fn guardrail(config: &Config) -> Result<()> {
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
     alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+}
+
+/// The jobs alone.
+pub(crate) async fn jobs(config: &Config) -> Result<()> {
+    alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
 }
 
 /// The projector and the checkpointer alone.
@@ -188,6 +195,7 @@ fn api_settings(config: &Config) -> ApiConfig {
     settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
     settings.auditor_key = config.api.auditor_key.as_ref().map(|key| MasterKey::new(key.reveal()));
     settings.limits.max_body_bytes = config.api.max_body_bytes.get();
+    settings.limits.max_file_bytes = config.api.max_file_bytes.get();
     settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
     settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
     settings.timeouts.shutdown = shutdown::GRACE;

@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod adapters;
+mod api_death;
 mod audit;
+mod batches;
 mod cancellation;
 mod client;
 mod crash;
