@@ -20,6 +20,8 @@ pub struct ApiConfig {
     pub tenant: TenantId,
     /// The key that every call must carry; absent: no key is asked for.
     pub master_key: Option<MasterKey>,
+    /// The key of the auditors, which opens the audit routes and nothing else; absent: nothing opens them.
+    pub auditor_key: Option<MasterKey>,
     /// Whether `/metrics` asks for the key as well.
     pub protects_metrics: bool,
     /// Origins whose pages may call; `*` stands for all; empty: none.
@@ -28,6 +30,8 @@ pub struct ApiConfig {
     pub limits: Limits,
     /// Patience.
     pub timeouts: Timeouts,
+    /// Whether a node that stops cancels what its clients wait for. Otherwise they may go on at another node.
+    pub cancels_at_shutdown: bool,
     /// Metrics of other parts of the process, shown with the node's own.
     pub extra_metrics: Vec<ExtraMetrics>,
 }
@@ -39,10 +43,12 @@ impl ApiConfig {
             ingress,
             tenant: TenantId::slug("default"),
             master_key: None,
+            auditor_key: None,
             protects_metrics: false,
             cors_origins: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            cancels_at_shutdown: true,
             extra_metrics: Vec::new(),
         }
     }
@@ -65,6 +71,8 @@ impl fmt::Debug for ApiConfig {
 pub struct Limits {
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Largest file.
+    pub max_file_bytes: u64,
     /// Most inferences in flight; past it the answer is 429. A request for several prompts counts once for each.
     pub max_num_inflight_requests: usize,
     /// Most prompts in one request.
@@ -75,6 +83,8 @@ pub struct Limits {
     pub max_num_pooling_inputs: usize,
     /// Most messages in one chat.
     pub max_num_messages: usize,
+    /// Longest time that a request may set for its inference to go on without a client.
+    pub max_grace: Duration,
     /// Bounds of the sampling parameters.
     pub sampling: SamplingLimits,
 }
@@ -83,11 +93,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body_bytes: 8 << 20,
+            max_file_bytes: 512 << 20,
             max_num_inflight_requests: 1_024,
             max_num_prompts: 256,
             max_num_choices: 1_024,
             max_num_pooling_inputs: 2_048,
             max_num_messages: 4_096,
+            max_grace: Duration::from_secs(600),
             sampling: SamplingLimits::default(),
         }
     }
@@ -98,6 +110,9 @@ impl Default for Limits {
 pub struct Timeouts {
     /// From the request's arrival to its end; past it the inference is cancelled and the client gets 408.
     pub request: Duration,
+    /// How long an inference goes on while no client waits for it, unless its request says so. A client that knows neither
+    /// its id nor a key cannot come back and is not waited for.
+    pub grace: Duration,
     /// Until the headers of a request are there; past it the connection is closed.
     pub header_read: Duration,
     /// Until the body of a request is there; past it the client gets 408.
@@ -124,6 +139,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(3_600),
+            grace: Duration::from_secs(5),
             header_read: Duration::from_secs(15),
             body_read: Duration::from_secs(60),
             write_stall: Duration::from_secs(60),

@@ -4,17 +4,21 @@
 
 mod administration;
 mod answers;
+mod audit;
 mod auth;
 mod backend;
 mod bad_requests;
 mod client;
 mod embeddings;
+mod files;
 mod grammars;
+mod idempotency;
 mod junk;
 mod limits;
 mod node;
 mod operations;
 mod repair;
+mod resumption;
 mod shutdown;
 mod streams;
 mod tokenization;

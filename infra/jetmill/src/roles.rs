@@ -2,6 +2,7 @@
 //!
 //! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
 
+mod jobs;
 mod local_site;
 mod metrics;
 mod projection;
@@ -42,7 +43,8 @@ use crate::config::{
 };
 use crate::{instance, proof, shutdown};
 
-type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// A role that runs.
+pub(crate) type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// All roles in one process. Everything that can be wrong from outside is found before the first request is taken.
 pub(crate) async fn serve(config: &Config) -> Result<()> {
@@ -67,6 +69,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     roles.spawn(projection::record_role(Arc::clone(&log), database, checkpointer, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
+    roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
     let engines = models.iter().map(metrics::Engine::of).collect();
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
         let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
@@ -101,6 +104,11 @@ pub(crate) async fn guardrail(config: &Config) -> Result<()> {
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
     alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+}
+
+/// The jobs alone.
+pub(crate) async fn jobs(config: &Config) -> Result<()> {
+    alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
 }
 
 /// The projector and the checkpointer alone.
@@ -185,11 +193,22 @@ fn api_settings(config: &Config) -> ApiConfig {
     let name = instance::name();
     let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
     settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
+    settings.auditor_key = config.api.auditor_key.as_ref().map(|key| MasterKey::new(key.reveal()));
     settings.limits.max_body_bytes = config.api.max_body_bytes.get();
+    settings.limits.max_file_bytes = config.api.max_file_bytes.get();
     settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
     settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
     settings.timeouts.shutdown = shutdown::GRACE;
     settings
+}
+
+/// The configured checks.
+pub(crate) fn policy(config: &Config) -> Result<Policy> {
+    Ok(Policy::new(&PolicySpec {
+        version: config.guardrails.policy_version,
+        max_prompt_bytes: config.guardrails.max_prompt_bytes.get(),
+        blocked_terms: config.guardrails.blocked_terms.clone(),
+    })?)
 }
 
 fn guardrail_role(
@@ -197,11 +216,7 @@ fn guardrail_role(
     log: &Arc<dyn EventLog>,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
-    let policy = Policy::new(&PolicySpec {
-        version: config.guardrails.policy_version,
-        max_prompt_bytes: config.guardrails.max_prompt_bytes.get(),
-        blocked_terms: config.guardrails.blocked_terms.clone(),
-    })?;
+    let policy = policy(config)?;
     let facts = instance::fact_writer(log, "guardrail", &instance::name());
     Ok(async move { Ok(guardrails::serve(facts, policy, shutdown).await?) })
 }
@@ -216,7 +231,7 @@ fn router_role(
     async move { Ok(routing::serve(facts, policy, shutdown).await?) }
 }
 
-fn worker_role(
+pub(crate) fn worker_role(
     config: &WorkerConfig,
     log: &Arc<dyn EventLog>,
     model: ServedModel,

@@ -6,6 +6,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod adapters;
+mod api_death;
+mod audit;
+mod batches;
 mod cancellation;
 mod client;
 mod crash;
@@ -17,6 +20,7 @@ mod one_request;
 mod postgres_server;
 mod process;
 mod record;
+mod replay;
 mod roles;
 mod run_batch;
 mod secrets;
