@@ -195,7 +195,7 @@ impl Site {
     }
 
     pub(crate) fn database_url(&self) -> String {
-        format!("sqlite://{}", self.dir.path().join("rows.sqlite").display())
+        format!("sqlite://{}?mode=rwc", self.dir.path().join("rows.sqlite").display())
     }
 
     pub(crate) fn broker_url(&self) -> String {
@@ -217,12 +217,17 @@ impl Site {
         Ok(())
     }
 
-    /// Durable consumers that the broker holds.
-    pub(crate) async fn num_consumers(&self) -> Result<u64> {
-        let url = format!("http://{}/jsz", self.monitor);
+    /// Consumers that the broker keeps until somebody deletes them; those that readers leave behind end by themselves.
+    pub(crate) async fn num_consumers(&self) -> Result<usize> {
+        let url = format!("http://{}/jsz?consumers=true&config=true", self.monitor);
         self.wait_until_ready(&url).await?;
         let page: serde_json::Value = reqwest::get(url).await?.json().await?;
-        page["consumers"].as_u64().context("the broker's page names no number of consumers")
+        let streams = page["account_details"][0]["stream_detail"].as_array();
+        let streams = streams.context("the broker's page names no streams")?;
+        let consumers = streams.iter().filter_map(|stream| stream["consumer_detail"].as_array()).flatten();
+        Ok(consumers
+            .filter(|consumer| consumer["config"]["inactive_threshold"].as_u64().unwrap_or(0) == 0)
+            .count())
     }
 
     /// Leaves the directory for whoever wants to look into it.

@@ -169,7 +169,7 @@ impl Verdict {
     }
 
     /// Nobody leaves a consumer behind.
-    pub(crate) fn check_consumers(&mut self, before: u64, after: u64) {
+    pub(crate) fn check_consumers(&mut self, before: usize, after: usize) {
         if after > before {
             self.find(format!("{after} consumers at the broker, {before} before"));
         }
