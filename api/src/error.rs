@@ -27,6 +27,8 @@ pub(crate) enum ApiError {
     UnknownAdapter { name: String },
     #[error("there is no inference {id}; it never was, or the log does not hold it any more")]
     UnknownInference { id: String },
+    #[error("the inference has ended: {outcome}")]
+    AlreadyEnded { outcome: &'static str },
     #[error("the position lies past the end of the answer")]
     PastTheEnd,
     #[error("this Idempotency-Key belongs to another request; use a new key for a new request")]
@@ -129,6 +131,7 @@ impl ApiError {
             | Self::UnknownAdapter { .. }
             | Self::UnknownInference { .. }
             | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
+            Self::AlreadyEnded { .. } => (StatusCode::CONFLICT, INVALID),
             Self::PastTheEnd => (StatusCode::BAD_REQUEST, INVALID),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_error"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
@@ -166,6 +169,7 @@ impl ApiError {
             Self::UnknownModel { .. } => Some("model_not_found"),
             Self::UnknownAdapter { .. } => Some("lora_not_found"),
             Self::UnknownInference { .. } => Some("inference_not_found"),
+            Self::AlreadyEnded { .. } => Some("inference_ended"),
             Self::PastTheEnd => Some("position_past_end"),
             Self::KeyReused => Some("idempotency_key_reused"),
             Self::UnknownRoute { .. } => Some("route_not_found"),

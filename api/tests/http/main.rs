@@ -6,6 +6,7 @@ mod administration;
 mod answers;
 mod auth;
 mod backend;
+mod background;
 mod bad_requests;
 mod client;
 mod embeddings;
