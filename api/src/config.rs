@@ -72,6 +72,8 @@ impl fmt::Debug for ApiConfig {
 pub struct Limits {
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Largest file.
+    pub max_file_bytes: u64,
     /// Most inferences in flight; past it the answer is 429. A request for several prompts counts once for each.
     pub max_num_inflight_requests: usize,
     /// Most prompts in one request.
@@ -92,6 +94,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body_bytes: 8 << 20,
+            max_file_bytes: 512 << 20,
             max_num_inflight_requests: 1_024,
             max_num_prompts: 256,
             max_num_choices: 1_024,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{EventLog, FactWriter, StampSource};
+use bus::{EventLog, FactWriter, JobLog, StampSource};
 use schemas::WorkerId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,7 @@ impl Api {
     pub fn new(config: ApiConfig, log: Arc<dyn EventLog>, stamps: StampSource) -> Self {
         let speaker = WorkerId::slug(config.ingress.as_str());
         let state = ApiState {
+            jobs: JobLog::new(Arc::clone(&log), Arc::clone(&stamps), "api", &speaker),
             facts: FactWriter::new(Arc::clone(&log), stamps, "api", speaker),
             log,
             dispatcher: TokenDispatcher::default(),

@@ -10,6 +10,7 @@ mod background;
 mod bad_requests;
 mod client;
 mod embeddings;
+mod files;
 mod grammars;
 mod idempotency;
 mod junk;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
+use crate::batch::BatchCommand;
 use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName, WorkerConfig};
 use crate::model_bench::ModelBench;
 use crate::proof::AuditCommand;
@@ -37,6 +38,10 @@ pub(crate) enum Command {
     Worker,
     /// The projector and the checkpointer alone.
     Projector,
+    /// The jobs alone: runs batches.
+    Jobs,
+    /// Batches on a running server: submit, watch, fetch, cancel.
+    Batch(BatchCommand),
     /// Prints the facts of one inference, in order, with the time between them.
     Events {
         /// The id from the answer's x-jetmill-inference-id header.

@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) api: ApiSection,
     pub(crate) guardrails: GuardrailsConfig,
     pub(crate) router: RouterConfig,
+    pub(crate) jobs: JobsConfig,
     pub(crate) audit: AuditConfig,
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
@@ -97,6 +98,8 @@ pub(crate) struct ApiSection {
     /// Bearer key that every call must carry; absent: no key is asked for.
     pub(crate) master_key: Option<Secret>,
     pub(crate) max_body_bytes: NonZeroUsize,
+    /// Largest file that can be uploaded.
+    pub(crate) max_file_bytes: NonZeroU64,
     pub(crate) max_num_inflight_requests: NonZeroUsize,
     pub(crate) request_timeout_seconds: NonZeroU64,
     /// How long an inference goes on while no client waits for it.
@@ -113,6 +116,7 @@ impl Default for ApiSection {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             master_key: None,
             max_body_bytes: NonZeroUsize::MIN.saturating_add((8 << 20) - 1),
+            max_file_bytes: NonZeroU64::MIN.saturating_add((512 << 20) - 1),
             max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(1023),
             request_timeout_seconds: NonZeroU64::MIN.saturating_add(3599),
             grace_period_seconds: 5,
@@ -149,6 +153,27 @@ pub(crate) struct RouterConfig {
 impl Default for RouterConfig {
     fn default() -> Self {
         Self { max_num_attempts: NonZeroU32::MIN.saturating_add(2) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct JobsConfig {
+    /// Batches that run at once; those beyond wait.
+    pub(crate) max_num_batches: NonZeroUsize,
+    /// Requests of one batch that wait for workers or are computed.
+    pub(crate) max_num_inflight_requests: NonZeroUsize,
+    /// Most lines of a batch.
+    pub(crate) max_num_lines: NonZeroU64,
+}
+
+impl Default for JobsConfig {
+    fn default() -> Self {
+        Self {
+            max_num_batches: NonZeroUsize::MIN.saturating_add(7),
+            max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(511),
+            max_num_lines: NonZeroU64::MIN.saturating_add(999_999),
+        }
     }
 }
 

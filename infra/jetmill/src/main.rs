@@ -3,6 +3,7 @@
 //! This is the composition root: the only place where every room meets, and where environment, clock and randomness come
 //! from. Start reading at [`roles::serve`].
 
+mod batch;
 mod broker;
 mod cli;
 mod config;
@@ -47,7 +48,7 @@ fn in_one_line(error: &anyhow::Error) -> String {
 
 fn run(cli: Cli) -> Result<()> {
     let mut config = cli.settings.resolve()?;
-    if matches!(cli.command, Command::RunBatch(_) | Command::Bench(_)) {
+    if matches!(cli.command, Command::RunBatch(_) | Command::Batch(_) | Command::Bench(_)) {
         // Its own words are the progress and the result.
         config.log.quieten();
     }
@@ -61,6 +62,8 @@ fn run(cli: Cli) -> Result<()> {
             Command::Router => roles::router(&config).await,
             Command::Worker => roles::worker(&config).await,
             Command::Projector => roles::projector(&config).await,
+            Command::Jobs => roles::jobs(&config).await,
+            Command::Batch(arguments) => batch::run(&config, arguments).await,
             Command::Events { id, json } => record::events(&config, id, json).await,
             Command::Inferences { status, model, limit, json } => {
                 record::inferences(&config, Listing { status, model, limit, json }).await

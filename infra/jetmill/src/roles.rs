@@ -2,6 +2,7 @@
 //!
 //! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
 
+mod jobs;
 mod local_site;
 mod metrics;
 mod projection;
@@ -67,6 +68,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     roles.spawn(projection::record_role(Arc::clone(&log), database, checkpointer, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
+    roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
     let mut settings = api_settings(config);
     settings.extra_metrics.push(metrics::of(models.iter().map(metrics::Engine::of).collect()));
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
@@ -104,6 +106,11 @@ pub(crate) async fn guardrail(config: &Config) -> Result<()> {
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
     alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+}
+
+/// The jobs alone.
+pub(crate) async fn jobs(config: &Config) -> Result<()> {
+    alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
 }
 
 /// The projector and the checkpointer alone.
@@ -186,6 +193,7 @@ fn api_settings(config: &Config) -> ApiConfig {
     let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
     settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
     settings.limits.max_body_bytes = config.api.max_body_bytes.get();
+    settings.limits.max_file_bytes = config.api.max_file_bytes.get();
     settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
     settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
     settings.timeouts.grace = Duration::from_secs(config.api.grace_period_seconds);

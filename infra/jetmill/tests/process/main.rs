@@ -7,6 +7,7 @@
 
 mod adapters;
 mod api_death;
+mod batches;
 mod cancellation;
 mod client;
 mod crash;
