@@ -21,6 +21,8 @@ pub struct ApiConfig {
     pub tenant: TenantId,
     /// The key that every call must carry; absent: no key is asked for.
     pub master_key: Option<MasterKey>,
+    /// The key of the auditors, which opens the audit routes and nothing else; absent: nothing opens them.
+    pub auditor_key: Option<MasterKey>,
     /// Whether `/metrics` asks for the key as well.
     pub protects_metrics: bool,
     /// Origins whose pages may call; `*` stands for all; empty: none.
@@ -44,6 +46,7 @@ impl ApiConfig {
             ingress,
             tenant: TenantId::slug("default"),
             master_key: None,
+            auditor_key: None,
             protects_metrics: false,
             cors_origins: Vec::new(),
             limits: Limits::default(),

@@ -21,6 +21,8 @@ pub(crate) enum ApiError {
     MissingKey,
     #[error("the API key is not valid for this server")]
     WrongKey,
+    #[error("this route needs the auditor's key, which JETMILL_AUDITOR_KEY or api.auditor_key sets")]
+    NotAnAuditor,
     #[error("the model '{model}' does not exist; available: {available}")]
     UnknownModel { model: String, available: String },
     #[error("the lora adapter '{name}' cannot be found")]
@@ -136,6 +138,7 @@ impl ApiError {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, INVALID),
             Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "authentication_error"),
+            Self::NotAnAuditor => (StatusCode::FORBIDDEN, "permission_error"),
             Self::UnknownModel { .. }
             | Self::UnknownAdapter { .. }
             | Self::NotFound { .. }
@@ -177,6 +180,7 @@ impl ApiError {
             Self::Invalid { code, .. } => *code,
             Self::MissingKey => Some("missing_api_key"),
             Self::WrongKey => Some("invalid_api_key"),
+            Self::NotAnAuditor => Some("auditor_key_required"),
             Self::UnknownModel { .. } => Some("model_not_found"),
             Self::UnknownAdapter { .. } => Some("lora_not_found"),
             Self::NotFound { .. } => Some("not_found"),

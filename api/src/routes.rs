@@ -1,6 +1,7 @@
 //! The routes, each registered once for the router and the documentation.
 
 pub(crate) mod adapters;
+pub(crate) mod audit;
 pub(crate) mod batches;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
@@ -62,6 +63,7 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(inferences::cancel))
         .routes(routes!(scores::rerank))
         .routes(routes!(scores::score))
+        .routes(routes!(audit::inference))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(adapters::load_lora_adapter))

@@ -4,6 +4,7 @@
 
 mod administration;
 mod answers;
+mod audit;
 mod auth;
 mod backend;
 mod background;

@@ -97,6 +97,8 @@ pub(crate) struct ApiSection {
     pub(crate) listen: SocketAddr,
     /// Bearer key that every call must carry; absent: no key is asked for.
     pub(crate) master_key: Option<Secret>,
+    /// Bearer key that opens the audit routes; absent: they stay closed.
+    pub(crate) auditor_key: Option<Secret>,
     pub(crate) max_body_bytes: NonZeroUsize,
     /// Largest file that can be uploaded.
     pub(crate) max_file_bytes: NonZeroU64,
@@ -115,6 +117,7 @@ impl Default for ApiSection {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             master_key: None,
+            auditor_key: None,
             max_body_bytes: NonZeroUsize::MIN.saturating_add((8 << 20) - 1),
             max_file_bytes: NonZeroU64::MIN.saturating_add((512 << 20) - 1),
             max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(1023),

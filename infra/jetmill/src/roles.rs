@@ -43,7 +43,8 @@ use crate::config::{
 };
 use crate::{instance, proof, shutdown};
 
-type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// A role that runs.
+pub(crate) type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// All roles in one process. Everything that can be wrong from outside is found before the first request is taken.
 pub(crate) async fn serve(config: &Config) -> Result<()> {
@@ -192,6 +193,7 @@ fn api_settings(config: &Config) -> ApiConfig {
     let name = instance::name();
     let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
     settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
+    settings.auditor_key = config.api.auditor_key.as_ref().map(|key| MasterKey::new(key.reveal()));
     settings.limits.max_body_bytes = config.api.max_body_bytes.get();
     settings.limits.max_file_bytes = config.api.max_file_bytes.get();
     settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
@@ -203,16 +205,21 @@ fn api_settings(config: &Config) -> ApiConfig {
     settings
 }
 
+/// The configured checks.
+pub(crate) fn policy(config: &Config) -> Result<Policy> {
+    Ok(Policy::new(&PolicySpec {
+        version: config.guardrails.policy_version,
+        max_prompt_bytes: config.guardrails.max_prompt_bytes.get(),
+        blocked_terms: config.guardrails.blocked_terms.clone(),
+    })?)
+}
+
 fn guardrail_role(
     config: &Config,
     log: &Arc<dyn EventLog>,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
-    let policy = Policy::new(&PolicySpec {
-        version: config.guardrails.policy_version,
-        max_prompt_bytes: config.guardrails.max_prompt_bytes.get(),
-        blocked_terms: config.guardrails.blocked_terms.clone(),
-    })?;
+    let policy = policy(config)?;
     let facts = instance::fact_writer(log, "guardrail", &instance::name());
     Ok(async move { Ok(guardrails::serve(facts, policy, shutdown).await?) })
 }
@@ -227,7 +234,7 @@ fn router_role(
     async move { Ok(routing::serve(facts, policy, shutdown).await?) }
 }
 
-fn worker_role(
+pub(crate) fn worker_role(
     config: &WorkerConfig,
     log: &Arc<dyn EventLog>,
     model: ServedModel,
