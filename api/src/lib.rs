@@ -42,6 +42,7 @@ mod terms;
 mod token_clock;
 mod token_dispatcher;
 mod upload;
+mod upload_body;
 mod worker_query;
 
 pub use auth::MasterKey;
