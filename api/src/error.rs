@@ -21,6 +21,8 @@ pub(crate) enum ApiError {
     MissingKey,
     #[error("the API key is not valid for this server")]
     WrongKey,
+    #[error("this route needs the auditor's key, which JETMILL_AUDITOR_KEY or api.auditor_key sets")]
+    NotAnAuditor,
     #[error("the model '{model}' does not exist; available: {available}")]
     UnknownModel { model: String, available: String },
     #[error("the lora adapter '{name}' cannot be found")]
@@ -31,6 +33,8 @@ pub(crate) enum ApiError {
     Conflict { message: String, code: &'static str },
     #[error("there is no inference {id}; it never was, or the log does not hold it any more")]
     UnknownInference { id: String },
+    #[error("the inference has ended: {outcome}")]
+    AlreadyEnded { outcome: &'static str },
     #[error("the position lies past the end of the answer")]
     PastTheEnd,
     #[error("this Idempotency-Key belongs to another request; use a new key for a new request")]
@@ -134,11 +138,13 @@ impl ApiError {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, INVALID),
             Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "authentication_error"),
+            Self::NotAnAuditor => (StatusCode::FORBIDDEN, "permission_error"),
             Self::UnknownModel { .. }
             | Self::UnknownAdapter { .. }
             | Self::NotFound { .. }
             | Self::UnknownInference { .. }
             | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
+            Self::AlreadyEnded { .. } => (StatusCode::CONFLICT, INVALID),
             Self::Conflict { .. } => (StatusCode::CONFLICT, INVALID),
             Self::PastTheEnd => (StatusCode::BAD_REQUEST, INVALID),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_error"),
@@ -174,11 +180,13 @@ impl ApiError {
             Self::Invalid { code, .. } => *code,
             Self::MissingKey => Some("missing_api_key"),
             Self::WrongKey => Some("invalid_api_key"),
+            Self::NotAnAuditor => Some("auditor_key_required"),
             Self::UnknownModel { .. } => Some("model_not_found"),
             Self::UnknownAdapter { .. } => Some("lora_not_found"),
             Self::NotFound { .. } => Some("not_found"),
             Self::Conflict { code, .. } => Some(code),
             Self::UnknownInference { .. } => Some("inference_not_found"),
+            Self::AlreadyEnded { .. } => Some("inference_ended"),
             Self::PastTheEnd => Some("position_past_end"),
             Self::KeyReused => Some("idempotency_key_reused"),
             Self::UnknownRoute { .. } => Some("route_not_found"),

@@ -4,8 +4,10 @@
 
 mod administration;
 mod answers;
+mod audit;
 mod auth;
 mod backend;
+mod background;
 mod bad_requests;
 mod client;
 mod embeddings;

@@ -1,5 +1,7 @@
 //! An attempt that was assigned to this worker's pool, with the content that the log holds.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use bus::{BusError, Delivery, EventLog, InferenceAddress, StreamName};
 use schemas::FactHash;
 use schemas::v1::envelope::Fact;
@@ -44,6 +46,13 @@ impl Assignment {
         let Some(prompt) = prompt else { return Ok(Err("the requested fact has no prompt")) };
         let assigned = FactHash::of(&delivery.record.payload);
         Ok(Ok(Self { address, attempt, summary, requested, prompt, assigned }))
+    }
+}
+
+impl Assignment {
+    /// When the client asked.
+    pub(crate) fn asked_at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.summary.requested_at_unix_nanos)
     }
 }
 

@@ -123,7 +123,7 @@ impl Worker {
         let mut sampling: SamplingParams =
             assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
         let PreparedPrompt { tokens, output, grammar, thinking, kept_special_token_ids } =
-            self.text.prepare(&assignment.prompt, &sampling)?;
+            self.text.prepare(&assignment.prompt, &sampling, assignment.asked_at())?;
         let grammar_param = if grammar.is_some() { "tools" } else { "grammar" };
         sampling.grammar = grammar.or(sampling.grammar);
         let num_kept =
