@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemas::{IngressId, SamplingLimits, TenantId};
 
 use crate::auth::MasterKey;
+use crate::webhooks::WebhookOptions;
 
 /// Appends further metrics in Prometheus' text format to an answer of `/metrics`.
 pub type ExtraMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
@@ -32,6 +33,8 @@ pub struct ApiConfig {
     pub timeouts: Timeouts,
     /// Whether a node that stops cancels what its clients wait for. Otherwise they may go on at another node.
     pub cancels_at_shutdown: bool,
+    /// Whom it may tell of ends, and how.
+    pub webhooks: WebhookOptions,
     /// Metrics of other parts of the process, shown with the node's own.
     pub extra_metrics: Vec<ExtraMetrics>,
 }
@@ -49,6 +52,7 @@ impl ApiConfig {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             cancels_at_shutdown: true,
+            webhooks: WebhookOptions::default(),
             extra_metrics: Vec::new(),
         }
     }

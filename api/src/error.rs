@@ -33,6 +33,8 @@ pub(crate) enum ApiError {
     Conflict { message: String, code: &'static str },
     #[error("there is no inference {id}; it never was, or the log does not hold it any more")]
     UnknownInference { id: String },
+    #[error("the inference has ended: {outcome}")]
+    AlreadyEnded { outcome: &'static str },
     #[error("the position lies past the end of the answer")]
     PastTheEnd,
     #[error("this Idempotency-Key belongs to another request; use a new key for a new request")]
@@ -142,6 +144,7 @@ impl ApiError {
             | Self::NotFound { .. }
             | Self::UnknownInference { .. }
             | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
+            Self::AlreadyEnded { .. } => (StatusCode::CONFLICT, INVALID),
             Self::Conflict { .. } => (StatusCode::CONFLICT, INVALID),
             Self::PastTheEnd => (StatusCode::BAD_REQUEST, INVALID),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_error"),
@@ -183,6 +186,7 @@ impl ApiError {
             Self::NotFound { .. } => Some("not_found"),
             Self::Conflict { code, .. } => Some(code),
             Self::UnknownInference { .. } => Some("inference_not_found"),
+            Self::AlreadyEnded { .. } => Some("inference_ended"),
             Self::PastTheEnd => Some("position_past_end"),
             Self::KeyReused => Some("idempotency_key_reused"),
             Self::UnknownRoute { .. } => Some("route_not_found"),

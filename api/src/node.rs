@@ -14,11 +14,13 @@ use crate::config::ApiConfig;
 use crate::deployments::Deployments;
 use crate::local_caller::LocalCaller;
 use crate::metrics::{Metrics, SharedRegistry};
+use crate::presence;
 use crate::repair::Repair;
 use crate::routes;
 use crate::server;
 use crate::state::ApiState;
 use crate::token_dispatcher::TokenDispatcher;
+use crate::webhooks;
 
 /// An api node that has not begun to serve.
 pub struct Api {
@@ -100,6 +102,8 @@ impl Api {
             silence: state.config.timeouts.silence,
         };
         tasks.spawn(repair.run(stop_tasks.clone()));
+        tasks.spawn(presence::answer(Arc::clone(&state), stop_tasks.clone()));
+        tasks.spawn(webhooks::serve(Arc::clone(&state), stop_tasks.clone()));
 
         front.await;
 

@@ -1,6 +1,6 @@
 //! A request for vectors or scores after validation: nothing in this node checks it again.
 
-use schemas::v1::{Pooling, Requested, WorkClass};
+use schemas::v1::{AnswerOptions, Pooling, Requested, WorkClass};
 
 use crate::config::Limits;
 use crate::deployments::Deployment;
@@ -15,6 +15,8 @@ pub(crate) struct PoolingRequest {
     pub(crate) endpoint: &'static str,
     /// At least one input.
     pub(crate) pooling: Pooling,
+    /// How vectors are written; empty for scores.
+    pub(crate) encoding_format: &'static str,
     /// Smaller runs earlier.
     pub(crate) priority: i32,
 }
@@ -28,6 +30,10 @@ impl PoolingRequest {
             endpoint: self.endpoint.to_owned(),
             priority: self.priority,
             pooling: Some(self.pooling),
+            answer_options: Some(AnswerOptions {
+                encoding_format: self.encoding_format.to_owned(),
+                ..AnswerOptions::default()
+            }),
             ..Requested::default()
         }
     }
@@ -56,6 +62,24 @@ pub(crate) fn check_not_empty<'a>(
             Err(ApiError::invalid(param.clone(), format!("{param} is empty; write at least one character")))
         }
     }
+}
+
+/// Refuses a text that is repeated in so many pairs that they outgrow what a body may hold.
+pub(crate) fn check_repeated(
+    param: &str,
+    text: &str,
+    num_pairs: usize,
+    limits: &Limits,
+) -> Result<(), ApiError> {
+    let (num_bytes, max_num_bytes) = (text.len().saturating_mul(num_pairs), limits.max_body_bytes);
+    if num_bytes <= max_num_bytes {
+        return Ok(());
+    }
+    let message = format!(
+        "{param} has {} bytes and stands in {num_pairs} pairs: {num_bytes} bytes, at most {max_num_bytes} are allowed",
+        text.len()
+    );
+    Err(ApiError::invalid(param, message))
 }
 
 /// The tokens to keep of each input: −1 stands for as many as the model takes.

@@ -7,6 +7,7 @@ mod answers;
 mod audit;
 mod auth;
 mod backend;
+mod background;
 mod bad_requests;
 mod client;
 mod embeddings;

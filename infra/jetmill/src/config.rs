@@ -104,6 +104,12 @@ pub(crate) struct ApiSection {
     pub(crate) max_file_bytes: NonZeroU64,
     pub(crate) max_num_inflight_requests: NonZeroUsize,
     pub(crate) request_timeout_seconds: NonZeroU64,
+    /// How long an inference goes on while no client waits for it.
+    pub(crate) grace_period_seconds: u64,
+    /// Signs webhooks whose requests name no secret.
+    pub(crate) webhook_secret: Option<Secret>,
+    /// Hosts that webhooks may reach without TLS and at private addresses.
+    pub(crate) webhook_allowed_hosts: Vec<String>,
 }
 
 impl Default for ApiSection {
@@ -116,6 +122,9 @@ impl Default for ApiSection {
             max_file_bytes: NonZeroU64::MIN.saturating_add((512 << 20) - 1),
             max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(1023),
             request_timeout_seconds: NonZeroU64::MIN.saturating_add(3599),
+            grace_period_seconds: 5,
+            webhook_secret: None,
+            webhook_allowed_hosts: Vec::new(),
         }
     }
 }

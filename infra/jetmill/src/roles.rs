@@ -70,13 +70,14 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
     roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
-    let engines = models.iter().map(metrics::Engine::of).collect();
+    let mut settings = api_settings(config);
+    settings.extra_metrics.push(metrics::of(models.iter().map(metrics::Engine::of).collect()));
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
         let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
         roles.spawn(worker_role(worker, &log, model, WorkerId::slug(&name), inner.clone())?);
     }
     let front = CancellationToken::new();
-    let api = tokio::spawn(api_role(config, &log, listener, engines, front.clone()));
+    let api = tokio::spawn(api_role(settings, &log, listener, front.clone()));
 
     // The api goes first: what it holds is finished while the other roles still work. The projector goes last.
     let ended_early = run_until(signal, &mut roles).await;
@@ -93,7 +94,9 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
 /// The api alone.
 pub(crate) async fn api(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
-    alone(config, |log, token| Ok(Box::pin(api_role(config, log, listener, Vec::new(), token)))).await
+    // Other nodes may be there for its clients.
+    let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config) };
+    alone(config, |log, token| Ok(Box::pin(api_role(settings, log, listener, token)))).await
 }
 
 /// The guardrails alone.
@@ -172,14 +175,11 @@ async fn listen(config: &Config) -> Result<TcpListener> {
 }
 
 fn api_role(
-    config: &Config,
+    settings: ApiConfig,
     log: &Arc<dyn EventLog>,
     listener: TcpListener,
-    engines: Vec<metrics::Engine>,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let mut settings = api_settings(config);
-    settings.extra_metrics.push(metrics::of(engines));
     let api = Api::new(settings, Arc::clone(log), instance::stamps());
     let address = listener.local_addr();
     async move {
@@ -198,7 +198,10 @@ fn api_settings(config: &Config) -> ApiConfig {
     settings.limits.max_file_bytes = config.api.max_file_bytes.get();
     settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
     settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
+    settings.timeouts.grace = Duration::from_secs(config.api.grace_period_seconds);
     settings.timeouts.shutdown = shutdown::GRACE;
+    settings.webhooks.secret = config.api.webhook_secret.as_ref().map(|secret| secret.reveal().to_owned());
+    settings.webhooks.allowed_hosts.clone_from(&config.api.webhook_allowed_hosts);
     settings
 }
 
