@@ -51,12 +51,12 @@ pub struct ConsistencyProof {
 /// logged between the checkpoints around them.
 pub async fn prove_inclusion(
     log: &Arc<dyn EventLog>,
-    sequences: impl IntoIterator<Item = u64>,
+    sequences: &[u64],
 ) -> Result<BTreeMap<u64, InclusionProof>, AuditError> {
     let checkpoints = CheckpointLog::new(Arc::clone(log));
     let mut proofs = BTreeMap::new();
     let mut stretch: Option<Stretch> = None;
-    for sequence in sequences {
+    for &sequence in sequences {
         if !stretch.as_ref().is_some_and(|stretch| stretch.covers(sequence)) {
             stretch = Stretch::read(log.as_ref(), &checkpoints, sequence).await?;
         }

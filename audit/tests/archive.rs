@@ -367,7 +367,7 @@ async fn every_record_is_proven_to_its_checkpoint_and_every_checkpoint_to_the_ne
     let site = Site::with_lives().await;
     site.checkpointer().sign_what_is_new().await.unwrap();
     site.append(9, None, FactKind::Requested, Fact::Requested(Requested::default())).await;
-    let proofs = prove_inclusion(&site.log, 1..=13).await.unwrap();
+    let proofs = prove_inclusion(&site.log, &(1..=13).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(proofs.keys().copied().collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
     for (sequence, proof) in &proofs {
         assert_eq!((proof.leaf.sequence, proof.leaf_index), (*sequence, sequence - 1));

@@ -53,8 +53,8 @@ pub(crate) async fn inference(
     let last_sequence = life.facts.last().map_or(0, |fact| fact.sequence);
     let checkpoint = CheckpointLog::new(Arc::clone(&state.log)).first_covering(last_sequence).await;
     let checkpoint = checkpoint.map_err(unreadable)?;
-    let sequences = life.facts.iter().map(|fact| fact.sequence);
-    let proofs = prove_inclusion(&state.log, sequences).await.map_err(unreadable)?;
+    let sequences: Vec<u64> = life.facts.iter().map(|fact| fact.sequence).collect();
+    let proofs = prove_inclusion(&state.log, &sequences).await.map_err(unreadable)?;
     let mut body = life_body(id, &life, checkpoint)?;
     if let Some(facts) = body["facts"].as_array_mut() {
         for (shown, fact) in facts.iter_mut().zip(&life.facts) {
