@@ -209,6 +209,7 @@ async fn a_cancelled_batch_keeps_what_has_ended_and_names_the_rest() {
     ids.dedup();
     assert_eq!((ids.len(), answered.len() + failed.len()), (NUM_LINES, NUM_LINES));
     assert!(failed.iter().all(|row| row["error"]["code"] == "batch_cancelled"), "{failed:?}");
+    site.assert_proven().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
