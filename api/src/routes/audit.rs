@@ -64,7 +64,7 @@ pub(crate) async fn inference(
     Ok(Json(body).into_response())
 }
 
-/// What `audit/src/leaf.rs` and RFC 9162 need to lead a fact's hash to a signed root.
+/// What `schemas/audit/src/leaf.rs` and RFC 9162 need to lead a fact's hash to a signed root.
 fn proof_body(proof: &InclusionProof) -> Result<Value, ApiError> {
     let hex = |hash: &[u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     Ok(json!({
