@@ -4,6 +4,7 @@
 //! publishes what the engine says, and three small ones hear cancellations, keep deliveries alive and answer questions.
 //! Every inference ends by one path, `Worker::end`.
 
+mod abandonment;
 mod active;
 mod administration;
 pub(crate) mod assignment;
@@ -148,6 +149,7 @@ impl Worker {
         });
         let helpers = [
             tokio::spawn(Arc::clone(&worker).hear_cancellations()),
+            tokio::spawn(Arc::clone(&worker).watch_clients()),
             tokio::spawn(Arc::clone(&worker).keep_deliveries_alive()),
             tokio::spawn(Arc::clone(&worker).hear_administration()),
             tokio::spawn(Arc::clone(&worker).sleep_when_idle()),

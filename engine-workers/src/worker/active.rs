@@ -12,6 +12,7 @@ use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use super::abandonment::ClientTerms;
 use crate::engine::output::{FinishCause, SequenceFailure, SequenceOutput};
 use crate::output_parser::{OutputParser, OutputRules, Parsed};
 
@@ -22,6 +23,8 @@ pub(super) type ActiveInferences = HashMap<InferenceId, Active>;
 pub(super) struct Active {
     pub(super) address: InferenceAddress,
     pub(super) attempt: u32,
+    /// For whom it is computed.
+    pub(super) client: ClientTerms,
     pub(super) delivery: Arc<Delivery>,
     /// The fact that this attempt answers.
     pub(super) assigned: FactHash,

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::abandonment::ClientTerms;
 use super::active::{Active, Answer};
 use super::assignment::Assignment;
 use super::model_text::PreparedPrompt;
@@ -192,6 +193,7 @@ impl Worker {
         let active = Active {
             address: assignment.address.clone(),
             attempt: assignment.attempt,
+            client: ClientTerms::of(&assignment.requested),
             delivery: Arc::clone(&delivery),
             assigned: assignment.assigned,
             started: self.append_started(&assignment, &request),
