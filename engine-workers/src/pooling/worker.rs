@@ -5,13 +5,12 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bus::{BusError, Delivery, FactWriter, Handled, StreamName, serve_deliveries, subjects, topology};
-use schemas::v1::envelope::Fact;
+use bus::{BusError, Delivery, FactWriter, Handled, serve_deliveries, topology};
 use schemas::v1::{
-    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, Outcome, Started,
-    Timings, Usage, WorkClass, control_envelope,
+    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
+    Outcome, Started, Timings, Usage, WorkClass, control_envelope,
 };
-use schemas::{FactKind, InferenceId, failure};
+use schemas::{InferenceId, failure};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -21,8 +20,9 @@ use super::inputs::{PoolingRules, PreparedRequest};
 use super::loaded_encoder::LoadedEncoder;
 use crate::worker::assignment::Assignment;
 use crate::worker::cancellations::{self, Cancellations};
+use crate::worker::pulse::Pulse;
 use crate::worker::questions::Questions;
-use crate::worker::record::{append_control, append_started, end};
+use crate::worker::record::{append_attempt_failed, append_control, append_started, end, is_over};
 use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
 
 /// One worker over one encoder. A request is computed as a whole: one delivery, one question to the engine, one end.
@@ -34,7 +34,14 @@ pub struct PoolingWorker {
     card: ModelCard,
     options: WorkerOptions,
     cancellations: Mutex<Cancellations>,
-    computing: Mutex<HashMap<InferenceId, CancellationToken>>,
+    computing: Mutex<HashMap<InferenceId, Computing>>,
+    pulse: Pulse,
+}
+
+/// An attempt under way.
+struct Computing {
+    cancelled: CancellationToken,
+    held: HeldAttempt,
 }
 
 /// How an attempt ended.
@@ -50,7 +57,8 @@ impl PoolingWorker {
     pub fn new(facts: FactWriter, encoder: LoadedEncoder, options: WorkerOptions) -> Self {
         let LoadedEncoder { card, text, rules, engine } = encoder;
         let cancellations = Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS));
-        Self { facts, engine, text, rules, card, options, cancellations, computing: Mutex::default() }
+        let pulse = Pulse::new(facts.clone(), options.id.clone());
+        Self { pulse, facts, engine, text, rules, card, options, cancellations, computing: Mutex::default() }
     }
 
     /// Announces the deployment and works until `shutdown`, then finishes what it holds as far as the grace allows. `Err` when
@@ -63,8 +71,9 @@ impl PoolingWorker {
             max_model_len_tokens: worker.card.max_model_len_tokens,
         });
         let log = worker.facts.log();
-        let hearing = Arc::clone(&worker);
+        let (hearing, beating) = (Arc::clone(&worker), Arc::clone(&worker));
         let helpers = [
+            tokio::spawn(async move { beating.pulse.beat(|| beating.held_attempts()).await }),
             tokio::spawn(async move { hearing.hear_cancellations().await }),
             tokio::spawn(questions.serve_forever(Arc::clone(log), pool.clone())),
         ];
@@ -102,6 +111,7 @@ impl PoolingWorker {
             info!("what is not finished comes to another worker");
         }
         helpers.iter().for_each(tokio::task::JoinHandle::abort);
+        worker.pulse.say_last().await;
         ended
     }
 
@@ -126,8 +136,8 @@ impl PoolingWorker {
     async fn hear_cancellations(&self) {
         cancellations::follow(&self.facts, |inference| {
             locked(&self.cancellations).insert(inference);
-            if let Some(token) = locked(&self.computing).get(&inference) {
-                token.cancel();
+            if let Some(computing) = locked(&self.computing).get(&inference) {
+                computing.cancelled.cancel();
             }
         })
         .await;
@@ -139,14 +149,19 @@ impl PoolingWorker {
             Err(reason) => return Ok(Handled::Undeliverable(reason)),
         };
         let address = assignment.address.clone();
-        if delivery.num_delivered > 1 {
-            let subject = subjects::fact(FactKind::Ended, &address.tenant, address.inference);
-            if self.facts.log().last(StreamName::Inference, subject).await?.is_some() {
-                return Ok(Handled::Done);
-            }
+        if assignment.is_repeated && is_over(&self.facts, &address, assignment.attempt).await? {
+            return Ok(Handled::Done);
         }
         let cancelled = CancellationToken::new();
-        locked(&self.computing).insert(address.inference, cancelled.clone());
+        let held = HeldAttempt {
+            inference_id: address.inference.to_string(),
+            attempt: assignment.attempt,
+            assigned_sequence: assignment.sequence,
+            is_unproven: true,
+        };
+        let computing = Computing { cancelled: cancelled.clone(), held };
+        locked(&self.computing).insert(address.inference, computing);
+        self.pulse.note_change();
         if locked(&self.cancellations).contains(address.inference) {
             cancelled.cancel();
         }
@@ -155,12 +170,13 @@ impl PoolingWorker {
             () = cancelled.cancelled() => Ending::Ended(self.ended(&assignment, Outcome::Cancelled)),
             never = keep_alive(&delivery) => match never {},
         };
+        let settled = match ending {
+            Ending::Ended(ended) => end(&self.facts, &address, ended).await,
+            Ending::Lost(failure) => self.lose(assignment, failure).await,
+        };
         locked(&self.computing).remove(&address.inference);
-        match ending {
-            Ending::Ended(ended) => end(&self.facts, &address, ended).await?,
-            Ending::Lost(failure) => self.lose(assignment, failure).await?,
-        }
-        Ok(Handled::Done)
+        self.pulse.note_change();
+        settled.map(|()| Handled::Done)
     }
 
     async fn answer(&self, assignment: &mut Assignment) -> Ending {
@@ -217,19 +233,18 @@ impl PoolingWorker {
     }
 
     async fn lose(&self, assignment: Assignment, failure: Failure) -> Result<(), BusError> {
-        let Assignment { address, attempt, summary, .. } = assignment;
-        let worker = self.options.id.to_string();
         let failed = AttemptFailed {
-            attempt,
-            worker,
+            attempt: assignment.attempt,
+            worker: self.options.id.to_string(),
             failure: Some(failure),
-            summary: Some(summary),
-            ..AttemptFailed::default()
+            summary: Some(assignment.summary),
+            history: Some(assignment.history),
         };
-        let subject =
-            subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt);
-        let fact = Fact::AttemptFailed(failed);
-        self.facts.append(address.inference, &address.tenant, subject, fact).await.map(|_| ())
+        append_attempt_failed(&self.facts, &assignment.address, failed).await
+    }
+
+    fn held_attempts(&self) -> Vec<HeldAttempt> {
+        locked(&self.computing).values().map(|computing| computing.held.clone()).collect()
     }
 
     fn failed(&self, assignment: &Assignment, failure: Failure) -> Ended {

@@ -2,13 +2,18 @@
 
 use bus::{BusError, Delivery, EventLog, InferenceAddress, StreamName};
 use schemas::v1::envelope::Fact;
-use schemas::v1::{Prompt, RequestSummary, Requested};
+use schemas::v1::{Assigned, AttemptHistory, Prompt, RequestSummary, Requested};
 
 /// What a worker needs to begin.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) address: InferenceAddress,
     pub(crate) attempt: u32,
+    /// Stream sequence of the assigned fact.
+    pub(crate) sequence: u64,
+    /// Whether the fact was delivered before, or other attempts were lost.
+    pub(crate) is_repeated: bool,
+    pub(crate) history: AttemptHistory,
     pub(crate) summary: RequestSummary,
     pub(crate) requested: Requested,
     pub(crate) prompt: Prompt,
@@ -23,9 +28,11 @@ impl Assignment {
         log: &dyn EventLog,
         delivery: &Delivery,
     ) -> Result<Result<Self, Undeliverable>, BusError> {
-        let Some((address, attempt, summary)) = read_assigned(&delivery.record.payload) else {
+        let Some((address, assigned)) = read_assigned(&delivery.record.payload) else {
             return Ok(Err("not an assigned fact"));
         };
+        let Assigned { attempt, history, summary, .. } = assigned;
+        let summary = summary.unwrap_or_default();
         let Some(Fact::Requested(mut requested)) = read_fact(log, summary.content_sequence).await? else {
             return Ok(Err("the requested fact is not in the log"));
         };
@@ -39,17 +46,25 @@ impl Assignment {
         // What vectors are asked of stands beside the prompt.
         let prompt = prompt.or_else(|| requested.pooling.is_some().then(Prompt::default));
         let Some(prompt) = prompt else { return Ok(Err("the requested fact has no prompt")) };
-        Ok(Ok(Self { address, attempt, summary, requested, prompt }))
+        Ok(Ok(Self {
+            address,
+            attempt,
+            sequence: delivery.record.sequence,
+            is_repeated: attempt > 1 || delivery.num_delivered > 1,
+            history: history.unwrap_or_default(),
+            summary,
+            requested,
+            prompt,
+        }))
     }
 }
 
-fn read_assigned(payload: &[u8]) -> Option<(InferenceAddress, u32, RequestSummary)> {
+fn read_assigned(payload: &[u8]) -> Option<(InferenceAddress, Assigned)> {
     let envelope = schemas::decode_envelope(payload).ok()?;
     let (inference, tenant) = (envelope.inference().ok()?, envelope.tenant().ok()?);
     let Some(Fact::Assigned(assigned)) = envelope.fact else { return None };
-    let summary = assigned.summary?;
-    let ingress = summary.ingress.parse().ok()?;
-    Some((InferenceAddress { inference, tenant, ingress }, assigned.attempt, summary))
+    let ingress = assigned.summary.as_ref()?.ingress.parse().ok()?;
+    Some((InferenceAddress { inference, tenant, ingress }, assigned))
 }
 
 async fn read_fact(log: &dyn EventLog, sequence: u64) -> Result<Option<Fact>, BusError> {

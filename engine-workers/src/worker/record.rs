@@ -3,7 +3,7 @@
 use bus::{Append, AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, StreamName, subjects};
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{ControlEnvelope, Ended, Started, control_envelope};
+use schemas::v1::{AttemptFailed, ControlEnvelope, Ended, Started, control_envelope};
 use schemas::{DeploymentId, FactKind, WorkerId, WrittenBy};
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -52,6 +52,44 @@ pub(crate) fn append_started(
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
         }
     })
+}
+
+/// Appends that an attempt came to nothing while its worker lives on; the router decides what comes next.
+pub(crate) async fn append_attempt_failed(
+    facts: &FactWriter,
+    address: &InferenceAddress,
+    failed: AttemptFailed,
+) -> Result<(), BusError> {
+    let mut failed = failed;
+    failed.history.get_or_insert_default().num_failures += 1;
+    let subject = attempt_failed_subject(address, failed.attempt);
+    let fact = Fact::AttemptFailed(failed);
+    facts.append(address.inference, &address.tenant, subject, fact).await.map(drop)
+}
+
+/// Whether an attempt was given up: what its worker still says counts for nothing.
+pub(crate) async fn is_given_up(
+    facts: &FactWriter,
+    address: &InferenceAddress,
+    attempt: u32,
+) -> Result<bool, BusError> {
+    let subject = attempt_failed_subject(address, attempt);
+    Ok(facts.log().last(StreamName::Inference, subject).await?.is_some())
+}
+
+/// Whether nothing is left to do for an attempt that comes a second time.
+pub(crate) async fn is_over(
+    facts: &FactWriter,
+    address: &InferenceAddress,
+    attempt: u32,
+) -> Result<bool, BusError> {
+    let ended = subjects::fact(FactKind::Ended, &address.tenant, address.inference);
+    Ok(facts.log().last(StreamName::Inference, ended).await?.is_some()
+        || is_given_up(facts, address, attempt).await?)
+}
+
+fn attempt_failed_subject(address: &InferenceAddress, attempt: u32) -> String {
+    subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt)
 }
 
 /// Appends the terminal fact and tells the api node; while the broker is away it tries on, since the delivery stays

@@ -1013,6 +1013,9 @@ pub struct Heartbeat {
     /// It ends in order, so its silence means nothing.
     #[prost(bool, tag = "4")]
     pub is_last: bool,
+    /// Time of the process when it said this, by which it knows how late it hears itself.
+    #[prost(uint64, tag = "5")]
+    pub uptime_nanos: u64,
 }
 impl ::prost::Name for Heartbeat {
     const NAME: &'static str = "Heartbeat";

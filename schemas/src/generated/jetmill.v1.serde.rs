@@ -3651,6 +3651,9 @@ impl serde::Serialize for Heartbeat {
         if self.is_last {
             len += 1;
         }
+        if self.uptime_nanos != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Heartbeat", len)?;
         if !self.worker.is_empty() {
             struct_ser.serialize_field("worker", &self.worker)?;
@@ -3663,6 +3666,11 @@ impl serde::Serialize for Heartbeat {
         }
         if self.is_last {
             struct_ser.serialize_field("is_last", &self.is_last)?;
+        }
+        if self.uptime_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("uptime_nanos", ToString::to_string(&self.uptime_nanos).as_str())?;
         }
         struct_ser.end()
     }
@@ -3679,6 +3687,8 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
             "held",
             "is_last",
             "isLast",
+            "uptime_nanos",
+            "uptimeNanos",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3687,6 +3697,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
             Incarnation,
             Held,
             IsLast,
+            UptimeNanos,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3712,6 +3723,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                             "incarnation" => Ok(GeneratedField::Incarnation),
                             "held" => Ok(GeneratedField::Held),
                             "isLast" | "is_last" => Ok(GeneratedField::IsLast),
+                            "uptimeNanos" | "uptime_nanos" => Ok(GeneratedField::UptimeNanos),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3735,6 +3747,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                 let mut incarnation__ = None;
                 let mut held__ = None;
                 let mut is_last__ = None;
+                let mut uptime_nanos__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Worker => {
@@ -3761,6 +3774,14 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                             }
                             is_last__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::UptimeNanos => {
+                            if uptime_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("uptimeNanos"));
+                            }
+                            uptime_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Heartbeat {
@@ -3768,6 +3789,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                     incarnation: incarnation__.unwrap_or_default(),
                     held: held__.unwrap_or_default(),
                     is_last: is_last__.unwrap_or_default(),
+                    uptime_nanos: uptime_nanos__.unwrap_or_default(),
                 })
             }
         }

@@ -24,3 +24,4 @@ mod shutdown;
 mod site;
 mod startup;
 mod wait;
+mod worker_loss;

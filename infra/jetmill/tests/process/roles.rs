@@ -14,7 +14,7 @@ use crate::wait::until;
 const QUESTION: &str = "Tell me a story about a lighthouse.";
 const NUM_TOKENS: u32 = 100;
 
-fn start_broker(site: &Site) -> (Process, String) {
+pub(crate) fn start_broker(site: &Site) -> (Process, String) {
     let address = free_address();
     // The streams reserve more than a small disk has, and use next to nothing of it.
     let store = site.path("broker");
@@ -26,7 +26,7 @@ fn start_broker(site: &Site) -> (Process, String) {
     (Process::spawn("broker", site.path("broker.log"), &mut command), format!("nats://{address}"))
 }
 
-async fn api(site: &Site, name: &str, shared: &[&str]) -> (Process, Client) {
+pub(crate) async fn api(site: &Site, name: &str, shared: &[&str]) -> (Process, Client) {
     let address: SocketAddr = free_address();
     let listen = address.to_string();
     (site.spawn(name, "api", &[&["--listen", listen.as_str()], shared].concat()), Client::new(address))
