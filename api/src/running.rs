@@ -7,7 +7,7 @@ use bus::{AppendOutcome, BusError, StreamName, subjects};
 use futures_util::future::join_all;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{CancelRequested, End, Ended, FailureKind, FinishReason, Outcome, Requested};
-use schemas::{FactKind, InferenceId, failure};
+use schemas::{FactHash, FactKind, InferenceId, failure};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
@@ -257,9 +257,18 @@ impl Drop for Running {
 
 async fn append_cancel(state: &ApiState, id: InferenceId, reason: &str) {
     let tenant = &state.config.tenant;
-    let subject = subjects::fact(FactKind::CancelRequested, tenant, id);
-    let fact = Fact::CancelRequested(CancelRequested { reason: reason.to_owned() });
-    if let Err(error) = state.facts.append(id, tenant, subject, fact).await {
+    let append = async {
+        let requested = subjects::fact(FactKind::Requested, tenant, id);
+        let Some(requested) = state.log.last(StreamName::Inference, requested).await? else {
+            return Ok(());
+        };
+        let subject = subjects::fact(FactKind::CancelRequested, tenant, id);
+        let fact = Fact::CancelRequested(CancelRequested { reason: reason.to_owned() });
+        let facts = state.facts.following(FactHash::of(&requested.payload));
+        facts.append(id, tenant, subject, fact).await.map(drop)
+    };
+    let appended: Result<(), BusError> = append.await;
+    if let Err(error) = appended {
         warn!(inference = %id, %error, "a cancellation could not be appended");
     }
 }

@@ -18,13 +18,27 @@ pub enum StreamName {
     Tokens,
     /// Configuration as events.
     Control,
+    /// What is said about the record itself: checkpoints and who read it.
+    Audit,
     /// What could not be processed.
     DeadLetters,
+    /// Files and batches: the last fact of each subject.
+    Jobs,
+    /// The chunks of files.
+    Files,
 }
 
 impl StreamName {
     /// All streams.
-    pub const ALL: [Self; 4] = [Self::Inference, Self::Tokens, Self::Control, Self::DeadLetters];
+    pub const ALL: [Self; 7] = [
+        Self::Inference,
+        Self::Tokens,
+        Self::Control,
+        Self::DeadLetters,
+        Self::Jobs,
+        Self::Files,
+        Self::Audit,
+    ];
 
     /// The name that the broker knows.
     pub const fn as_str(self) -> &'static str {
@@ -32,7 +46,10 @@ impl StreamName {
             Self::Inference => "INFERENCE",
             Self::Tokens => "TOKENS",
             Self::Control => "CONTROL",
+            Self::Audit => "AUDIT",
             Self::DeadLetters => "DEAD_LETTERS",
+            Self::Jobs => "JOBS",
+            Self::Files => "FILES",
         }
     }
 
@@ -42,7 +59,10 @@ impl StreamName {
             Self::Inference => "inference.>",
             Self::Tokens => "tokens.>",
             Self::Control => "control.>",
+            Self::Audit => "audit.>",
             Self::DeadLetters => "dead_letters.>",
+            Self::Jobs => "jobs.>",
+            Self::Files => "files.>",
         }
     }
 }
@@ -254,6 +274,10 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// The last record on a literal subject, read from the leader.
     async fn last(&self, stream: StreamName, subject: String) -> Result<Option<Record>, BusError>;
+
+    /// Removes every record on subjects that match, for good. `Err(Refused)` for a stream whose records are not to be
+    /// deleted. Their subjects are free again: a guarded append succeeds on them.
+    async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError>;
 
     /// Sequence of the newest record of a stream; 0 when it is empty.
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError>;

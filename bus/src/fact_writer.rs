@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{End, Ended, Envelope, FrameEntry, TokenFrame};
-use schemas::{EventId, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy};
+use schemas::{EventId, FactHash, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy};
 
 use crate::{Append, AppendOutcome, BusError, EventLog, Expect, StreamName, subjects};
 
@@ -40,13 +40,19 @@ pub struct FactWriter {
     stamps: StampSource,
     writer: Arc<str>,
     speaker: WorkerId,
+    previous: Option<FactHash>,
 }
 
 impl FactWriter {
     /// A writer for the service `role` in the instance `speaker`; both are recorded with every fact.
     pub fn new(log: Arc<dyn EventLog>, stamps: StampSource, role: &str, speaker: WorkerId) -> Self {
         let writer = format!("{role}/{speaker}").into();
-        Self { log, stamps, writer, speaker }
+        Self { log, stamps, writer, speaker, previous: None }
+    }
+
+    /// The same writer for what one fact causes: each fact of an inference but the first names the one before it.
+    pub fn following(&self, previous: FactHash) -> Self {
+        Self { previous: Some(previous), ..self.clone() }
     }
 
     /// The log it writes to.
@@ -67,18 +73,27 @@ impl FactWriter {
         subject: String,
         fact: Fact,
     ) -> Result<AppendOutcome, BusError> {
+        self.append_encoded(subject, self.encode(inference, tenant, fact)).await
+    }
+
+    /// A fact in its envelope, as [`FactWriter::append_encoded`] takes it.
+    pub fn encode(&self, inference: InferenceId, tenant: &TenantId, fact: Fact) -> Bytes {
         let stamp = self.stamp();
         let by =
             WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
         let envelope = Envelope::new(&by, inference, tenant, fact);
-        self.log
-            .append(Append {
-                stream: StreamName::Inference,
-                subject,
-                payload: Bytes::from(envelope.encode_to_vec()),
-                expect: Expect::FirstOnSubject,
-            })
-            .await
+        let envelope = match self.previous {
+            Some(previous) => envelope.following(previous),
+            None => envelope,
+        };
+        envelope.encode_to_vec().into()
+    }
+
+    /// Appends an encoded fact on `subject` under the one-winner guard.
+    pub async fn append_encoded(&self, subject: String, payload: Bytes) -> Result<AppendOutcome, BusError> {
+        let append =
+            Append { stream: StreamName::Inference, subject, payload, expect: Expect::FirstOnSubject };
+        self.log.append(append).await
     }
 
     /// Appends the terminal fact and, when that is durable, tells the api node that waits. When another terminal fact

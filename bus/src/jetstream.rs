@@ -234,6 +234,14 @@ impl EventLog for JetStreamLog {
         }
     }
 
+    async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError> {
+        limits::check_purge(stream, &pattern)?;
+        let operation = format!("STREAM.PURGE.{}", stream.as_str());
+        let outcome =
+            self.core.api.call::<serde_json::Value>(&operation, &json!({ "filter": pattern })).await?;
+        outcome.map(drop).map_err(|error| error.about(stream.as_str()))
+    }
+
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
         let operation = format!("STREAM.INFO.{}", stream.as_str());
         let info: stream::Info = self

@@ -8,7 +8,9 @@ mod embedded;
 mod error;
 mod event_log;
 mod fact_writer;
+mod file_chunks;
 mod jetstream;
+mod job_log;
 mod limits;
 mod memory;
 mod service;
@@ -24,7 +26,9 @@ pub use event_log::{
     LiveMessages, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName,
 };
 pub use fact_writer::{FactWriter, InferenceAddress, Stamp, StampSource};
+pub use file_chunks::{FileBytes, FileWriter, WrittenFile, purge_file, read_file};
 pub use jetstream::{Credentials, JetStreamLog, JetStreamOptions, LinkCounts};
+pub use job_log::{JobLog, StoredFile};
 pub use limits::{CLAIM_CHECK_BYTES, DEFAULT_MAX_RECORD_BYTES};
 pub use memory::{Faults, MemoryLog};
 pub use service::{Handled, serve_deliveries};

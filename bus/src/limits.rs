@@ -42,6 +42,17 @@ pub(crate) fn check_message(subject: &str) -> Result<(), BusError> {
     Ok(())
 }
 
+/// `Err(Refused)` for a stream that keeps what it has, or a pattern of another one.
+pub(crate) fn check_purge(stream: StreamName, pattern: &str) -> Result<(), BusError> {
+    check_pattern(pattern)?;
+    // What every record of the pattern begins with must be the stream's own.
+    let is_own = pattern.split('.').next() == stream.subjects().split('.').next();
+    if stream == StreamName::Files && is_own {
+        return Ok(());
+    }
+    Err(BusError::Refused(format!("records on '{pattern}' of stream {} are kept", stream.as_str())))
+}
+
 /// `Err(Refused)` for what nobody can subscribe to.
 pub(crate) fn check_pattern(pattern: &str) -> Result<(), BusError> {
     if pattern.len() > MAX_SUBJECT_BYTES || !subject_pattern::is_pattern(pattern) {

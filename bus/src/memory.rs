@@ -248,6 +248,14 @@ impl EventLog for MemoryLog {
         Ok(held.last(&subject).cloned())
     }
 
+    async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError> {
+        crate::limits::check_purge(stream, &pattern)?;
+        let mut state = self.shared.lock();
+        state.faults.check_connection()?;
+        state.stream(stream)?.purge(&pattern);
+        Ok(())
+    }
+
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
         let mut state = self.shared.lock();
         state.faults.check_connection()?;

@@ -1,7 +1,9 @@
 //! The subjects: one literal subject per inference and fact.
 
 use schemas::v1::WorkClass;
-use schemas::{DeploymentId, FactKind, InferenceId, IngressId, PoolName, TenantId, WorkerId};
+use schemas::{
+    BatchId, DeploymentId, EventId, FactKind, FileId, InferenceId, IngressId, PoolName, TenantId, WorkerId,
+};
 
 /// `inference.<fact>.<tenant>.<id>` for the facts that happen once.
 pub fn fact(kind: FactKind, tenant: &TenantId, id: InferenceId) -> String {
@@ -67,6 +69,21 @@ pub fn all_deployments() -> String {
     "control.deployment.*".to_owned()
 }
 
+/// `audit.checkpoint.<number>`: one winner among those who sign.
+pub fn audit_checkpoint(number: u64) -> String {
+    format!("audit.checkpoint.{number}")
+}
+
+/// `audit.access.<event>`.
+pub fn audit_access(event: EventId) -> String {
+    format!("audit.access.{event}")
+}
+
+/// Who read the record, and what of it.
+pub fn all_audit_accesses() -> String {
+    "audit.access.*".to_owned()
+}
+
 /// `query.<pool>.<question>`: tokenize, detokenize.
 pub fn query(pool: &PoolName, question: &str) -> String {
     format!("query.{pool}.{question}")
@@ -75,6 +92,46 @@ pub fn query(pool: &PoolName, question: &str) -> String {
 /// `query.worker.<worker>.<question>`: what is asked of one worker and not of its pool.
 pub fn worker_query(worker: &WorkerId, question: &str) -> String {
     format!("query.worker.{worker}.{question}")
+}
+
+/// `jobs.file.<tenant>.<file>.<fact>`.
+pub fn file_fact(tenant: &TenantId, file: &FileId, word: &str) -> String {
+    format!("jobs.file.{tenant}.{file}.{word}")
+}
+
+/// Every fact about a tenant's files.
+pub fn all_files_of(tenant: &TenantId) -> String {
+    format!("jobs.file.{tenant}.>")
+}
+
+/// `jobs.batch.<tenant>.<batch>.<fact>`.
+pub fn batch_fact(tenant: &TenantId, batch: &BatchId, word: &str) -> String {
+    format!("jobs.batch.{tenant}.{batch}.{word}")
+}
+
+/// Every fact about a tenant's batches.
+pub fn all_batches_of(tenant: &TenantId) -> String {
+    format!("jobs.batch.{tenant}.>")
+}
+
+/// The beginning of every batch.
+pub fn all_batches_created() -> String {
+    "jobs.batch.*.*.created".to_owned()
+}
+
+/// `files.<tenant>.<file>.<chunk>`, chunks from 0.
+pub fn file_chunk(tenant: &TenantId, file: &FileId, chunk: u64) -> String {
+    format!("files.{tenant}.{file}.{chunk}")
+}
+
+/// Every chunk of a file.
+pub fn all_chunks_of(tenant: &TenantId, file: &FileId) -> String {
+    format!("files.{tenant}.{file}.*")
+}
+
+/// Every end of a tenant's inferences.
+pub fn all_ends_of(tenant: &TenantId) -> String {
+    format!("inference.{}.{tenant}.*", FactKind::Ended.as_str())
 }
 
 const fn class_word(class: WorkClass) -> &'static str {

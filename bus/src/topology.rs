@@ -21,12 +21,18 @@ pub struct StreamPolicy {
     pub tokens_max_bytes: u64,
     /// Size of the configuration events, which never age.
     pub control_max_bytes: u64,
+    /// Size of the checkpoints and accesses, which never age.
+    pub audit_max_bytes: u64,
     /// How long dead letters are kept.
     pub dead_letters_max_age: Duration,
     /// Size of the dead letters; the oldest go first.
     pub dead_letters_max_bytes: u64,
     /// Size of all claim-checked payloads; they age with the log.
     pub objects_max_bytes: u64,
+    /// Size of the facts about files and batches, which never age.
+    pub jobs_max_bytes: u64,
+    /// Size of all files; when it is reached uploads are refused as full.
+    pub files_max_bytes: u64,
     /// Copies of every stream in a cluster: 1, 3 or 5.
     pub num_replicas: usize,
 }
@@ -42,23 +48,30 @@ impl Default for StreamPolicy {
             tokens_max_age: Duration::from_secs(1_800),
             tokens_max_bytes: GIB,
             control_max_bytes: GIB / 4,
+            audit_max_bytes: GIB,
             dead_letters_max_age: DAY * 30,
             dead_letters_max_bytes: GIB / 4,
             objects_max_bytes: 8 * GIB,
+            jobs_max_bytes: GIB / 4,
+            files_max_bytes: 8 * GIB,
             num_replicas: 1,
         }
     }
 }
 
 impl StreamPolicy {
-    /// The same shares within `total_bytes`, for a small disk: 7/16 log, 7/16 objects, 1/16 tokens, 1/32 each of the rest.
+    /// The same shares within `total_bytes`, for a small disk: 6/16 log, 4/16 objects, 4/16 files, 1/16 tokens, and a
+    /// fourth of the last 1/16 each for the rest.
     pub fn within(total_bytes: u64) -> Self {
         Self {
-            inference_max_bytes: total_bytes / 16 * 7,
-            objects_max_bytes: total_bytes / 16 * 7,
+            inference_max_bytes: total_bytes / 16 * 6,
+            objects_max_bytes: total_bytes / 16 * 4,
+            files_max_bytes: total_bytes / 16 * 4,
             tokens_max_bytes: total_bytes / 16,
-            control_max_bytes: total_bytes / 32,
-            dead_letters_max_bytes: total_bytes / 32,
+            control_max_bytes: total_bytes / 64,
+            dead_letters_max_bytes: total_bytes / 64,
+            jobs_max_bytes: total_bytes / 64,
+            audit_max_bytes: total_bytes / 64,
             ..Self::default()
         }
     }
@@ -88,6 +101,8 @@ pub struct StreamSpec {
     pub when_full: WhenFull,
     /// Whether single records can be deleted; the log's cannot.
     pub can_delete: bool,
+    /// Whether only the last record of each subject is kept.
+    pub keeps_last_only: bool,
     /// How long a message id is remembered to drop a repetition.
     pub duplicate_window: Duration,
     /// Copies in a cluster.
@@ -103,6 +118,7 @@ pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
         max_bytes,
         when_full,
         can_delete: when_full == WhenFull::DropOldest,
+        keeps_last_only: false,
         duplicate_window: Duration::from_secs(120),
         num_replicas: policy.num_replicas,
     };
@@ -120,6 +136,15 @@ pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
             policy.dead_letters_max_bytes,
             WhenFull::DropOldest,
         ),
+        StreamSpec {
+            keeps_last_only: true,
+            ..stream(StreamName::Jobs, Duration::ZERO, policy.jobs_max_bytes, WhenFull::Refuse)
+        },
+        StreamSpec {
+            can_delete: true,
+            ..stream(StreamName::Files, Duration::ZERO, policy.files_max_bytes, WhenFull::Refuse)
+        },
+        stream(StreamName::Audit, Duration::ZERO, policy.audit_max_bytes, WhenFull::Refuse),
     ]
 }
 
@@ -163,6 +188,16 @@ pub fn pool_consumer(pool: &PoolName, class: WorkClass) -> ConsumerSpec {
         ack_wait: POOL_ACK_WAIT,
         max_ack_pending: 16_384,
         ..service_consumer(&format!("workers-{pool}-{word}"), vec![subjects::assigned_to(pool, class)])
+    }
+}
+
+/// The jobs' consumer of batches: a delivery is a batch, held until it is over. A batch outlives any number of owners.
+pub fn batch_consumer() -> ConsumerSpec {
+    ConsumerSpec {
+        stream: StreamName::Jobs,
+        ack_wait: POOL_ACK_WAIT,
+        max_deliver: 10_000,
+        ..service_consumer("batches", vec![subjects::all_batches_created()])
     }
 }
 

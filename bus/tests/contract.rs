@@ -12,10 +12,14 @@ use std::time::Duration;
 use bus::topology::ConsumerSpec;
 use bus::{
     Append, AppendOutcome, BusError, Consumer, DEFAULT_MAX_RECORD_BYTES, DeadLetter, Delivery, EventLog,
-    Expect, MemoryLog, ReadFrom, Record, StreamName,
+    Expect, FileWriter, JobLog, MemoryLog, ReadFrom, Record, Stamp, StreamName,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
+use schemas::batch::BatchStatus;
+use schemas::v1::job_envelope::Fact;
+use schemas::v1::{BatchCreated, BatchProgressed, FileCreated, FileDeleted};
+use schemas::{EventId, FileId, TenantId};
 use server::Broker;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -93,6 +97,10 @@ contract! {
     a_payload_over_the_limit_is_refused
     a_subject_of_another_stream_is_refused
     a_full_stream_refuses_and_keeps_what_it_has
+    a_purge_removes_what_matches_and_frees_its_subjects
+    a_stream_of_last_facts_keeps_one_of_each_subject
+    a_file_is_read_as_it_was_written
+    files_and_batches_are_what_their_facts_tell
     published_messages_are_heard_and_kept_in_order
     appended_records_are_heard
     what_is_sent_is_heard_and_not_kept
@@ -492,6 +500,108 @@ async fn a_full_stream_refuses_and_keeps_what_it_has(log: Arc<dyn EventLog>) {
     assert!(error.is_retryable());
     assert_eq!(in_time(log.last_sequence(StreamName::Inference)).await.unwrap(), num_stored);
     assert!(in_time(log.get(StreamName::Inference, 1)).await.unwrap().is_some());
+}
+
+async fn a_purge_removes_what_matches_and_frees_its_subjects(log: Arc<dyn EventLog>) {
+    let chunk = |subject: &str| Append {
+        stream: StreamName::Files,
+        subject: format!("files.{subject}"),
+        payload: Bytes::from_static(b"x"),
+        expect: Expect::FirstOnSubject,
+    };
+    for subject in ["t.a.0", "t.a.1", "t.b.0"] {
+        in_time(log.append(chunk(subject))).await.unwrap();
+    }
+    in_time(log.purge(StreamName::Files, "files.t.a.*".to_owned())).await.unwrap();
+    assert!(in_time(log.last(StreamName::Files, "files.t.a.1".to_owned())).await.unwrap().is_none());
+    assert!(in_time(log.last(StreamName::Files, "files.t.b.0".to_owned())).await.unwrap().is_some());
+    let again = in_time(log.append(chunk("t.a.0"))).await.unwrap();
+    assert!(matches!(again, AppendOutcome::Stored { .. }));
+    assert_eq!(in_time(log.append(chunk("t.b.0"))).await.unwrap(), AppendOutcome::AlreadyThere);
+    for (stream, pattern) in [(StreamName::Inference, "inference.>"), (StreamName::Files, "inference.>")] {
+        let refused = in_time(log.purge(stream, pattern.to_owned())).await;
+        assert_eq!(refused.unwrap_err().code(), "bus_refused");
+    }
+}
+
+async fn a_stream_of_last_facts_keeps_one_of_each_subject(log: Arc<dyn EventLog>) {
+    let progress = |subject: &str, text: &'static str| Append {
+        stream: StreamName::Jobs,
+        subject: format!("jobs.{subject}"),
+        payload: Bytes::from_static(text.as_bytes()),
+        expect: Expect::Anything,
+    };
+    for text in ["1", "2", "3"] {
+        in_time(log.append(progress("a", text))).await.unwrap();
+        in_time(log.append(progress("b", text))).await.unwrap();
+    }
+    let records = in_time(log.read(StreamName::Jobs, Vec::new(), ReadFrom::Start, false)).await.unwrap();
+    let texts: Vec<Bytes> = records.map(|record| record.unwrap().payload).collect().await;
+    assert_eq!(texts, ["3", "3"]);
+}
+
+async fn a_file_is_read_as_it_was_written(log: Arc<dyn EventLog>) {
+    let (tenant, file): (TenantId, FileId) = ("t".parse().unwrap(), "file-1".parse().unwrap());
+    let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(|number| number.to_le_bytes()).take(1_000_000).collect();
+    let mut writer = FileWriter::new(Arc::clone(&log), tenant.clone(), file.clone());
+    for part in bytes.chunks(70_001) {
+        in_time(writer.write(part)).await.unwrap();
+    }
+    let written = in_time(writer.finish()).await.unwrap();
+    assert_eq!((written.num_bytes, written.num_chunks), (1_000_000, 4));
+    let read = async |num_chunks| {
+        let parts = in_time(bus::read_file(log.as_ref(), &tenant, &file, num_chunks)).await.unwrap();
+        in_time(parts.collect::<Vec<_>>()).await.into_iter().collect::<Result<Vec<_>, _>>()
+    };
+    assert_eq!(read(written.num_chunks).await.unwrap().concat(), bytes);
+    assert_eq!(read(5).await.unwrap_err().code(), "object");
+    in_time(bus::purge_file(log.as_ref(), &tenant, &file)).await.unwrap();
+    assert_eq!(read(written.num_chunks).await.unwrap_err().code(), "object");
+}
+
+async fn files_and_batches_are_what_their_facts_tell(log: Arc<dyn EventLog>) {
+    let stamps = Arc::new(|| Stamp { event_id: EventId::new(uuid::Uuid::nil()), unix_nanos: 7 });
+    let jobs = JobLog::new(log, stamps, "api", &"a".parse().unwrap());
+    let (tenant, other): (TenantId, TenantId) = ("t".parse().unwrap(), "u".parse().unwrap());
+    for (tenant, file) in [(&tenant, "file-1"), (&tenant, "file-2"), (&other, "file-3")] {
+        let created = FileCreated { file: file.to_owned(), ..FileCreated::default() };
+        in_time(jobs.append(tenant, Fact::FileCreated(created))).await.unwrap();
+    }
+    let deleted = FileDeleted { file: "file-1".to_owned() };
+    in_time(jobs.append(&tenant, Fact::FileDeleted(deleted))).await.unwrap();
+    let files = in_time(jobs.files(&tenant)).await.unwrap();
+    assert_eq!(files.iter().map(|file| file.id.as_str()).collect::<Vec<_>>(), ["file-2"]);
+    let found = async |tenant, file: &str| {
+        in_time(jobs.file(tenant, &file.parse().unwrap())).await.unwrap().is_some()
+    };
+    assert_eq!(
+        (found(&tenant, "file-1").await, found(&tenant, "file-2").await, found(&other, "file-2").await),
+        (false, true, false)
+    );
+
+    let batch = "batch_1".to_owned();
+    let created =
+        BatchCreated { batch: batch.clone(), input_file: "file-2".to_owned(), ..BatchCreated::default() };
+    let first = in_time(jobs.append(&tenant, Fact::BatchCreated(created.clone()))).await.unwrap();
+    assert!(matches!(first, AppendOutcome::Stored { .. }));
+    let second = in_time(jobs.append(&tenant, Fact::BatchCreated(created))).await.unwrap();
+    assert_eq!(second, AppendOutcome::AlreadyThere);
+    for num_lines_over in [3, 8] {
+        let progressed =
+            BatchProgressed { batch: batch.clone(), num_lines_over, ..BatchProgressed::default() };
+        in_time(jobs.append(&tenant, Fact::BatchProgressed(progressed))).await.unwrap();
+    }
+    let id = batch.parse().unwrap();
+    let found = in_time(jobs.batch(&tenant, &id)).await.unwrap().unwrap();
+    assert_eq!(
+        (found.status(), found.progress.as_ref().unwrap().num_lines_over),
+        (BatchStatus::InProgress, 8)
+    );
+    assert_eq!(in_time(jobs.batches(&tenant)).await.unwrap(), [found]);
+    assert_eq!(in_time(jobs.batch(&other, &id)).await.unwrap(), None);
+    let malformed = BatchCreated { batch: "a.b".to_owned(), ..BatchCreated::default() };
+    let refused = in_time(jobs.append(&tenant, Fact::BatchCreated(malformed))).await;
+    assert_eq!(refused.unwrap_err().code(), "bus_refused");
 }
 
 async fn published_messages_are_heard_and_kept_in_order(log: Arc<dyn EventLog>) {

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use bus::{BusError, FactWriter, InferenceAddress};
 use schemas::v1::{Adapter, DeploymentAnnounced, DeploymentWithdrawn, Ended, control_envelope};
-use schemas::{InferenceId, PoolName, WorkerId};
+use schemas::{FactHash, InferenceId, PoolName, WorkerId};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -246,7 +246,13 @@ impl Worker {
         record::append_control(&self.facts, &self.options.id, fact).await
     }
 
-    async fn end(&self, address: &InferenceAddress, ended: Ended) -> Result<(), BusError> {
-        record::end(&self.facts, address, ended).await
+    /// Ends an inference; `previous` is its last fact before.
+    async fn end(
+        &self,
+        address: &InferenceAddress,
+        previous: FactHash,
+        ended: Ended,
+    ) -> Result<(), BusError> {
+        record::end(&self.facts.following(previous), address, ended).await
     }
 }

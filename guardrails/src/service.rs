@@ -8,7 +8,7 @@ use schemas::v1::envelope::Fact;
 use schemas::v1::{
     Admitted, CheckVerdict, Ended, Envelope, FailureKind, Outcome, Prompt, RequestSummary, Requested,
 };
-use schemas::{FactKind, InferenceId, IngressId, TenantId, failure};
+use schemas::{FactHash, FactKind, InferenceId, IngressId, TenantId, failure};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -34,6 +34,7 @@ async fn decide_one(facts: &FactWriter, policy: &Policy, delivery: &Delivery) ->
     let Some(request) = PendingRequest::read(&delivery.record.payload) else {
         return Ok(Handled::Undeliverable("not a requested fact"));
     };
+    let facts = &facts.following(FactHash::of(&delivery.record.payload));
     let began = Instant::now();
     let clock = || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let mut decision = policy.decide(&request.requested.model, &request.prompt, clock);

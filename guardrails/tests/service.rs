@@ -16,7 +16,7 @@ use schemas::v1::envelope::Fact;
 use schemas::v1::{
     Outcome, Pooling, PoolingInput, Prompt, Requested, TokenFrame, pooling_input, prompt::Content,
 };
-use schemas::{EventId, FactKind, InferenceId};
+use schemas::{EventId, FactHash, FactKind, InferenceId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -73,8 +73,10 @@ impl Bench {
 async fn an_allowed_request_is_admitted_with_the_sequence_of_its_content() {
     let bench = Bench::new().await;
     bench.request(1, "hello").await;
-    let (_, requested) = bench.next_fact("inference.requested.>").await;
-    let (_, admitted) = bench.next_fact("inference.admitted.>").await;
+    let (first, requested) = bench.next_fact("inference.requested.>").await;
+    let (second, admitted) = bench.next_fact("inference.admitted.>").await;
+    let previous_hash = schemas::decode_envelope(&second.payload).unwrap().previous_hash;
+    assert_eq!(FactHash::from_slice(&previous_hash), Some(FactHash::of(&first.payload)));
     let (Fact::Requested(requested), Fact::Admitted(admitted)) = (requested, admitted) else {
         panic!("other facts")
     };

@@ -3,8 +3,12 @@
 use prost::Message;
 use thiserror::Error;
 
+use crate::FactHash;
 use crate::ids::{EventId, InferenceId, TenantId};
-use crate::v1::{ControlEnvelope, Envelope, control_envelope, envelope::Fact};
+use crate::v1::{
+    AuditEnvelope, ControlEnvelope, Envelope, JobEnvelope, audit_envelope, control_envelope, envelope::Fact,
+    job_envelope,
+};
 
 /// Version that writers put into each envelope; readers accept every version up to it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -108,8 +112,14 @@ impl Envelope {
             tenant: tenant.to_string(),
             recorded_at_unix_nanos: by.at_unix_nanos,
             recorded_by: by.writer.to_owned(),
+            previous_hash: Vec::new(),
             fact: Some(fact),
         }
+    }
+
+    /// The same with the fact that caused it.
+    pub fn following(self, previous: FactHash) -> Self {
+        Self { previous_hash: previous.as_bytes().to_vec(), ..self }
     }
 
     /// The inference it is about; `Err` names a malformed id.
@@ -129,6 +139,33 @@ impl ControlEnvelope {
         Self {
             schema_version: SCHEMA_VERSION,
             event_id: by.event_id.to_string(),
+            recorded_at_unix_nanos: by.at_unix_nanos,
+            recorded_by: by.writer.to_owned(),
+            fact: Some(fact),
+        }
+    }
+}
+
+impl AuditEnvelope {
+    /// Wraps a fact about the record itself.
+    pub fn new(by: &WrittenBy<'_>, fact: audit_envelope::Fact) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            event_id: by.event_id.to_string(),
+            recorded_at_unix_nanos: by.at_unix_nanos,
+            recorded_by: by.writer.to_owned(),
+            fact: Some(fact),
+        }
+    }
+}
+
+impl JobEnvelope {
+    /// Wraps a fact about a tenant's file or batch.
+    pub fn new(by: &WrittenBy<'_>, tenant: &TenantId, fact: job_envelope::Fact) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            event_id: by.event_id.to_string(),
+            tenant: tenant.to_string(),
             recorded_at_unix_nanos: by.at_unix_nanos,
             recorded_by: by.writer.to_owned(),
             fact: Some(fact),
@@ -160,5 +197,30 @@ pub fn decode_control(bytes: &[u8]) -> Result<ControlEnvelope, DecodeError> {
     if envelope.fact.is_none() {
         return Err(DecodeError::NoFact(envelope.event_id));
     }
+    Ok(envelope)
+}
+
+/// Reads an envelope of the AUDIT stream; the fact inside is present.
+pub fn decode_audit(bytes: &[u8]) -> Result<AuditEnvelope, DecodeError> {
+    let envelope = AuditEnvelope::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    if envelope.schema_version > SCHEMA_VERSION {
+        return Err(DecodeError::TooNew { found: envelope.schema_version });
+    }
+    if envelope.fact.is_none() {
+        return Err(DecodeError::NoFact(envelope.event_id));
+    }
+    Ok(envelope)
+}
+
+/// Reads an envelope of the JOBS stream; the fact inside is present and its tenant is well formed.
+pub fn decode_job(bytes: &[u8]) -> Result<JobEnvelope, DecodeError> {
+    let envelope = JobEnvelope::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    if envelope.schema_version > SCHEMA_VERSION {
+        return Err(DecodeError::TooNew { found: envelope.schema_version });
+    }
+    if envelope.fact.is_none() {
+        return Err(DecodeError::NoFact(envelope.event_id));
+    }
+    let _: TenantId = envelope.tenant.parse()?;
     Ok(envelope)
 }

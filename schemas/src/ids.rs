@@ -142,6 +142,14 @@ name_id!(
     PoolName, "pool name"
 );
 name_id!(
+    /// A file that a client uploaded or a batch wrote.
+    FileId, "file id"
+);
+name_id!(
+    /// A batch of requests.
+    BatchId, "batch id"
+);
+name_id!(
     /// A model somewhere that can answer.
     DeploymentId, "deployment id"
 );

@@ -4,7 +4,9 @@
 //! No I/O, clock or randomness lives here: times and ids are arguments. Start reading at [`lifecycle`], which says what
 //! may happen to an inference, then `proto/jetmill/v1/events.proto`, which says how each fact is written down.
 
+pub mod batch;
 mod envelope;
+mod fact_hash;
 mod failure;
 mod ids;
 pub mod lifecycle;
@@ -22,7 +24,13 @@ pub mod v1 {
     include!("generated/jetmill.v1.serde.rs");
 }
 
-pub use envelope::{DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_control, decode_envelope};
+pub use envelope::{
+    DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_audit, decode_control, decode_envelope,
+    decode_job,
+};
+pub use fact_hash::FactHash;
 pub use failure::failure;
-pub use ids::{DeploymentId, EventId, Id, IdError, InferenceId, IngressId, PoolName, TenantId, WorkerId};
+pub use ids::{
+    BatchId, DeploymentId, EventId, FileId, Id, IdError, InferenceId, IngressId, PoolName, TenantId, WorkerId,
+};
 pub use sampling::{InvalidParameter, SamplingLimits, SamplingParams};

@@ -18,6 +18,8 @@ use super::pull_inbox::{PullInbox, PullRequest, Pulled};
 use crate::{BusError, ReadFrom, Record, Records, StreamName};
 
 const BATCH: usize = 128;
+/// The same of chunks, which are large.
+const BATCH_OF_CHUNKS: usize = 8;
 const PULL: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Two heartbeats missed and some: the consumer is gone.
@@ -215,8 +217,10 @@ impl OpenReader {
                 return Ok(Step::Finished);
             }
             if self.num_asked == 0 {
-                self.inbox.ask(&PullRequest::waiting(BATCH, PULL, HEARTBEAT)).await?;
-                self.num_asked = BATCH;
+                let is_of_files = self.stream == StreamName::Files.as_str();
+                let num_wanted = if is_of_files { BATCH_OF_CHUNKS } else { BATCH };
+                self.inbox.ask(&PullRequest::waiting(num_wanted, PULL, HEARTBEAT)).await?;
+                self.num_asked = num_wanted;
             }
             let pulled = tokio::select! {
                 pulled = self.inbox.next() => pulled?,

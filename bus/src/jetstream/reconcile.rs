@@ -101,7 +101,9 @@ fn merge(existing: &Config, wanted: Config) -> Config {
     if existing.mirror.is_some() || existing.sources.is_some() || existing.republish.is_some() {
         tracing::warn!(stream = %existing.name, "the stream mirrors, sources or republishes, which Jetmill did not ask for");
     }
-    if existing.max_messages > 0 || existing.max_messages_per_subject > 0 || existing.sealed {
+    let has_other_limit = existing.max_messages_per_subject > 0
+        && existing.max_messages_per_subject != wanted.max_messages_per_subject;
+    if existing.max_messages > 0 || has_other_limit || existing.sealed {
         tracing::warn!(stream = %existing.name, "the stream has message limits that Jetmill did not ask for");
     }
     Config {
@@ -148,7 +150,7 @@ fn stream_config(spec: &StreamSpec) -> Config {
         subjects,
         max_bytes: i64::try_from(spec.max_bytes).unwrap_or(i64::MAX),
         max_messages: -1,
-        max_messages_per_subject: -1,
+        max_messages_per_subject: if spec.keeps_last_only { 1 } else { -1 },
         max_consumers: -1,
         max_message_size: -1,
         max_age: spec.max_age,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::topology::{StreamSpec, WhenFull};
 use crate::{Append, AppendOutcome, BusError, Expect, ReadFrom, Record, subject_pattern};
 
-/// One stream. Sequences are contiguous from `first_sequence`.
+/// One stream.
 pub(super) struct MemoryStream {
     spec: StreamSpec,
     records: BTreeMap<u64, Record>,
@@ -36,7 +36,12 @@ impl MemoryStream {
         }
         self.last_sequence += 1;
         self.num_bytes += num_bytes;
-        self.last_by_subject.insert(append.subject.clone(), self.last_sequence);
+        let replaced = self.last_by_subject.insert(append.subject.clone(), self.last_sequence);
+        if self.spec.keeps_last_only
+            && let Some(replaced) = replaced.and_then(|sequence| self.records.remove(&sequence))
+        {
+            self.num_bytes -= record_bytes(&replaced.subject, replaced.payload.len());
+        }
         self.records.insert(
             self.last_sequence,
             Record {
@@ -107,6 +112,19 @@ impl MemoryStream {
                 (self.last_sequence + 1, Some(sequences))
             }
         }
+    }
+
+    /// Removes what matches.
+    pub(super) fn purge(&mut self, pattern: &str) {
+        let num_bytes = &mut self.num_bytes;
+        self.records.retain(|_, record| {
+            let is_kept = !subject_pattern::is_match(pattern, &record.subject);
+            if !is_kept {
+                *num_bytes -= record_bytes(&record.subject, record.payload.len());
+            }
+            is_kept
+        });
+        self.last_by_subject.retain(|subject, _| !subject_pattern::is_match(pattern, subject));
     }
 
     fn drop_oldest(&mut self) {

@@ -10,7 +10,7 @@ use schemas::v1::{
     AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
     Outcome, Started, Timings, Usage, WorkClass, control_envelope,
 };
-use schemas::{InferenceId, failure};
+use schemas::{FactHash, InferenceId, failure};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -165,21 +165,24 @@ impl PoolingWorker {
         if locked(&self.cancellations).contains(address.inference) {
             cancelled.cancel();
         }
+        let mut previous = assignment.assigned;
         let ending = tokio::select! {
-            ending = self.answer(&mut assignment) => ending,
+            ending = self.answer(&mut assignment, &mut previous) => ending,
             () = cancelled.cancelled() => Ending::Ended(self.ended(&assignment, Outcome::Cancelled)),
             never = keep_alive(&delivery) => match never {},
         };
+        let facts = self.facts.following(previous);
         let settled = match ending {
-            Ending::Ended(ended) => end(&self.facts, &address, ended).await,
-            Ending::Lost(failure) => self.lose(assignment, failure).await,
+            Ending::Ended(ended) => end(&facts, &address, ended).await,
+            Ending::Lost(failure) => self.lose(&facts, assignment, failure).await,
         };
         locked(&self.computing).remove(&address.inference);
         self.pulse.note_change();
         settled.map(|()| Handled::Done)
     }
 
-    async fn answer(&self, assignment: &mut Assignment) -> Ending {
+    /// Computes it; `previous` becomes the last fact that was written of it.
+    async fn answer(&self, assignment: &mut Assignment, previous: &mut FactHash) -> Ending {
         let began = Instant::now();
         let prepared = match self.prepare(assignment).await {
             Ok(prepared) => prepared,
@@ -194,10 +197,13 @@ impl PoolingWorker {
             model_digest: self.card.model_digest.clone(),
             ..Started::default()
         };
-        let started = append_started(&self.facts, assignment.address.clone(), started);
+        let started = append_started(&self.facts, assignment, started);
         let computed = self.engine.encode(prepared.inputs.clone()).await;
-        if let Err(error) = started.await {
-            warn!(inference = %assignment.address.inference, %error, "the start was not written");
+        match started.await {
+            Ok(started) => *previous = started,
+            Err(error) => {
+                warn!(inference = %assignment.address.inference, %error, "the start was not written");
+            }
         }
         let pooled = match computed {
             Ok(results) => PreparedRequest::finish(prepared, &results),
@@ -232,7 +238,12 @@ impl PoolingWorker {
             .unwrap_or_else(|error| Err(failure(FailureKind::Internal, "engine_error", error.to_string())))
     }
 
-    async fn lose(&self, assignment: Assignment, failure: Failure) -> Result<(), BusError> {
+    async fn lose(
+        &self,
+        facts: &FactWriter,
+        assignment: Assignment,
+        failure: Failure,
+    ) -> Result<(), BusError> {
         let failed = AttemptFailed {
             attempt: assignment.attempt,
             worker: self.options.id.to_string(),
@@ -240,7 +251,7 @@ impl PoolingWorker {
             summary: Some(assignment.summary),
             history: Some(assignment.history),
         };
-        append_attempt_failed(&self.facts, &assignment.address, failed).await
+        append_attempt_failed(facts, &assignment.address, failed).await
     }
 
     fn held_attempts(&self) -> Vec<HeldAttempt> {

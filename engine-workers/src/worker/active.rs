@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Delivery, InferenceAddress};
-use schemas::InferenceId;
-use schemas::failure;
 use schemas::v1::{
     AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, RequestSummary,
     Timings, ToolCall, Usage,
 };
+use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
@@ -40,8 +39,10 @@ pub(super) struct Active {
 
 /// What the engine computes of an attempt.
 pub(super) struct Computation {
-    /// Ends when the started fact is durable.
-    pub(super) started: JoinHandle<()>,
+    /// The fact that this attempt answers.
+    pub(super) assigned: FactHash,
+    /// Ends when the started fact is durable, and says which fact the end follows.
+    pub(super) started: JoinHandle<FactHash>,
     pub(super) summary: RequestSummary,
     pub(super) history: AttemptHistory,
     /// Whether the client asked for the prompt's text.

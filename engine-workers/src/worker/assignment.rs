@@ -1,6 +1,7 @@
 //! An attempt that was assigned to this worker's pool, with the content that the log holds.
 
 use bus::{BusError, Delivery, EventLog, InferenceAddress, StreamName};
+use schemas::FactHash;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{Assigned, AttemptHistory, Prompt, RequestSummary, Requested};
 
@@ -17,6 +18,8 @@ pub(crate) struct Assignment {
     pub(crate) summary: RequestSummary,
     pub(crate) requested: Requested,
     pub(crate) prompt: Prompt,
+    /// The assigned fact, which whatever the worker says of the attempt follows.
+    pub(crate) assigned: FactHash,
 }
 
 /// Why a delivery can never become an assignment; holds no content.
@@ -55,6 +58,7 @@ impl Assignment {
             summary,
             requested,
             prompt,
+            assigned: FactHash::of(&delivery.record.payload),
         }))
     }
 }

@@ -7,7 +7,7 @@ use bus::{BusError, Consumer, Delivery, topology};
 use schemas::v1::{
     AttemptFailed, Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content,
 };
-use schemas::{SamplingParams, failure};
+use schemas::{FactHash, SamplingParams, failure};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -239,6 +239,7 @@ impl Worker {
     ) -> Result<bool, BusError> {
         let (inference, attempt) = (assignment.address.inference, assignment.attempt);
         let computation = Computation {
+            assigned: assignment.assigned,
             started: self.append_started(&assignment, &request),
             summary: assignment.summary.clone(),
             history: assignment.history,
@@ -279,10 +280,11 @@ impl Worker {
             summary: Some(assignment.summary.clone()),
             history: Some(assignment.history),
         };
-        record::append_attempt_failed(&self.facts, &assignment.address, failed).await
+        let facts = self.facts.following(assignment.assigned);
+        record::append_attempt_failed(&facts, &assignment.address, failed).await
     }
 
-    fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<()> {
+    fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<FactHash> {
         let started = Started {
             attempt: assignment.attempt,
             worker: self.options.id.to_string(),
@@ -292,7 +294,7 @@ impl Worker {
             model_digest: self.card.model_digest.clone(),
             num_resumed_tokens: request.generated.iter().map(Vec::len).sum::<usize>() as u32,
         };
-        record::append_started(&self.facts, assignment.address.clone(), started)
+        record::append_started(&self.facts, assignment, started)
     }
 
     async fn refuse(
@@ -309,7 +311,7 @@ impl Worker {
             engine_fingerprint: self.card.engine_fingerprint.clone(),
             ..Ended::default()
         };
-        self.end(&assignment.address, ended).await?;
+        self.end(&assignment.address, assignment.assigned, ended).await?;
         delivery.ack().await
     }
 }

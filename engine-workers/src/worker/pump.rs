@@ -103,10 +103,11 @@ impl Worker {
     /// Writes how an inference ended, then acknowledges its delivery and frees its slot.
     async fn settle(&self, finished: Finished) {
         let Finished { address, attempt, delivery, computation } = finished;
-        let Computation { started, summary, history, answer, engine_fingerprint, .. } = computation;
-        if let Err(error) = started.await {
+        let Computation { assigned, started, summary, history, answer, engine_fingerprint, .. } = computation;
+        let previous = started.await.unwrap_or_else(|error| {
             warn!(inference = %address.inference, %error, "the start was not written");
-        }
+            assigned
+        });
         self.may_speak().await;
         // None: it was handed back meanwhile.
         let held = locked(&self.active)
@@ -126,11 +127,12 @@ impl Worker {
                     summary: Some(summary),
                     history: Some(history),
                 };
-                record::append_attempt_failed(&self.facts, &address, failed).await
+                let facts = self.facts.following(previous);
+                record::append_attempt_failed(&facts, &address, failed).await
             }
             None => {
                 let ended = answer.into_ended(attempt, self.options.id.as_str(), &engine_fingerprint);
-                self.end(&address, ended).await
+                self.end(&address, previous, ended).await
             }
         };
         let settled = match written {

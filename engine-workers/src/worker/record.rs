@@ -4,11 +4,12 @@ use bus::{Append, AppendOutcome, BusError, Expect, FactWriter, InferenceAddress,
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{AttemptFailed, ControlEnvelope, Ended, Started, control_envelope};
-use schemas::{DeploymentId, FactKind, WorkerId, WrittenBy};
+use schemas::{DeploymentId, FactHash, FactKind, WorkerId, WrittenBy};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::PAUSE_AFTER_FAILURE;
+use super::assignment::Assignment;
 
 /// Appends a fact about the worker's deployment; returns its sequence.
 pub(crate) async fn append_control(
@@ -31,27 +32,43 @@ pub(crate) async fn append_control(
     }
 }
 
-/// Appends the start of an attempt beside its computation; the task ends when it is durable, or refused for good.
+/// Appends the start of an attempt beside its computation; the task ends when it is durable, or refused for good, and says
+/// which fact is now the last one of the attempt.
 pub(crate) fn append_started(
     facts: &FactWriter,
-    address: InferenceAddress,
+    assignment: &Assignment,
     started: Started,
-) -> JoinHandle<()> {
-    let facts = facts.clone();
+) -> JoinHandle<FactHash> {
+    let facts = facts.following(assignment.assigned);
+    let (address, assigned) = (assignment.address.clone(), assignment.assigned);
     tokio::spawn(async move {
         let subject =
             subjects::attempt_fact(FactKind::Started, &address.tenant, address.inference, started.attempt);
-        let fact = Fact::Started(started);
-        while let Err(error) =
-            facts.append(address.inference, &address.tenant, subject.clone(), fact.clone()).await
-        {
-            warn!(inference = %address.inference, %error, "a start could not be written");
-            if !error.is_retryable() {
-                return;
+        let payload = facts.encode(address.inference, &address.tenant, Fact::Started(started));
+        loop {
+            let appended = match facts.append_encoded(subject.clone(), payload.clone()).await {
+                Ok(AppendOutcome::Stored { .. }) => Ok(Some(FactHash::of(&payload))),
+                // An earlier delivery of the same attempt was begun.
+                Ok(AppendOutcome::AlreadyThere) => standing_fact(&facts, subject.clone()).await,
+                Err(error) => Err(error),
+            };
+            match appended {
+                Ok(standing) => return standing.unwrap_or(assigned),
+                Err(error) => {
+                    warn!(inference = %address.inference, %error, "a start could not be written");
+                    if !error.is_retryable() {
+                        return assigned;
+                    }
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                }
             }
-            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
         }
     })
+}
+
+async fn standing_fact(facts: &FactWriter, subject: String) -> Result<Option<FactHash>, BusError> {
+    let record = facts.log().last(StreamName::Inference, subject).await?;
+    Ok(record.map(|record| FactHash::of(&record.payload)))
 }
 
 /// Appends that an attempt came to nothing while its worker lives on; the router decides what comes next.

@@ -10,6 +10,7 @@ use schemas::InferenceId;
 
 use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName, WorkerConfig};
 use crate::model_bench::ModelBench;
+use crate::proof::AuditCommand;
 use crate::run_batch::RunBatch;
 
 /// Serves language models on an event log.
@@ -34,7 +35,7 @@ pub(crate) enum Command {
     Router,
     /// One engine worker alone.
     Worker,
-    /// The projector alone.
+    /// The projector and the checkpointer alone.
     Projector,
     /// Prints the facts of one inference, in order, with the time between them.
     Events {
@@ -58,6 +59,11 @@ pub(crate) enum Command {
         /// One JSON object per line.
         #[arg(long)]
         json: bool,
+    },
+    /// The proof of the record: its key, archives of it, and their verification.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Drops the tables and folds them again from the log.
     Rebuild,

@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) api: ApiSection,
     pub(crate) guardrails: GuardrailsConfig,
     pub(crate) router: RouterConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
     pub(crate) workers: Vec<WorkerConfig>,
@@ -139,6 +140,26 @@ pub(crate) struct RouterConfig {
 impl Default for RouterConfig {
     fn default() -> Self {
         Self { max_num_attempts: NonZeroU32::MIN.saturating_add(2) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuditConfig {
+    /// The key that signs checkpoints, made when it is missing; absent: `audit.key` in the data directory.
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) checkpoint_interval_seconds: NonZeroU64,
+    /// Most records between two checkpoints.
+    pub(crate) max_num_checkpoint_records: NonZeroU32,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            key_file: None,
+            checkpoint_interval_seconds: NonZeroU64::MIN.saturating_add(9),
+            max_num_checkpoint_records: NonZeroU32::MIN.saturating_add(9_999),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod instance;
 mod logging;
 mod model_bench;
+mod proof;
 mod record;
 mod roles;
 mod run_batch;
@@ -64,6 +65,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Inferences { status, model, limit, json } => {
                 record::inferences(&config, Listing { status, model, limit, json }).await
             }
+            Command::Audit { command } => proof::run(&config, &command).await,
             Command::Rebuild => record::rebuild(&config).await,
             Command::Bench(arguments) => model_bench::run(&config, &arguments).await,
             Command::RunBatch(arguments) => run_batch::run(&config, &arguments).await,

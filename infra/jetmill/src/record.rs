@@ -112,6 +112,6 @@ pub(crate) async fn rebuild(config: &Config) -> Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "what was asked for goes to standard output")]
-fn print_line(line: &str) {
+pub(crate) fn print_line(line: &str) {
     println!("{line}");
 }

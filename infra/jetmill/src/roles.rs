@@ -40,7 +40,7 @@ use crate::broker::{Broker, data_dir};
 use crate::config::{
     Config, LoraModule, SchedulingPolicyName, SpeculativeMethodName, SpeculativeSection, WorkerConfig,
 };
-use crate::{instance, shutdown};
+use crate::{instance, proof, shutdown};
 
 type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -63,7 +63,8 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
 
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
-    roles.spawn(projection::projector_role(Arc::clone(&log), database, last.clone()));
+    let checkpointer = proof::checkpointer(config, &log)?;
+    roles.spawn(projection::record_role(Arc::clone(&log), database, checkpointer, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
     let engines = models.iter().map(metrics::Engine::of).collect();
@@ -102,11 +103,14 @@ pub(crate) async fn router(config: &Config) -> Result<()> {
     alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
 }
 
-/// The projector alone.
+/// The projector and the checkpointer alone.
 pub(crate) async fn projector(config: &Config) -> Result<()> {
     let database = connect_database(config).await?;
-    alone(config, |log, token| Ok(Box::pin(projection::projector_role(Arc::clone(log), database, token))))
-        .await
+    alone(config, |log, token| {
+        let checkpointer = proof::checkpointer(config, log)?;
+        Ok(Box::pin(projection::record_role(Arc::clone(log), database, checkpointer, token)))
+    })
+    .await
 }
 
 /// One worker alone.

@@ -8,15 +8,16 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may import of the workspace; `infra` may import all.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("schemas", &[]),
     ("read-model", &["schemas", "bus"]),
     ("bus", &["schemas"]),
+    ("audit", &["schemas", "bus"]),
     ("guardrails", &["schemas", "bus"]),
     ("schedulers", &["schemas", "bus"]),
     ("kernels", &[]),
     ("engine-workers", &["schemas", "bus", "schedulers", "kernels"]),
-    ("api", &["schemas", "bus", "read-model"]),
+    ("api", &["schemas", "bus", "read-model", "audit"]),
 ];
 
 const INFRA: [&str; 2] = ["jetmill", "bench"];

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{AttemptFailed, FailureKind, Heartbeat, HeldAttempt};
-use schemas::{FactKind, WorkerId, failure};
+use schemas::{FactHash, FactKind, WorkerId, failure};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, warn};
 
@@ -176,6 +176,9 @@ async fn try_give_up(
             num_unproven,
         )),
     };
+    let started = subjects::attempt_fact(FactKind::Started, &tenant, inference, held.attempt);
+    let previous = facts.log().last(StreamName::Inference, started).await?.unwrap_or(record);
+    let facts = facts.following(FactHash::of(&previous.payload));
     let subject = subjects::attempt_fact(FactKind::AttemptFailed, &tenant, inference, held.attempt);
     facts.append(inference, &tenant, subject, Fact::AttemptFailed(failed)).await.map(drop)
 }

@@ -10,7 +10,7 @@ use bus::{
 use futures_util::StreamExt as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{Assigned, AttemptHistory, Ended, Failure, Outcome, RequestSummary};
-use schemas::{InferenceId, TenantId};
+use schemas::{FactHash, InferenceId, TenantId};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -105,7 +105,8 @@ impl Router {
             reasons: route.reasons,
             history: (pending.attempt > 1).then_some(pending.history),
         };
-        self.facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
+        let facts = self.facts.following(pending.previous);
+        facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
         Ok(())
     }
 
@@ -118,7 +119,7 @@ impl Router {
             failure: Some(failure),
             ..Ended::default()
         };
-        self.facts.end(&address, ended).await
+        self.facts.following(pending.previous).end(&address, ended).await
     }
 }
 
@@ -129,6 +130,8 @@ struct PendingAttempt {
     attempt: u32,
     history: AttemptHistory,
     last_failure: Option<Failure>,
+    /// The fact that asks for it.
+    previous: FactHash,
 }
 
 impl PendingAttempt {
@@ -150,7 +153,8 @@ impl PendingAttempt {
             }
             _ => return None,
         };
-        Some(Self { inference, tenant, summary, attempt, history, last_failure })
+        let previous = FactHash::of(payload);
+        Some(Self { inference, tenant, summary, attempt, history, last_failure, previous })
     }
 }
 

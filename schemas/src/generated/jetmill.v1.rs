@@ -16,6 +16,9 @@ pub struct Envelope {
     /// Role and instance that wrote the fact: "router/5f2c".
     #[prost(string, tag = "6")]
     pub recorded_by: ::prost::alloc::string::String,
+    /// SHA-256 of the encoded envelope of the fact of this inference that caused this one; empty on the first.
+    #[prost(bytes = "vec", tag = "7")]
+    pub previous_hash: ::prost::alloc::vec::Vec<u8>,
     #[prost(oneof = "envelope::Fact", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     pub fact: ::core::option::Option<envelope::Fact>,
 }
@@ -100,6 +103,9 @@ pub struct Requested {
     /// When it is cancelled at the latest; 0: never.
     #[prost(uint64, tag = "17")]
     pub deadline_unix_nanos: u64,
+    /// Present when it is a part of a line of a batch.
+    #[prost(message, optional, tag = "20")]
+    pub batch_place: ::core::option::Option<BatchPlace>,
 }
 impl ::prost::Name for Requested {
     const NAME: &'static str = "Requested";
@@ -151,6 +157,30 @@ impl ::prost::Name for WebhookRequested {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.WebhookRequested".into()
+    }
+}
+/// Where in a batch an inference stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchPlace {
+    #[prost(string, tag = "1")]
+    pub batch: ::prost::alloc::string::String,
+    /// From 1; blank lines do not count.
+    #[prost(uint64, tag = "2")]
+    pub line_number: u64,
+    /// The prompt of the line, from 0, and how many prompts the line has.
+    #[prost(uint32, tag = "3")]
+    pub prompt_index: u32,
+    #[prost(uint32, tag = "4")]
+    pub num_prompts: u32,
+}
+impl ::prost::Name for BatchPlace {
+    const NAME: &'static str = "BatchPlace";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.BatchPlace".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.BatchPlace".into()
     }
 }
 /// Inputs whose vectors or scores are asked for.
@@ -668,6 +698,9 @@ pub struct Ended {
     /// One per input when vectors or scores were asked for, in the order of the inputs.
     #[prost(message, repeated, tag = "11")]
     pub pooled: ::prost::alloc::vec::Vec<Pooled>,
+    /// Present when the request asked for what only it holds: the prompt's text, token ids or log probabilities.
+    #[prost(message, optional, tag = "12")]
+    pub prompt: ::core::option::Option<PromptReport>,
 }
 impl ::prost::Name for Ended {
     const NAME: &'static str = "Ended";
@@ -715,6 +748,9 @@ pub struct Choice {
     pub reasoning: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "7")]
     pub tool_calls: ::prost::alloc::vec::Vec<ToolCall>,
+    /// One per token when the request asked for them.
+    #[prost(message, repeated, tag = "8")]
+    pub logprobs: ::prost::alloc::vec::Vec<TokenLogprobs>,
 }
 impl ::prost::Name for Choice {
     const NAME: &'static str = "Choice";
@@ -1162,6 +1198,316 @@ impl ::prost::Name for DeploymentWithdrawn {
         "/jetmill.v1.DeploymentWithdrawn".into()
     }
 }
+/// One fact on the AUDIT stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditEnvelope {
+    #[prost(uint32, tag = "1")]
+    pub schema_version: u32,
+    #[prost(string, tag = "2")]
+    pub event_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub recorded_at_unix_nanos: u64,
+    #[prost(string, tag = "4")]
+    pub recorded_by: ::prost::alloc::string::String,
+    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11")]
+    pub fact: ::core::option::Option<audit_envelope::Fact>,
+}
+/// Nested message and enum types in `AuditEnvelope`.
+pub mod audit_envelope {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Fact {
+        #[prost(message, tag = "10")]
+        CheckpointSigned(super::CheckpointSigned),
+        #[prost(message, tag = "11")]
+        RecordAccessed(super::RecordAccessed),
+    }
+}
+impl ::prost::Name for AuditEnvelope {
+    const NAME: &'static str = "AuditEnvelope";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.AuditEnvelope".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.AuditEnvelope".into()
+    }
+}
+/// The log up to a record as one hash, vouched for by the holder of a key. What is signed is a text of six lines, each ended
+/// by a line feed: "jetmill.checkpoint.v1", number, tree_size, last_sequence, signed_at_unix_nanos and root_hash, numbers in
+/// decimal and the hash in lower-case hexadecimal.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckpointSigned {
+    /// Counts from 1 without gaps.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Leaves of the tree: one per record of the INFERENCE stream since the first checkpoint was made, in stream order.
+    #[prost(uint64, tag = "2")]
+    pub tree_size: u64,
+    /// Stream sequence of the last of them.
+    #[prost(uint64, tag = "3")]
+    pub last_sequence: u64,
+    #[prost(uint64, tag = "4")]
+    pub signed_at_unix_nanos: u64,
+    /// Merkle tree hash, SHA-256, as in RFC 9162.
+    #[prost(bytes = "vec", tag = "5")]
+    pub root_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Ed25519.
+    #[prost(bytes = "vec", tag = "6")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "7")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// Roots of the perfect subtrees that make up the tree, largest first: what hashing on needs.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub subtrees: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for CheckpointSigned {
+    const NAME: &'static str = "CheckpointSigned";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.CheckpointSigned".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.CheckpointSigned".into()
+    }
+}
+/// Somebody read what an inference was asked and answered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordAccessed {
+    /// Fingerprint of the caller's key; never the key. Empty: an operator at the command line.
+    #[prost(string, tag = "1")]
+    pub caller: ::prost::alloc::string::String,
+    /// What was called: "GET /v1/audit/inferences", "audit export".
+    #[prost(string, tag = "2")]
+    pub operation: ::prost::alloc::string::String,
+    /// Empty when it was about more than one.
+    #[prost(string, tag = "3")]
+    pub inference_id: ::prost::alloc::string::String,
+    /// Range and filters, without content.
+    #[prost(string, tag = "4")]
+    pub scope: ::prost::alloc::string::String,
+}
+impl ::prost::Name for RecordAccessed {
+    const NAME: &'static str = "RecordAccessed";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.RecordAccessed".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.RecordAccessed".into()
+    }
+}
+/// One fact on the JOBS stream, which keeps the last one of each subject.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JobEnvelope {
+    #[prost(uint32, tag = "1")]
+    pub schema_version: u32,
+    #[prost(string, tag = "2")]
+    pub event_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub recorded_at_unix_nanos: u64,
+    #[prost(string, tag = "5")]
+    pub recorded_by: ::prost::alloc::string::String,
+    #[prost(oneof = "job_envelope::Fact", tags = "10, 11, 20, 21, 22, 23")]
+    pub fact: ::core::option::Option<job_envelope::Fact>,
+}
+/// Nested message and enum types in `JobEnvelope`.
+pub mod job_envelope {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Fact {
+        #[prost(message, tag = "10")]
+        FileCreated(super::FileCreated),
+        #[prost(message, tag = "11")]
+        FileDeleted(super::FileDeleted),
+        #[prost(message, tag = "20")]
+        BatchCreated(super::BatchCreated),
+        #[prost(message, tag = "21")]
+        BatchProgressed(super::BatchProgressed),
+        #[prost(message, tag = "22")]
+        BatchCancelRequested(super::BatchCancelRequested),
+        #[prost(message, tag = "23")]
+        BatchEnded(super::BatchEnded),
+    }
+}
+impl ::prost::Name for JobEnvelope {
+    const NAME: &'static str = "JobEnvelope";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.JobEnvelope".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.JobEnvelope".into()
+    }
+}
+/// A file is whole: its chunks stand on the FILES stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileCreated {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub filename: ::prost::alloc::string::String,
+    /// "batch", "batch_output" or another word of its client.
+    #[prost(string, tag = "3")]
+    pub purpose: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub num_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub num_chunks: u64,
+    /// BLAKE3 of its bytes, in hexadecimal.
+    #[prost(string, tag = "6")]
+    pub digest: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileCreated {
+    const NAME: &'static str = "FileCreated";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileCreated".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileCreated".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileDeleted {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileDeleted {
+    const NAME: &'static str = "FileDeleted";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileDeleted".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileDeleted".into()
+    }
+}
+/// A client wants every line of a file answered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BatchCreated {
+    #[prost(string, tag = "1")]
+    pub batch: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub input_file: ::prost::alloc::string::String,
+    /// The route that every line asks for: "/v1/chat/completions".
+    #[prost(string, tag = "3")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// As the client wrote it: "24h".
+    #[prost(string, tag = "4")]
+    pub completion_window: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub expires_at_unix_nanos: u64,
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub metadata: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Fingerprint of the caller's key; never the key.
+    #[prost(string, tag = "7")]
+    pub caller: ::prost::alloc::string::String,
+}
+impl ::prost::Name for BatchCreated {
+    const NAME: &'static str = "BatchCreated";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.BatchCreated".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.BatchCreated".into()
+    }
+}
+/// How far a batch is; each replaces the one before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchProgressed {
+    #[prost(string, tag = "1")]
+    pub batch: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub counts: ::core::option::Option<LineCounts>,
+    #[prost(uint64, tag = "3")]
+    pub in_progress_at_unix_nanos: u64,
+    /// 0 until every line has ended.
+    #[prost(uint64, tag = "4")]
+    pub finalizing_at_unix_nanos: u64,
+    /// Lines from the first that have all ended, and how many of these were not answered.
+    #[prost(uint64, tag = "5")]
+    pub num_lines_over: u64,
+    #[prost(uint64, tag = "6")]
+    pub num_lines_over_failed: u64,
+}
+impl ::prost::Name for BatchProgressed {
+    const NAME: &'static str = "BatchProgressed";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.BatchProgressed".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.BatchProgressed".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LineCounts {
+    #[prost(uint64, tag = "1")]
+    pub num_lines: u64,
+    #[prost(uint64, tag = "2")]
+    pub num_answered: u64,
+    #[prost(uint64, tag = "3")]
+    pub num_failed: u64,
+}
+impl ::prost::Name for LineCounts {
+    const NAME: &'static str = "LineCounts";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.LineCounts".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.LineCounts".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchCancelRequested {
+    #[prost(string, tag = "1")]
+    pub batch: ::prost::alloc::string::String,
+}
+impl ::prost::Name for BatchCancelRequested {
+    const NAME: &'static str = "BatchCancelRequested";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.BatchCancelRequested".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.BatchCancelRequested".into()
+    }
+}
+/// A batch is over, and its files are whole.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchEnded {
+    #[prost(string, tag = "1")]
+    pub batch: ::prost::alloc::string::String,
+    #[prost(enumeration = "BatchOutcome", tag = "2")]
+    pub outcome: i32,
+    #[prost(message, optional, tag = "3")]
+    pub counts: ::core::option::Option<LineCounts>,
+    /// Empty when no line was answered.
+    #[prost(string, tag = "4")]
+    pub output_file: ::prost::alloc::string::String,
+    /// Empty when every line was answered.
+    #[prost(string, tag = "5")]
+    pub error_file: ::prost::alloc::string::String,
+    /// Why the input could not be run.
+    #[prost(message, optional, tag = "6")]
+    pub failure: ::core::option::Option<Failure>,
+}
+impl ::prost::Name for BatchEnded {
+    const NAME: &'static str = "BatchEnded";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.BatchEnded".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.BatchEnded".into()
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum WorkClass {
@@ -1336,6 +1682,42 @@ impl FailureKind {
             "FAILURE_KIND_OVERLOADED" => Some(Self::Overloaded),
             "FAILURE_KIND_INTERNAL" => Some(Self::Internal),
             "FAILURE_KIND_TIMEOUT" => Some(Self::Timeout),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BatchOutcome {
+    Unspecified = 0,
+    Completed = 1,
+    /// Its input could not be run at all.
+    Failed = 2,
+    Expired = 3,
+    Cancelled = 4,
+}
+impl BatchOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BATCH_OUTCOME_UNSPECIFIED",
+            Self::Completed => "BATCH_OUTCOME_COMPLETED",
+            Self::Failed => "BATCH_OUTCOME_FAILED",
+            Self::Expired => "BATCH_OUTCOME_EXPIRED",
+            Self::Cancelled => "BATCH_OUTCOME_CANCELLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BATCH_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "BATCH_OUTCOME_COMPLETED" => Some(Self::Completed),
+            "BATCH_OUTCOME_FAILED" => Some(Self::Failed),
+            "BATCH_OUTCOME_EXPIRED" => Some(Self::Expired),
+            "BATCH_OUTCOME_CANCELLED" => Some(Self::Cancelled),
             _ => None,
         }
     }

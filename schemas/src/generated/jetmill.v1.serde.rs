@@ -912,6 +912,1097 @@ impl<'de> serde::Deserialize<'de> for AttemptHistory {
         deserializer.deserialize_struct("jetmill.v1.AttemptHistory", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for AuditEnvelope {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.schema_version != 0 {
+            len += 1;
+        }
+        if !self.event_id.is_empty() {
+            len += 1;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.recorded_by.is_empty() {
+            len += 1;
+        }
+        if self.fact.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.AuditEnvelope", len)?;
+        if self.schema_version != 0 {
+            struct_ser.serialize_field("schema_version", &self.schema_version)?;
+        }
+        if !self.event_id.is_empty() {
+            struct_ser.serialize_field("event_id", &self.event_id)?;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("recorded_at_unix_nanos", ToString::to_string(&self.recorded_at_unix_nanos).as_str())?;
+        }
+        if !self.recorded_by.is_empty() {
+            struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if let Some(v) = self.fact.as_ref() {
+            match v {
+                audit_envelope::Fact::CheckpointSigned(v) => {
+                    struct_ser.serialize_field("checkpoint_signed", v)?;
+                }
+                audit_envelope::Fact::RecordAccessed(v) => {
+                    struct_ser.serialize_field("record_accessed", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for AuditEnvelope {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "schema_version",
+            "schemaVersion",
+            "event_id",
+            "eventId",
+            "recorded_at_unix_nanos",
+            "recordedAtUnixNanos",
+            "recorded_by",
+            "recordedBy",
+            "checkpoint_signed",
+            "checkpointSigned",
+            "record_accessed",
+            "recordAccessed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            SchemaVersion,
+            EventId,
+            RecordedAtUnixNanos,
+            RecordedBy,
+            CheckpointSigned,
+            RecordAccessed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "schemaVersion" | "schema_version" => Ok(GeneratedField::SchemaVersion),
+                            "eventId" | "event_id" => Ok(GeneratedField::EventId),
+                            "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
+                            "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
+                            "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = AuditEnvelope;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.AuditEnvelope")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<AuditEnvelope, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut schema_version__ = None;
+                let mut event_id__ = None;
+                let mut recorded_at_unix_nanos__ = None;
+                let mut recorded_by__ = None;
+                let mut fact__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::SchemaVersion => {
+                            if schema_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("schemaVersion"));
+                            }
+                            schema_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EventId => {
+                            if event_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("eventId"));
+                            }
+                            event_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RecordedAtUnixNanos => {
+                            if recorded_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedAtUnixNanos"));
+                            }
+                            recorded_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RecordedBy => {
+                            if recorded_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedBy"));
+                            }
+                            recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::CheckpointSigned => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("checkpointSigned"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::CheckpointSigned)
+;
+                        }
+                        GeneratedField::RecordAccessed => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordAccessed"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                    }
+                }
+                Ok(AuditEnvelope {
+                    schema_version: schema_version__.unwrap_or_default(),
+                    event_id: event_id__.unwrap_or_default(),
+                    recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
+                    recorded_by: recorded_by__.unwrap_or_default(),
+                    fact: fact__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.AuditEnvelope", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for BatchCancelRequested {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.batch.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchCancelRequested", len)?;
+        if !self.batch.is_empty() {
+            struct_ser.serialize_field("batch", &self.batch)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for BatchCancelRequested {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "batch",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Batch,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "batch" => Ok(GeneratedField::Batch),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = BatchCancelRequested;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.BatchCancelRequested")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<BatchCancelRequested, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut batch__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Batch => {
+                            if batch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batch"));
+                            }
+                            batch__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(BatchCancelRequested {
+                    batch: batch__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.BatchCancelRequested", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for BatchCreated {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.batch.is_empty() {
+            len += 1;
+        }
+        if !self.input_file.is_empty() {
+            len += 1;
+        }
+        if !self.endpoint.is_empty() {
+            len += 1;
+        }
+        if !self.completion_window.is_empty() {
+            len += 1;
+        }
+        if self.expires_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.metadata.is_empty() {
+            len += 1;
+        }
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchCreated", len)?;
+        if !self.batch.is_empty() {
+            struct_ser.serialize_field("batch", &self.batch)?;
+        }
+        if !self.input_file.is_empty() {
+            struct_ser.serialize_field("input_file", &self.input_file)?;
+        }
+        if !self.endpoint.is_empty() {
+            struct_ser.serialize_field("endpoint", &self.endpoint)?;
+        }
+        if !self.completion_window.is_empty() {
+            struct_ser.serialize_field("completion_window", &self.completion_window)?;
+        }
+        if self.expires_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("expires_at_unix_nanos", ToString::to_string(&self.expires_at_unix_nanos).as_str())?;
+        }
+        if !self.metadata.is_empty() {
+            struct_ser.serialize_field("metadata", &self.metadata)?;
+        }
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for BatchCreated {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "batch",
+            "input_file",
+            "inputFile",
+            "endpoint",
+            "completion_window",
+            "completionWindow",
+            "expires_at_unix_nanos",
+            "expiresAtUnixNanos",
+            "metadata",
+            "caller",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Batch,
+            InputFile,
+            Endpoint,
+            CompletionWindow,
+            ExpiresAtUnixNanos,
+            Metadata,
+            Caller,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "batch" => Ok(GeneratedField::Batch),
+                            "inputFile" | "input_file" => Ok(GeneratedField::InputFile),
+                            "endpoint" => Ok(GeneratedField::Endpoint),
+                            "completionWindow" | "completion_window" => Ok(GeneratedField::CompletionWindow),
+                            "expiresAtUnixNanos" | "expires_at_unix_nanos" => Ok(GeneratedField::ExpiresAtUnixNanos),
+                            "metadata" => Ok(GeneratedField::Metadata),
+                            "caller" => Ok(GeneratedField::Caller),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = BatchCreated;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.BatchCreated")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<BatchCreated, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut batch__ = None;
+                let mut input_file__ = None;
+                let mut endpoint__ = None;
+                let mut completion_window__ = None;
+                let mut expires_at_unix_nanos__ = None;
+                let mut metadata__ = None;
+                let mut caller__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Batch => {
+                            if batch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batch"));
+                            }
+                            batch__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InputFile => {
+                            if input_file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inputFile"));
+                            }
+                            input_file__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Endpoint => {
+                            if endpoint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endpoint"));
+                            }
+                            endpoint__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::CompletionWindow => {
+                            if completion_window__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("completionWindow"));
+                            }
+                            completion_window__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ExpiresAtUnixNanos => {
+                            if expires_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("expiresAtUnixNanos"));
+                            }
+                            expires_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Metadata => {
+                            if metadata__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("metadata"));
+                            }
+                            metadata__ = Some(
+                                map_.next_value::<std::collections::BTreeMap<_, _>>()?
+                            );
+                        }
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(BatchCreated {
+                    batch: batch__.unwrap_or_default(),
+                    input_file: input_file__.unwrap_or_default(),
+                    endpoint: endpoint__.unwrap_or_default(),
+                    completion_window: completion_window__.unwrap_or_default(),
+                    expires_at_unix_nanos: expires_at_unix_nanos__.unwrap_or_default(),
+                    metadata: metadata__.unwrap_or_default(),
+                    caller: caller__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.BatchCreated", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for BatchEnded {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.batch.is_empty() {
+            len += 1;
+        }
+        if self.outcome != 0 {
+            len += 1;
+        }
+        if self.counts.is_some() {
+            len += 1;
+        }
+        if !self.output_file.is_empty() {
+            len += 1;
+        }
+        if !self.error_file.is_empty() {
+            len += 1;
+        }
+        if self.failure.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchEnded", len)?;
+        if !self.batch.is_empty() {
+            struct_ser.serialize_field("batch", &self.batch)?;
+        }
+        if self.outcome != 0 {
+            let v = BatchOutcome::try_from(self.outcome)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.outcome)))?;
+            struct_ser.serialize_field("outcome", &v)?;
+        }
+        if let Some(v) = self.counts.as_ref() {
+            struct_ser.serialize_field("counts", v)?;
+        }
+        if !self.output_file.is_empty() {
+            struct_ser.serialize_field("output_file", &self.output_file)?;
+        }
+        if !self.error_file.is_empty() {
+            struct_ser.serialize_field("error_file", &self.error_file)?;
+        }
+        if let Some(v) = self.failure.as_ref() {
+            struct_ser.serialize_field("failure", v)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for BatchEnded {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "batch",
+            "outcome",
+            "counts",
+            "output_file",
+            "outputFile",
+            "error_file",
+            "errorFile",
+            "failure",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Batch,
+            Outcome,
+            Counts,
+            OutputFile,
+            ErrorFile,
+            Failure,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "batch" => Ok(GeneratedField::Batch),
+                            "outcome" => Ok(GeneratedField::Outcome),
+                            "counts" => Ok(GeneratedField::Counts),
+                            "outputFile" | "output_file" => Ok(GeneratedField::OutputFile),
+                            "errorFile" | "error_file" => Ok(GeneratedField::ErrorFile),
+                            "failure" => Ok(GeneratedField::Failure),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = BatchEnded;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.BatchEnded")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<BatchEnded, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut batch__ = None;
+                let mut outcome__ = None;
+                let mut counts__ = None;
+                let mut output_file__ = None;
+                let mut error_file__ = None;
+                let mut failure__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Batch => {
+                            if batch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batch"));
+                            }
+                            batch__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Outcome => {
+                            if outcome__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outcome"));
+                            }
+                            outcome__ = Some(map_.next_value::<BatchOutcome>()? as i32);
+                        }
+                        GeneratedField::Counts => {
+                            if counts__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("counts"));
+                            }
+                            counts__ = map_.next_value()?;
+                        }
+                        GeneratedField::OutputFile => {
+                            if output_file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outputFile"));
+                            }
+                            output_file__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::ErrorFile => {
+                            if error_file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("errorFile"));
+                            }
+                            error_file__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Failure => {
+                            if failure__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("failure"));
+                            }
+                            failure__ = map_.next_value()?;
+                        }
+                    }
+                }
+                Ok(BatchEnded {
+                    batch: batch__.unwrap_or_default(),
+                    outcome: outcome__.unwrap_or_default(),
+                    counts: counts__,
+                    output_file: output_file__.unwrap_or_default(),
+                    error_file: error_file__.unwrap_or_default(),
+                    failure: failure__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.BatchEnded", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for BatchOutcome {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        let variant = match self {
+            Self::Unspecified => "BATCH_OUTCOME_UNSPECIFIED",
+            Self::Completed => "BATCH_OUTCOME_COMPLETED",
+            Self::Failed => "BATCH_OUTCOME_FAILED",
+            Self::Expired => "BATCH_OUTCOME_EXPIRED",
+            Self::Cancelled => "BATCH_OUTCOME_CANCELLED",
+        };
+        serializer.serialize_str(variant)
+    }
+}
+impl<'de> serde::Deserialize<'de> for BatchOutcome {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "BATCH_OUTCOME_UNSPECIFIED",
+            "BATCH_OUTCOME_COMPLETED",
+            "BATCH_OUTCOME_FAILED",
+            "BATCH_OUTCOME_EXPIRED",
+            "BATCH_OUTCOME_CANCELLED",
+        ];
+
+        struct GeneratedVisitor;
+
+        impl serde::de::Visitor<'_> for GeneratedVisitor {
+            type Value = BatchOutcome;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "expected one of: {:?}", &FIELDS)
+            }
+
+            fn visit_i64<E>(self, v: i64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Signed(v), &self)
+                    })
+            }
+
+            fn visit_u64<E>(self, v: u64) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                i32::try_from(v)
+                    .ok()
+                    .and_then(|x| x.try_into().ok())
+                    .ok_or_else(|| {
+                        serde::de::Error::invalid_value(serde::de::Unexpected::Unsigned(v), &self)
+                    })
+            }
+
+            fn visit_str<E>(self, value: &str) -> std::result::Result<Self::Value, E>
+            where
+                E: serde::de::Error,
+            {
+                match value {
+                    "BATCH_OUTCOME_UNSPECIFIED" => Ok(BatchOutcome::Unspecified),
+                    "BATCH_OUTCOME_COMPLETED" => Ok(BatchOutcome::Completed),
+                    "BATCH_OUTCOME_FAILED" => Ok(BatchOutcome::Failed),
+                    "BATCH_OUTCOME_EXPIRED" => Ok(BatchOutcome::Expired),
+                    "BATCH_OUTCOME_CANCELLED" => Ok(BatchOutcome::Cancelled),
+                    _ => Err(serde::de::Error::unknown_variant(value, FIELDS)),
+                }
+            }
+        }
+        deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for BatchPlace {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.batch.is_empty() {
+            len += 1;
+        }
+        if self.line_number != 0 {
+            len += 1;
+        }
+        if self.prompt_index != 0 {
+            len += 1;
+        }
+        if self.num_prompts != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchPlace", len)?;
+        if !self.batch.is_empty() {
+            struct_ser.serialize_field("batch", &self.batch)?;
+        }
+        if self.line_number != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("line_number", ToString::to_string(&self.line_number).as_str())?;
+        }
+        if self.prompt_index != 0 {
+            struct_ser.serialize_field("prompt_index", &self.prompt_index)?;
+        }
+        if self.num_prompts != 0 {
+            struct_ser.serialize_field("num_prompts", &self.num_prompts)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for BatchPlace {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "batch",
+            "line_number",
+            "lineNumber",
+            "prompt_index",
+            "promptIndex",
+            "num_prompts",
+            "numPrompts",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Batch,
+            LineNumber,
+            PromptIndex,
+            NumPrompts,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "batch" => Ok(GeneratedField::Batch),
+                            "lineNumber" | "line_number" => Ok(GeneratedField::LineNumber),
+                            "promptIndex" | "prompt_index" => Ok(GeneratedField::PromptIndex),
+                            "numPrompts" | "num_prompts" => Ok(GeneratedField::NumPrompts),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = BatchPlace;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.BatchPlace")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<BatchPlace, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut batch__ = None;
+                let mut line_number__ = None;
+                let mut prompt_index__ = None;
+                let mut num_prompts__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Batch => {
+                            if batch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batch"));
+                            }
+                            batch__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::LineNumber => {
+                            if line_number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lineNumber"));
+                            }
+                            line_number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PromptIndex => {
+                            if prompt_index__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("promptIndex"));
+                            }
+                            prompt_index__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumPrompts => {
+                            if num_prompts__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numPrompts"));
+                            }
+                            num_prompts__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(BatchPlace {
+                    batch: batch__.unwrap_or_default(),
+                    line_number: line_number__.unwrap_or_default(),
+                    prompt_index: prompt_index__.unwrap_or_default(),
+                    num_prompts: num_prompts__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.BatchPlace", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for BatchProgressed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.batch.is_empty() {
+            len += 1;
+        }
+        if self.counts.is_some() {
+            len += 1;
+        }
+        if self.in_progress_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.finalizing_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.num_lines_over != 0 {
+            len += 1;
+        }
+        if self.num_lines_over_failed != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchProgressed", len)?;
+        if !self.batch.is_empty() {
+            struct_ser.serialize_field("batch", &self.batch)?;
+        }
+        if let Some(v) = self.counts.as_ref() {
+            struct_ser.serialize_field("counts", v)?;
+        }
+        if self.in_progress_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("in_progress_at_unix_nanos", ToString::to_string(&self.in_progress_at_unix_nanos).as_str())?;
+        }
+        if self.finalizing_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("finalizing_at_unix_nanos", ToString::to_string(&self.finalizing_at_unix_nanos).as_str())?;
+        }
+        if self.num_lines_over != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_lines_over", ToString::to_string(&self.num_lines_over).as_str())?;
+        }
+        if self.num_lines_over_failed != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_lines_over_failed", ToString::to_string(&self.num_lines_over_failed).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for BatchProgressed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "batch",
+            "counts",
+            "in_progress_at_unix_nanos",
+            "inProgressAtUnixNanos",
+            "finalizing_at_unix_nanos",
+            "finalizingAtUnixNanos",
+            "num_lines_over",
+            "numLinesOver",
+            "num_lines_over_failed",
+            "numLinesOverFailed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Batch,
+            Counts,
+            InProgressAtUnixNanos,
+            FinalizingAtUnixNanos,
+            NumLinesOver,
+            NumLinesOverFailed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "batch" => Ok(GeneratedField::Batch),
+                            "counts" => Ok(GeneratedField::Counts),
+                            "inProgressAtUnixNanos" | "in_progress_at_unix_nanos" => Ok(GeneratedField::InProgressAtUnixNanos),
+                            "finalizingAtUnixNanos" | "finalizing_at_unix_nanos" => Ok(GeneratedField::FinalizingAtUnixNanos),
+                            "numLinesOver" | "num_lines_over" => Ok(GeneratedField::NumLinesOver),
+                            "numLinesOverFailed" | "num_lines_over_failed" => Ok(GeneratedField::NumLinesOverFailed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = BatchProgressed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.BatchProgressed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<BatchProgressed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut batch__ = None;
+                let mut counts__ = None;
+                let mut in_progress_at_unix_nanos__ = None;
+                let mut finalizing_at_unix_nanos__ = None;
+                let mut num_lines_over__ = None;
+                let mut num_lines_over_failed__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Batch => {
+                            if batch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batch"));
+                            }
+                            batch__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Counts => {
+                            if counts__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("counts"));
+                            }
+                            counts__ = map_.next_value()?;
+                        }
+                        GeneratedField::InProgressAtUnixNanos => {
+                            if in_progress_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inProgressAtUnixNanos"));
+                            }
+                            in_progress_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FinalizingAtUnixNanos => {
+                            if finalizing_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("finalizingAtUnixNanos"));
+                            }
+                            finalizing_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumLinesOver => {
+                            if num_lines_over__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numLinesOver"));
+                            }
+                            num_lines_over__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumLinesOverFailed => {
+                            if num_lines_over_failed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numLinesOverFailed"));
+                            }
+                            num_lines_over_failed__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(BatchProgressed {
+                    batch: batch__.unwrap_or_default(),
+                    counts: counts__,
+                    in_progress_at_unix_nanos: in_progress_at_unix_nanos__.unwrap_or_default(),
+                    finalizing_at_unix_nanos: finalizing_at_unix_nanos__.unwrap_or_default(),
+                    num_lines_over: num_lines_over__.unwrap_or_default(),
+                    num_lines_over_failed: num_lines_over_failed__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.BatchProgressed", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for CancelRequested {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -1350,6 +2441,252 @@ impl<'de> serde::Deserialize<'de> for CheckVerdict {
         deserializer.deserialize_struct("jetmill.v1.CheckVerdict", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for CheckpointSigned {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.number != 0 {
+            len += 1;
+        }
+        if self.tree_size != 0 {
+            len += 1;
+        }
+        if self.last_sequence != 0 {
+            len += 1;
+        }
+        if self.signed_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.root_hash.is_empty() {
+            len += 1;
+        }
+        if !self.signature.is_empty() {
+            len += 1;
+        }
+        if !self.public_key.is_empty() {
+            len += 1;
+        }
+        if !self.subtrees.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.CheckpointSigned", len)?;
+        if self.number != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("number", ToString::to_string(&self.number).as_str())?;
+        }
+        if self.tree_size != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("tree_size", ToString::to_string(&self.tree_size).as_str())?;
+        }
+        if self.last_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_sequence", ToString::to_string(&self.last_sequence).as_str())?;
+        }
+        if self.signed_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("signed_at_unix_nanos", ToString::to_string(&self.signed_at_unix_nanos).as_str())?;
+        }
+        if !self.root_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("root_hash", pbjson::private::base64::encode(&self.root_hash).as_str())?;
+        }
+        if !self.signature.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("signature", pbjson::private::base64::encode(&self.signature).as_str())?;
+        }
+        if !self.public_key.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("public_key", pbjson::private::base64::encode(&self.public_key).as_str())?;
+        }
+        if !self.subtrees.is_empty() {
+            struct_ser.serialize_field("subtrees", &self.subtrees.iter().map(pbjson::private::base64::encode).collect::<Vec<_>>())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for CheckpointSigned {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "number",
+            "tree_size",
+            "treeSize",
+            "last_sequence",
+            "lastSequence",
+            "signed_at_unix_nanos",
+            "signedAtUnixNanos",
+            "root_hash",
+            "rootHash",
+            "signature",
+            "public_key",
+            "publicKey",
+            "subtrees",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Number,
+            TreeSize,
+            LastSequence,
+            SignedAtUnixNanos,
+            RootHash,
+            Signature,
+            PublicKey,
+            Subtrees,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "number" => Ok(GeneratedField::Number),
+                            "treeSize" | "tree_size" => Ok(GeneratedField::TreeSize),
+                            "lastSequence" | "last_sequence" => Ok(GeneratedField::LastSequence),
+                            "signedAtUnixNanos" | "signed_at_unix_nanos" => Ok(GeneratedField::SignedAtUnixNanos),
+                            "rootHash" | "root_hash" => Ok(GeneratedField::RootHash),
+                            "signature" => Ok(GeneratedField::Signature),
+                            "publicKey" | "public_key" => Ok(GeneratedField::PublicKey),
+                            "subtrees" => Ok(GeneratedField::Subtrees),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = CheckpointSigned;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.CheckpointSigned")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<CheckpointSigned, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut number__ = None;
+                let mut tree_size__ = None;
+                let mut last_sequence__ = None;
+                let mut signed_at_unix_nanos__ = None;
+                let mut root_hash__ = None;
+                let mut signature__ = None;
+                let mut public_key__ = None;
+                let mut subtrees__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Number => {
+                            if number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("number"));
+                            }
+                            number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::TreeSize => {
+                            if tree_size__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("treeSize"));
+                            }
+                            tree_size__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastSequence => {
+                            if last_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastSequence"));
+                            }
+                            last_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::SignedAtUnixNanos => {
+                            if signed_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("signedAtUnixNanos"));
+                            }
+                            signed_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RootHash => {
+                            if root_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rootHash"));
+                            }
+                            root_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Signature => {
+                            if signature__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("signature"));
+                            }
+                            signature__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::PublicKey => {
+                            if public_key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("publicKey"));
+                            }
+                            public_key__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Subtrees => {
+                            if subtrees__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("subtrees"));
+                            }
+                            subtrees__ = 
+                                Some(map_.next_value::<Vec<::pbjson::private::BytesDeserialize<_>>>()?
+                                    .into_iter().map(|x| x.0).collect())
+                            ;
+                        }
+                    }
+                }
+                Ok(CheckpointSigned {
+                    number: number__.unwrap_or_default(),
+                    tree_size: tree_size__.unwrap_or_default(),
+                    last_sequence: last_sequence__.unwrap_or_default(),
+                    signed_at_unix_nanos: signed_at_unix_nanos__.unwrap_or_default(),
+                    root_hash: root_hash__.unwrap_or_default(),
+                    signature: signature__.unwrap_or_default(),
+                    public_key: public_key__.unwrap_or_default(),
+                    subtrees: subtrees__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.CheckpointSigned", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Choice {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -1379,6 +2716,9 @@ impl serde::Serialize for Choice {
         if !self.tool_calls.is_empty() {
             len += 1;
         }
+        if !self.logprobs.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Choice", len)?;
         if self.index != 0 {
             struct_ser.serialize_field("index", &self.index)?;
@@ -1403,6 +2743,9 @@ impl serde::Serialize for Choice {
         if !self.tool_calls.is_empty() {
             struct_ser.serialize_field("tool_calls", &self.tool_calls)?;
         }
+        if !self.logprobs.is_empty() {
+            struct_ser.serialize_field("logprobs", &self.logprobs)?;
+        }
         struct_ser.end()
     }
 }
@@ -1424,6 +2767,7 @@ impl<'de> serde::Deserialize<'de> for Choice {
             "reasoning",
             "tool_calls",
             "toolCalls",
+            "logprobs",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1435,6 +2779,7 @@ impl<'de> serde::Deserialize<'de> for Choice {
             StopReason,
             Reasoning,
             ToolCalls,
+            Logprobs,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1463,6 +2808,7 @@ impl<'de> serde::Deserialize<'de> for Choice {
                             "stopReason" | "stop_reason" => Ok(GeneratedField::StopReason),
                             "reasoning" => Ok(GeneratedField::Reasoning),
                             "toolCalls" | "tool_calls" => Ok(GeneratedField::ToolCalls),
+                            "logprobs" => Ok(GeneratedField::Logprobs),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1489,6 +2835,7 @@ impl<'de> serde::Deserialize<'de> for Choice {
                 let mut stop_reason__ = None;
                 let mut reasoning__ = None;
                 let mut tool_calls__ = None;
+                let mut logprobs__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Index => {
@@ -1538,6 +2885,12 @@ impl<'de> serde::Deserialize<'de> for Choice {
                             }
                             tool_calls__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Logprobs => {
+                            if logprobs__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("logprobs"));
+                            }
+                            logprobs__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Choice {
@@ -1548,6 +2901,7 @@ impl<'de> serde::Deserialize<'de> for Choice {
                     stop_reason: stop_reason__.unwrap_or_default(),
                     reasoning: reasoning__.unwrap_or_default(),
                     tool_calls: tool_calls__.unwrap_or_default(),
+                    logprobs: logprobs__.unwrap_or_default(),
                 })
             }
         }
@@ -2327,6 +3681,9 @@ impl serde::Serialize for Ended {
         if !self.pooled.is_empty() {
             len += 1;
         }
+        if self.prompt.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Ended", len)?;
         if self.outcome != 0 {
             let v = Outcome::try_from(self.outcome)
@@ -2365,6 +3722,9 @@ impl serde::Serialize for Ended {
         if !self.pooled.is_empty() {
             struct_ser.serialize_field("pooled", &self.pooled)?;
         }
+        if let Some(v) = self.prompt.as_ref() {
+            struct_ser.serialize_field("prompt", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -2388,6 +3748,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             "policy_version",
             "policyVersion",
             "pooled",
+            "prompt",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -2403,6 +3764,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             Verdicts,
             PolicyVersion,
             Pooled,
+            Prompt,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -2435,6 +3797,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             "verdicts" => Ok(GeneratedField::Verdicts),
                             "policyVersion" | "policy_version" => Ok(GeneratedField::PolicyVersion),
                             "pooled" => Ok(GeneratedField::Pooled),
+                            "prompt" => Ok(GeneratedField::Prompt),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -2465,6 +3828,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                 let mut verdicts__ = None;
                 let mut policy_version__ = None;
                 let mut pooled__ = None;
+                let mut prompt__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Outcome => {
@@ -2537,6 +3901,12 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             }
                             pooled__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Prompt => {
+                            if prompt__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("prompt"));
+                            }
+                            prompt__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Ended {
@@ -2551,6 +3921,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                     verdicts: verdicts__.unwrap_or_default(),
                     policy_version: policy_version__.unwrap_or_default(),
                     pooled: pooled__.unwrap_or_default(),
+                    prompt: prompt__,
                 })
             }
         }
@@ -2583,6 +3954,9 @@ impl serde::Serialize for Envelope {
         if !self.recorded_by.is_empty() {
             len += 1;
         }
+        if !self.previous_hash.is_empty() {
+            len += 1;
+        }
         if self.fact.is_some() {
             len += 1;
         }
@@ -2606,6 +3980,11 @@ impl serde::Serialize for Envelope {
         }
         if !self.recorded_by.is_empty() {
             struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if !self.previous_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
         }
         if let Some(v) = self.fact.as_ref() {
             match v {
@@ -2656,6 +4035,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedAtUnixNanos",
             "recorded_by",
             "recordedBy",
+            "previous_hash",
+            "previousHash",
             "requested",
             "admitted",
             "assigned",
@@ -2677,6 +4058,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             Tenant,
             RecordedAtUnixNanos,
             RecordedBy,
+            PreviousHash,
             Requested,
             Admitted,
             Assigned,
@@ -2712,6 +4094,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "tenant" => Ok(GeneratedField::Tenant),
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
                             "assigned" => Ok(GeneratedField::Assigned),
@@ -2745,6 +4128,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut tenant__ = None;
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
+                let mut previous_hash__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -2787,6 +4171,14 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                                 return Err(serde::de::Error::duplicate_field("recordedBy"));
                             }
                             recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::PreviousHash => {
+                            if previous_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("previousHash"));
+                            }
+                            previous_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
                         }
                         GeneratedField::Requested => {
                             if fact__.is_some() {
@@ -2853,6 +4245,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     tenant: tenant__.unwrap_or_default(),
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
+                    previous_hash: previous_hash__.unwrap_or_default(),
                     fact: fact__,
                 })
             }
@@ -3088,6 +4481,283 @@ impl<'de> serde::Deserialize<'de> for FailureKind {
             }
         }
         deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FileCreated {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        if !self.filename.is_empty() {
+            len += 1;
+        }
+        if !self.purpose.is_empty() {
+            len += 1;
+        }
+        if self.num_bytes != 0 {
+            len += 1;
+        }
+        if self.num_chunks != 0 {
+            len += 1;
+        }
+        if !self.digest.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileCreated", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        if !self.filename.is_empty() {
+            struct_ser.serialize_field("filename", &self.filename)?;
+        }
+        if !self.purpose.is_empty() {
+            struct_ser.serialize_field("purpose", &self.purpose)?;
+        }
+        if self.num_bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_bytes", ToString::to_string(&self.num_bytes).as_str())?;
+        }
+        if self.num_chunks != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_chunks", ToString::to_string(&self.num_chunks).as_str())?;
+        }
+        if !self.digest.is_empty() {
+            struct_ser.serialize_field("digest", &self.digest)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileCreated {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+            "filename",
+            "purpose",
+            "num_bytes",
+            "numBytes",
+            "num_chunks",
+            "numChunks",
+            "digest",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+            Filename,
+            Purpose,
+            NumBytes,
+            NumChunks,
+            Digest,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            "filename" => Ok(GeneratedField::Filename),
+                            "purpose" => Ok(GeneratedField::Purpose),
+                            "numBytes" | "num_bytes" => Ok(GeneratedField::NumBytes),
+                            "numChunks" | "num_chunks" => Ok(GeneratedField::NumChunks),
+                            "digest" => Ok(GeneratedField::Digest),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileCreated;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileCreated")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileCreated, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                let mut filename__ = None;
+                let mut purpose__ = None;
+                let mut num_bytes__ = None;
+                let mut num_chunks__ = None;
+                let mut digest__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Filename => {
+                            if filename__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("filename"));
+                            }
+                            filename__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Purpose => {
+                            if purpose__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("purpose"));
+                            }
+                            purpose__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumBytes => {
+                            if num_bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numBytes"));
+                            }
+                            num_bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumChunks => {
+                            if num_chunks__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numChunks"));
+                            }
+                            num_chunks__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Digest => {
+                            if digest__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("digest"));
+                            }
+                            digest__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileCreated {
+                    file: file__.unwrap_or_default(),
+                    filename: filename__.unwrap_or_default(),
+                    purpose: purpose__.unwrap_or_default(),
+                    num_bytes: num_bytes__.unwrap_or_default(),
+                    num_chunks: num_chunks__.unwrap_or_default(),
+                    digest: digest__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileCreated", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FileDeleted {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileDeleted", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileDeleted {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileDeleted;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileDeleted")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileDeleted, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileDeleted {
+                    file: file__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileDeleted", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for FinishReason {
@@ -3945,6 +5615,408 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.HeldAttempt", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for JobEnvelope {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.schema_version != 0 {
+            len += 1;
+        }
+        if !self.event_id.is_empty() {
+            len += 1;
+        }
+        if !self.tenant.is_empty() {
+            len += 1;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            len += 1;
+        }
+        if !self.recorded_by.is_empty() {
+            len += 1;
+        }
+        if self.fact.is_some() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.JobEnvelope", len)?;
+        if self.schema_version != 0 {
+            struct_ser.serialize_field("schema_version", &self.schema_version)?;
+        }
+        if !self.event_id.is_empty() {
+            struct_ser.serialize_field("event_id", &self.event_id)?;
+        }
+        if !self.tenant.is_empty() {
+            struct_ser.serialize_field("tenant", &self.tenant)?;
+        }
+        if self.recorded_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("recorded_at_unix_nanos", ToString::to_string(&self.recorded_at_unix_nanos).as_str())?;
+        }
+        if !self.recorded_by.is_empty() {
+            struct_ser.serialize_field("recorded_by", &self.recorded_by)?;
+        }
+        if let Some(v) = self.fact.as_ref() {
+            match v {
+                job_envelope::Fact::FileCreated(v) => {
+                    struct_ser.serialize_field("file_created", v)?;
+                }
+                job_envelope::Fact::FileDeleted(v) => {
+                    struct_ser.serialize_field("file_deleted", v)?;
+                }
+                job_envelope::Fact::BatchCreated(v) => {
+                    struct_ser.serialize_field("batch_created", v)?;
+                }
+                job_envelope::Fact::BatchProgressed(v) => {
+                    struct_ser.serialize_field("batch_progressed", v)?;
+                }
+                job_envelope::Fact::BatchCancelRequested(v) => {
+                    struct_ser.serialize_field("batch_cancel_requested", v)?;
+                }
+                job_envelope::Fact::BatchEnded(v) => {
+                    struct_ser.serialize_field("batch_ended", v)?;
+                }
+            }
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for JobEnvelope {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "schema_version",
+            "schemaVersion",
+            "event_id",
+            "eventId",
+            "tenant",
+            "recorded_at_unix_nanos",
+            "recordedAtUnixNanos",
+            "recorded_by",
+            "recordedBy",
+            "file_created",
+            "fileCreated",
+            "file_deleted",
+            "fileDeleted",
+            "batch_created",
+            "batchCreated",
+            "batch_progressed",
+            "batchProgressed",
+            "batch_cancel_requested",
+            "batchCancelRequested",
+            "batch_ended",
+            "batchEnded",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            SchemaVersion,
+            EventId,
+            Tenant,
+            RecordedAtUnixNanos,
+            RecordedBy,
+            FileCreated,
+            FileDeleted,
+            BatchCreated,
+            BatchProgressed,
+            BatchCancelRequested,
+            BatchEnded,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "schemaVersion" | "schema_version" => Ok(GeneratedField::SchemaVersion),
+                            "eventId" | "event_id" => Ok(GeneratedField::EventId),
+                            "tenant" => Ok(GeneratedField::Tenant),
+                            "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
+                            "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
+                            "fileCreated" | "file_created" => Ok(GeneratedField::FileCreated),
+                            "fileDeleted" | "file_deleted" => Ok(GeneratedField::FileDeleted),
+                            "batchCreated" | "batch_created" => Ok(GeneratedField::BatchCreated),
+                            "batchProgressed" | "batch_progressed" => Ok(GeneratedField::BatchProgressed),
+                            "batchCancelRequested" | "batch_cancel_requested" => Ok(GeneratedField::BatchCancelRequested),
+                            "batchEnded" | "batch_ended" => Ok(GeneratedField::BatchEnded),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = JobEnvelope;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.JobEnvelope")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<JobEnvelope, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut schema_version__ = None;
+                let mut event_id__ = None;
+                let mut tenant__ = None;
+                let mut recorded_at_unix_nanos__ = None;
+                let mut recorded_by__ = None;
+                let mut fact__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::SchemaVersion => {
+                            if schema_version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("schemaVersion"));
+                            }
+                            schema_version__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EventId => {
+                            if event_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("eventId"));
+                            }
+                            event_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Tenant => {
+                            if tenant__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tenant"));
+                            }
+                            tenant__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::RecordedAtUnixNanos => {
+                            if recorded_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedAtUnixNanos"));
+                            }
+                            recorded_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RecordedBy => {
+                            if recorded_by__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("recordedBy"));
+                            }
+                            recorded_by__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::FileCreated => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileCreated"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileCreated)
+;
+                        }
+                        GeneratedField::FileDeleted => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileDeleted"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileDeleted)
+;
+                        }
+                        GeneratedField::BatchCreated => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batchCreated"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::BatchCreated)
+;
+                        }
+                        GeneratedField::BatchProgressed => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batchProgressed"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::BatchProgressed)
+;
+                        }
+                        GeneratedField::BatchCancelRequested => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batchCancelRequested"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::BatchCancelRequested)
+;
+                        }
+                        GeneratedField::BatchEnded => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batchEnded"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::BatchEnded)
+;
+                        }
+                    }
+                }
+                Ok(JobEnvelope {
+                    schema_version: schema_version__.unwrap_or_default(),
+                    event_id: event_id__.unwrap_or_default(),
+                    tenant: tenant__.unwrap_or_default(),
+                    recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
+                    recorded_by: recorded_by__.unwrap_or_default(),
+                    fact: fact__,
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.JobEnvelope", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for LineCounts {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.num_lines != 0 {
+            len += 1;
+        }
+        if self.num_answered != 0 {
+            len += 1;
+        }
+        if self.num_failed != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.LineCounts", len)?;
+        if self.num_lines != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_lines", ToString::to_string(&self.num_lines).as_str())?;
+        }
+        if self.num_answered != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_answered", ToString::to_string(&self.num_answered).as_str())?;
+        }
+        if self.num_failed != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_failed", ToString::to_string(&self.num_failed).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for LineCounts {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "num_lines",
+            "numLines",
+            "num_answered",
+            "numAnswered",
+            "num_failed",
+            "numFailed",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            NumLines,
+            NumAnswered,
+            NumFailed,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "numLines" | "num_lines" => Ok(GeneratedField::NumLines),
+                            "numAnswered" | "num_answered" => Ok(GeneratedField::NumAnswered),
+                            "numFailed" | "num_failed" => Ok(GeneratedField::NumFailed),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = LineCounts;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.LineCounts")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<LineCounts, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut num_lines__ = None;
+                let mut num_answered__ = None;
+                let mut num_failed__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::NumLines => {
+                            if num_lines__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numLines"));
+                            }
+                            num_lines__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumAnswered => {
+                            if num_answered__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numAnswered"));
+                            }
+                            num_answered__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumFailed => {
+                            if num_failed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numFailed"));
+                            }
+                            num_failed__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(LineCounts {
+                    num_lines: num_lines__.unwrap_or_default(),
+                    num_answered: num_answered__.unwrap_or_default(),
+                    num_failed: num_failed__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.LineCounts", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Outcome {
@@ -4816,6 +6888,149 @@ impl<'de> serde::Deserialize<'de> for PromptReport {
         deserializer.deserialize_struct("jetmill.v1.PromptReport", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for RecordAccessed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        if !self.operation.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.scope.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.RecordAccessed", len)?;
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        if !self.operation.is_empty() {
+            struct_ser.serialize_field("operation", &self.operation)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.scope.is_empty() {
+            struct_ser.serialize_field("scope", &self.scope)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for RecordAccessed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "caller",
+            "operation",
+            "inference_id",
+            "inferenceId",
+            "scope",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Caller,
+            Operation,
+            InferenceId,
+            Scope,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "caller" => Ok(GeneratedField::Caller),
+                            "operation" => Ok(GeneratedField::Operation),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "scope" => Ok(GeneratedField::Scope),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = RecordAccessed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.RecordAccessed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<RecordAccessed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut caller__ = None;
+                let mut operation__ = None;
+                let mut inference_id__ = None;
+                let mut scope__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Operation => {
+                            if operation__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("operation"));
+                            }
+                            operation__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Scope => {
+                            if scope__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("scope"));
+                            }
+                            scope__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(RecordAccessed {
+                    caller: caller__.unwrap_or_default(),
+                    operation: operation__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    scope: scope__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.RecordAccessed", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for RequestSummary {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -5087,6 +7302,9 @@ impl serde::Serialize for Requested {
         if self.deadline_unix_nanos != 0 {
             len += 1;
         }
+        if self.batch_place.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
         if !self.model.is_empty() {
             struct_ser.serialize_field("model", &self.model)?;
@@ -5147,6 +7365,9 @@ impl serde::Serialize for Requested {
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("deadline_unix_nanos", ToString::to_string(&self.deadline_unix_nanos).as_str())?;
         }
+        if let Some(v) = self.batch_place.as_ref() {
+            struct_ser.serialize_field("batch_place", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -5180,6 +7401,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "answerOptions",
             "deadline_unix_nanos",
             "deadlineUnixNanos",
+            "batch_place",
+            "batchPlace",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -5201,6 +7424,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             Background,
             AnswerOptions,
             DeadlineUnixNanos,
+            BatchPlace,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -5239,6 +7463,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "background" => Ok(GeneratedField::Background),
                             "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
                             "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
+                            "batchPlace" | "batch_place" => Ok(GeneratedField::BatchPlace),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -5275,6 +7500,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut background__ = None;
                 let mut answer_options__ = None;
                 let mut deadline_unix_nanos__ = None;
+                let mut batch_place__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -5387,6 +7613,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::BatchPlace => {
+                            if batch_place__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("batchPlace"));
+                            }
+                            batch_place__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Requested {
@@ -5407,6 +7639,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     background: background__.unwrap_or_default(),
                     answer_options: answer_options__,
                     deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
+                    batch_place: batch_place__,
                 })
             }
         }

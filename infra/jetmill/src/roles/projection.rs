@@ -1,17 +1,34 @@
-//! The projector, which leaves the tables as the log is when it stops.
+//! What is made of the log: tables and checkpoints, both as the log is when it stops.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use audit::Checkpointer;
 use bus::{BusError, EventLog, StreamName};
 use read_model::{Database, Progress, Projector, ProjectorSettings};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 /// Folding the rest takes milliseconds; a database that is away must not hold up the end.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Folds and signs until `shutdown`, and then what the log holds by then.
+pub(super) async fn record_role(
+    log: Arc<dyn EventLog>,
+    database: Database,
+    checkpointer: Checkpointer,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let signing = AbortOnDropHandle::new(tokio::spawn(checkpointer.run(shutdown.clone())));
+    projector_role(log, database, shutdown).await?;
+    if tokio::time::timeout(PATIENCE, signing).await.is_err() {
+        warn!("the newest facts are not signed; the next start signs them");
+    }
+    Ok(())
+}
 
 /// Folds until `shutdown`, and then what the log holds by then.
 pub(super) async fn projector_role(

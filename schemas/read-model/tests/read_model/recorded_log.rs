@@ -136,6 +136,10 @@ impl EventLog for RecordedLog {
         self.memory.last(stream, subject).await
     }
 
+    async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError> {
+        self.memory.purge(stream, pattern).await
+    }
+
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
         self.memory.last_sequence(stream).await
     }

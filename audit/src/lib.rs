@@ -1,0 +1,31 @@
+//! Proof of the record: what was logged is what was said, and nothing was changed, removed, added or moved since.
+//!
+//! Three layers: each fact names the hash of the one that caused it; [`Checkpointer`] signs the root of a Merkle tree over
+//! the log; an archive of a part of the log verifies offline with the public key alone. It must not know NATS, SQL or HTTP.
+//! Start reading at [`merkle`] and [`Leaf`] (what is signed), then [`Checkpointer`], [`archive`] (the format),
+//! [`export()`] and [`verify()`].
+
+mod access;
+pub mod archive;
+mod checkpoint;
+mod checkpoint_log;
+mod checkpointer;
+mod error;
+mod export;
+mod finding;
+mod keys;
+mod leaf;
+mod life;
+pub mod merkle;
+mod verify;
+
+pub use access::record_access;
+pub use checkpoint_log::CheckpointLog;
+pub use checkpointer::{Checkpointer, CheckpointerSettings};
+pub use error::AuditError;
+pub use export::{ExportReport, Selection, export};
+pub use finding::{Finding, FindingKind};
+pub use keys::{PublicKey, SigningKey};
+pub use leaf::Leaf;
+pub use life::{Life, LifeFact};
+pub use verify::{Verification, verify};

@@ -1,0 +1,329 @@
+//! From an archive and a public key to what can be believed.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
+
+use schemas::FactHash;
+use schemas::v1::envelope::Fact;
+use schemas::v1::{CheckpointSigned, Envelope};
+
+use crate::archive::{ArchiveReader, Damage, End, Entry, Header, Part};
+use crate::checkpoint;
+use crate::finding::{Finding, FindingKind};
+use crate::keys::PublicKey;
+use crate::leaf::Leaf;
+use crate::merkle::{GrowingTree, Hash};
+
+/// Records between two checkpoints; no checkpointer leaves more unsigned.
+const MAX_NUM_ENTRIES: usize = 1 << 20;
+
+/// What an archive proves, up to the first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verification {
+    /// What was selected; nothing if not even that could be read.
+    pub header: Option<Header>,
+    /// Checkpoints that hold.
+    pub num_checkpoints: u64,
+    /// Records that they cover within the archive.
+    pub num_entries: u64,
+    /// Facts that are shown and proven.
+    pub num_facts: u64,
+    /// Inferences of these.
+    pub num_inferences: u64,
+    /// The last checkpoint that holds.
+    pub last_checkpoint: Option<CheckpointSigned>,
+    /// The first thing that is wrong; none: the archive is what was logged.
+    pub finding: Option<Finding>,
+}
+
+/// Reads and checks an archive. Memory grows with the number of facts that are shown, not with their content.
+pub fn verify<R: Read>(mut archive: ArchiveReader<R>, key: &PublicKey) -> Verification {
+    let mut verifier = Verifier::new(*key);
+    verifier.seen.finding = verifier.read(&mut archive).err();
+    verifier.seen.num_inferences = verifier.inferences.len() as u64;
+    verifier.seen
+}
+
+/// An entry whose checkpoint has not come yet.
+struct Pending {
+    /// As the entry says.
+    leaf: Leaf,
+    fact: Option<ShownFact>,
+}
+
+struct ShownFact {
+    /// As the record makes it.
+    leaf: Leaf,
+    hash: FactHash,
+    previous: Vec<u8>,
+    is_first: bool,
+    is_envelope: bool,
+    name: String,
+    /// For looking up whether the record was logged elsewhere.
+    content: Hash,
+}
+
+struct Verifier {
+    key: PublicKey,
+    tree: GrowingTree,
+    position: Option<(u64, u64)>,
+    pending: Vec<Pending>,
+    /// Which inference each fact is of, by the fact's hash.
+    facts: HashMap<FactHash, Hash>,
+    inferences: HashSet<Hash>,
+    seen: Verification,
+}
+
+impl ShownFact {
+    fn new(sequence: u64, envelope: &[u8], subject: &str) -> Self {
+        let decoded: Option<Envelope> = schemas::decode_envelope(envelope).ok();
+        let id = decoded.as_ref().map_or("", |envelope| &envelope.inference_id);
+        let leaf = Leaf::new(sequence, id, envelope, subject);
+        let kind = decoded.as_ref().and_then(|envelope| envelope.fact.as_ref()).map(Fact::kind);
+        Self {
+            leaf,
+            content: leaf.content,
+            hash: FactHash::of(envelope),
+            is_first: matches!(kind, Some(schemas::FactKind::Requested)),
+            is_envelope: decoded.is_some(),
+            name: kind.map_or_else(|| "no fact".to_owned(), |kind| format!("{} of {id}", kind.as_str())),
+            previous: decoded.map(|envelope| envelope.previous_hash).unwrap_or_default(),
+        }
+    }
+}
+
+impl Pending {
+    fn read(entry: &Entry) -> Result<Self, Finding> {
+        let digest = |bytes: &[u8]| <Hash>::try_from(bytes).ok();
+        let (Some(inference), Some(content)) = (digest(&entry.inference), digest(&entry.content)) else {
+            return Err(finding(FindingKind::Changed, entry.sequence, "its digests are none"));
+        };
+        let leaf = Leaf { sequence: entry.sequence, inference, content };
+        let shown =
+            |fact: &crate::archive::StoredFact| ShownFact::new(entry.sequence, &fact.envelope, &fact.subject);
+        Ok(Self { leaf, fact: entry.fact.as_ref().map(shown) })
+    }
+
+    fn found(&self, kind: FindingKind, reason: impl Into<String>) -> Finding {
+        let fact = self.fact.as_ref().map(|fact| fact.name.clone());
+        Finding { fact, ..finding(kind, self.leaf.sequence, reason) }
+    }
+}
+
+fn finding(kind: FindingKind, sequence: u64, reason: impl Into<String>) -> Finding {
+    Finding { kind, sequence, fact: None, reason: reason.into() }
+}
+
+impl Verifier {
+    fn new(key: PublicKey) -> Self {
+        Self {
+            key,
+            tree: GrowingTree::default(),
+            position: None,
+            pending: Vec::new(),
+            facts: HashMap::new(),
+            inferences: HashSet::new(),
+            seen: Verification::default(),
+        }
+    }
+
+    fn read<R: Read>(&mut self, archive: &mut ArchiveReader<R>) -> Result<(), Finding> {
+        archive.begin().map_err(|damage| self.damaged(&damage))?;
+        loop {
+            match archive.next_part().map_err(|damage| self.damaged(&damage))? {
+                Some(Part::Header(header)) if self.seen.header.is_none() => self.seen.header = Some(header),
+                Some(_) if self.seen.header.is_none() => return Err(self.misplaced()),
+                Some(Part::Checkpoint(checkpoint)) if self.is_base() => self.begin_after(checkpoint)?,
+                Some(Part::Checkpoint(checkpoint)) => self.close(checkpoint)?,
+                Some(Part::Entry(entry)) if self.pending.len() < MAX_NUM_ENTRIES => {
+                    self.pending.push(Pending::read(&entry)?);
+                }
+                Some(Part::End(end)) => return self.end(&end, archive),
+                Some(Part::Header(_) | Part::Entry(_)) => return Err(self.misplaced()),
+                None => return Err(self.damaged(&Damage::CutOff)),
+            }
+        }
+    }
+
+    fn is_base(&self) -> bool {
+        self.position.is_none() && self.pending.is_empty()
+    }
+
+    fn damaged(&self, damage: &Damage) -> Finding {
+        let sequence = match damage {
+            Damage::NoArchive => 0,
+            _ => self.last_sequence() + u64::from(self.position.is_some() || !self.pending.is_empty()),
+        };
+        finding(FindingKind::Damaged, sequence, damage.to_string())
+    }
+
+    fn misplaced(&self) -> Finding {
+        self.damaged(&Damage::Unreadable("a part stands where it cannot".to_owned()))
+    }
+
+    fn last_sequence(&self) -> u64 {
+        let pending = self.pending.last().map(|pending| pending.leaf.sequence);
+        pending.or(self.position.map(|(_, last_sequence)| last_sequence)).unwrap_or(0)
+    }
+
+    fn check_signature(&self, checkpoint: &CheckpointSigned) -> Result<(), Finding> {
+        if checkpoint::is_signed_by(checkpoint, &self.key) {
+            return Ok(());
+        }
+        let by_another = PublicKey::from_slice(&checkpoint.public_key)
+            .filter(|named| *named != self.key && checkpoint::is_signed_by(checkpoint, named));
+        let number = checkpoint.number;
+        let reason = match by_another {
+            Some(other) => format!("checkpoint {number} was signed by another key, {other}"),
+            None => format!("checkpoint {number} is not what was signed"),
+        };
+        Err(finding(FindingKind::NotSigned, checkpoint.last_sequence, reason))
+    }
+
+    /// The checkpoint before the archive's first entry.
+    fn begin_after(&mut self, checkpoint: CheckpointSigned) -> Result<(), Finding> {
+        self.check_signature(&checkpoint)?;
+        self.tree = checkpoint::tree_of(&checkpoint).ok_or_else(|| {
+            let reason =
+                format!("the subtrees of checkpoint {} are not those that were signed", checkpoint.number);
+            finding(FindingKind::NotSigned, checkpoint.last_sequence, reason)
+        })?;
+        self.hold(checkpoint);
+        Ok(())
+    }
+
+    /// A checkpoint after its entries.
+    fn close(&mut self, checkpoint: CheckpointSigned) -> Result<(), Finding> {
+        self.check_signature(&checkpoint)?;
+        let number = self.position.map_or(1, |(number, _)| number + 1);
+        if checkpoint.number != number {
+            let reason = format!("checkpoint {number} is missing, the next one is {}", checkpoint.number);
+            return Err(finding(FindingKind::Removed, self.last_sequence() + 1, reason));
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let mut tree = self.tree.clone();
+        pending.iter().for_each(|entry| tree.push(entry.leaf.hash()));
+        if tree.size() != checkpoint.tree_size || tree.root().as_slice() != checkpoint.root_hash {
+            return Err(self.suspect(&pending, &checkpoint));
+        }
+        self.tree = tree;
+        for entry in &pending {
+            check_record(entry, &pending)?;
+            self.check_chain(entry)?;
+            self.seen.num_entries += 1;
+            self.seen.num_facts += u64::from(entry.fact.is_some());
+        }
+        self.hold(checkpoint);
+        Ok(())
+    }
+
+    fn hold(&mut self, checkpoint: CheckpointSigned) {
+        self.position = Some((checkpoint.number, checkpoint.last_sequence));
+        self.seen.num_checkpoints += 1;
+        self.seen.last_checkpoint = Some(checkpoint);
+    }
+
+    /// The first entry that shows by itself that these are not the entries that were signed.
+    fn suspect(&mut self, pending: &[Pending], checkpoint: &CheckpointSigned) -> Finding {
+        let num_signed = checkpoint.tree_size.saturating_sub(self.tree.size());
+        // Nothing can be deleted from the stream, so that a tree that begins here has no gaps.
+        let first = match self.position {
+            Some((_, last_sequence)) => last_sequence + 1,
+            None => (checkpoint.last_sequence + 1).saturating_sub(checkpoint.tree_size),
+        };
+        let mut next = first;
+        for (index, entry) in pending.iter().enumerate() {
+            let sequence = entry.leaf.sequence;
+            let is_one_of = |entries: &[Pending]| entries.iter().any(|entry| entry.leaf.sequence == next);
+            if sequence < next {
+                let is_twice = pending[..index].iter().any(|earlier| earlier.leaf.sequence == sequence);
+                return if is_twice {
+                    entry.found(FindingKind::Added, "its place in the log is taken")
+                } else {
+                    entry.found(FindingKind::Reordered, format!("it stands where {next} was logged"))
+                };
+            }
+            if sequence > next && is_one_of(&pending[index..]) {
+                return entry.found(FindingKind::Reordered, format!("it stands where {next} was logged"));
+            }
+            if sequence > next {
+                return finding(FindingKind::Removed, next, "the record is missing");
+            }
+            if sequence > checkpoint.last_sequence {
+                let reason = format!("the checkpoint after it ends at {}", checkpoint.last_sequence);
+                return entry.found(FindingKind::Added, reason);
+            }
+            let checked = check_record(entry, pending).and_then(|()| self.check_chain(entry));
+            if let Err(found) = checked {
+                let is_added = found.kind == FindingKind::Changed && pending.len() as u64 > num_signed;
+                return Finding { kind: if is_added { FindingKind::Added } else { found.kind }, ..found };
+            }
+            next = sequence + 1;
+        }
+        if next <= checkpoint.last_sequence {
+            return finding(FindingKind::Removed, next, "the record is missing");
+        }
+        let reason = format!(
+            "the records up to {} are not those of checkpoint {}, which has {num_signed} of them and not {}",
+            checkpoint.last_sequence,
+            checkpoint.number,
+            pending.len()
+        );
+        finding(FindingKind::Inconsistent, first, reason)
+    }
+
+    /// A shown fact must follow an earlier one of its inference, and a hidden one must be of another inference.
+    fn check_chain(&mut self, entry: &Pending) -> Result<(), Finding> {
+        let inference = entry.leaf.inference;
+        let Some(fact) = &entry.fact else {
+            let is_of_everything = self.seen.header.as_ref().is_some_and(Header::is_of_everything);
+            if is_of_everything || self.inferences.contains(&inference) {
+                return Err(entry.found(FindingKind::Removed, "its record was taken out"));
+            }
+            return Ok(());
+        };
+        if !fact.is_envelope {
+            return Ok(());
+        }
+        let follows = FactHash::from_slice(&fact.previous)
+            .is_some_and(|hash| self.facts.get(&hash) == Some(&inference));
+        let is_excused = fact.previous.is_empty() && fact.is_first;
+        if !follows && !is_excused {
+            let reason = "it does not follow any earlier fact of its inference";
+            return Err(entry.found(FindingKind::Changed, reason));
+        }
+        self.facts.insert(fact.hash, inference);
+        self.inferences.insert(inference);
+        Ok(())
+    }
+
+    fn end<R: Read>(&mut self, end: &End, archive: &mut ArchiveReader<R>) -> Result<(), Finding> {
+        if let Some(entry) = self.pending.first() {
+            return Err(entry.found(FindingKind::NotSigned, "no checkpoint follows"));
+        }
+        let counted = End { num_entries: self.seen.num_entries, num_facts: self.seen.num_facts };
+        if *end != counted {
+            let reason =
+                format!("{} records are here, and there were {}", counted.num_entries, end.num_entries);
+            return Err(finding(FindingKind::Removed, self.last_sequence() + 1, reason));
+        }
+        match archive.next_part() {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(self.misplaced()),
+            Err(damage) => Err(self.damaged(&damage)),
+        }
+    }
+}
+
+/// A record that is shown must be the one that its entry is about.
+fn check_record(entry: &Pending, around: &[Pending]) -> Result<(), Finding> {
+    let Some(fact) = entry.fact.as_ref().filter(|fact| fact.leaf != entry.leaf) else { return Ok(()) };
+    let logged_at =
+        around.iter().find(|other| other.leaf.content == fact.content).map(|other| other.leaf.sequence);
+    Err(match logged_at {
+        Some(sequence) if sequence != entry.leaf.sequence => {
+            entry.found(FindingKind::Reordered, format!("it was logged at {sequence}"))
+        }
+        _ => entry.found(FindingKind::Changed, "it is not what was logged"),
+    })
+}

@@ -1,0 +1,234 @@
+//! `jetmill audit`: the proof of the record, and its archives.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+use audit::archive::ArchiveReader;
+use audit::{
+    Checkpointer, CheckpointerSettings, PublicKey, Selection, SigningKey, Verification, export,
+    record_access, verify,
+};
+use bus::EventLog;
+use clap::{Args, Subcommand};
+use rand::TryRngCore as _;
+use schemas::v1::RecordAccessed;
+use schemas::{InferenceId, TenantId};
+
+use crate::broker::{Broker, data_dir};
+use crate::config::Config;
+use crate::instance;
+use crate::record::print_line;
+
+/// What `jetmill audit` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Prints the public key that verifies archives of this record.
+    Key,
+    /// Writes an archive of a part of the record, with what proves it.
+    Export(ExportArguments),
+    /// Checks an archive with the public key alone; names the first fact that is not what was logged.
+    Verify {
+        /// The archive.
+        archive: PathBuf,
+        /// What `jetmill audit key` prints where the record was made.
+        #[arg(long)]
+        public_key: PublicKey,
+    },
+}
+
+/// Which inferences go into an archive, each with its whole life.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    range: TimeRange,
+    /// Only this tenant's.
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    /// Only this one.
+    #[arg(long)]
+    inference: Option<InferenceId>,
+    /// The archive to write.
+    file: PathBuf,
+}
+
+/// When inferences were requested.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct TimeRange {
+    /// Requested at or after this time: 2026-01-31, 2026-01-31T12:00:00Z, or seconds since the Unix epoch.
+    #[arg(long)]
+    pub(crate) from: Option<Instant>,
+    /// Requested before this time.
+    #[arg(long)]
+    pub(crate) to: Option<Instant>,
+}
+
+/// A time in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instant {
+    pub(crate) unix_nanos: u64,
+}
+
+impl FromStr for Instant {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected 2026-01-31, 2026-01-31T12:00:00Z or seconds since the Unix epoch";
+        let time = match text.parse() {
+            Ok(seconds) => UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
+            Err(_) if text.len() == 10 => humantime::parse_rfc3339(&format!("{text}T00:00:00Z")).ok(),
+            Err(_) => humantime::parse_rfc3339_weak(text).ok(),
+        };
+        let nanos = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).ok_or(EXPECTED)?.as_nanos();
+        u64::try_from(nanos).map(|unix_nanos| Self { unix_nanos }).map_err(|_| EXPECTED)
+    }
+}
+
+/// A time for people.
+pub(crate) fn shown_time(unix_nanos: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(unix_nanos);
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Runs the command.
+pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<()> {
+    match command {
+        AuditCommand::Key => {
+            let path = key_path(config);
+            let key = SigningKey::load(&path).context("the key is made when `jetmill serve` first starts")?;
+            print_line(&key.public_key().to_string());
+            Ok(())
+        }
+        AuditCommand::Export(arguments) => write_archive(config, arguments).await,
+        AuditCommand::Verify { archive, public_key } => verify_archive(archive, public_key),
+    }
+}
+
+/// The checkpointer of this process; its key is made when it is missing.
+pub(crate) fn checkpointer(config: &Config, log: &std::sync::Arc<dyn EventLog>) -> Result<Checkpointer> {
+    let mut seed = [0; 32];
+    rand::rngs::OsRng.try_fill_bytes(&mut seed).context("the system gives no randomness")?;
+    let key = SigningKey::load_or_create(&key_path(config), &seed)?;
+    let settings = CheckpointerSettings {
+        interval: Duration::from_secs(config.audit.checkpoint_interval_seconds.get()),
+        max_num_records: config.audit.max_num_checkpoint_records.get().into(),
+    };
+    Ok(Checkpointer::new(std::sync::Arc::clone(log), instance::stamps(), key, settings))
+}
+
+fn key_path(config: &Config) -> PathBuf {
+    config.audit.key_file.clone().unwrap_or_else(|| data_dir(config).join("audit.key"))
+}
+
+/// Says in the record that an operator reads it.
+pub(crate) async fn note_access(
+    log: &dyn EventLog,
+    operation: &str,
+    inference: Option<InferenceId>,
+    scope: String,
+) -> Result<()> {
+    let access = RecordAccessed {
+        caller: String::new(),
+        operation: operation.to_owned(),
+        inference_id: inference.map(|id| id.to_string()).unwrap_or_default(),
+        scope,
+    };
+    let writer = format!("cli/{}", instance::name());
+    record_access(log, instance::stamps()(), &writer, access).await.context("the access cannot be recorded")
+}
+
+impl TimeRange {
+    /// The range in words.
+    pub(crate) fn scope(&self) -> String {
+        let shown = |word: &str, instant: Option<Instant>| {
+            instant.map(|instant| format!("{word} {} ", shown_time(instant.unix_nanos))).unwrap_or_default()
+        };
+        format!("{}{}", shown("from", self.from), shown("to", self.to)).trim_end().to_owned()
+    }
+}
+
+async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<()> {
+    let selection = Selection {
+        from_unix_nanos: arguments.range.from.map(|instant| instant.unix_nanos),
+        to_unix_nanos: arguments.range.to.map(|instant| instant.unix_nanos),
+        tenant: arguments.tenant.clone(),
+        inference: arguments.inference,
+    };
+    let mut scope = arguments.range.scope();
+    if let Some(tenant) = &arguments.tenant {
+        write!(scope, " tenant {tenant}")?;
+    }
+    let broker = Broker::open_existing(config).await?;
+    let log = broker.log();
+    note_access(log.as_ref(), "audit export", arguments.inference, scope.trim_start().to_owned()).await?;
+    let report = export(log, selection, &arguments.file, instance::unix_nanos()).await;
+    broker.close().await?;
+    let report = report?;
+    print_line(&format!(
+        "{}: {} facts of {} inferences, proven among {} records",
+        arguments.file.display(),
+        report.num_facts,
+        report.num_inferences,
+        report.num_entries
+    ));
+    if report.num_unfinished > 0 {
+        print_line(&format!("the end of {} inferences is not signed yet", report.num_unfinished));
+    }
+    if report.num_unsigned > 0 {
+        print_line(&format!("{} newer records are not signed yet and are not in it", report.num_unsigned));
+    }
+    Ok(())
+}
+
+fn verify_archive(path: &Path, key: &PublicKey) -> Result<()> {
+    let verified = verify(ArchiveReader::open(path)?, key);
+    print_line(&summary(&verified)?);
+    match verified.finding {
+        None => Ok(()),
+        Some(finding) => bail!("{}: {finding}", path.display()),
+    }
+}
+
+fn summary(verified: &Verification) -> Result<String, std::fmt::Error> {
+    let mut text = match &verified.finding {
+        None => "verified: ".to_owned(),
+        Some(_) => "verified before that: ".to_owned(),
+    };
+    write!(
+        text,
+        "{} facts of {} inferences, among {} records, by {} checkpoints",
+        verified.num_facts, verified.num_inferences, verified.num_entries, verified.num_checkpoints
+    )?;
+    if let Some(last) = &verified.last_checkpoint {
+        write!(
+            text,
+            "; the last is number {}, signed {}, up to sequence {}",
+            last.number,
+            shown_time(last.signed_at_unix_nanos),
+            last.last_sequence
+        )?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_days_instants_or_seconds() {
+        let seconds = |text: &str| text.parse::<Instant>().map(|instant| instant.unix_nanos / 1_000_000_000);
+        assert_eq!(seconds("1970-01-02"), Ok(86_400));
+        assert_eq!(seconds("1970-01-02T00:00:01Z"), Ok(86_401));
+        assert_eq!(seconds("1970-01-02 00:00:01"), Ok(86_401));
+        assert_eq!(seconds("86402"), Ok(86_402));
+        for text in
+            ["", "yesterday", "1970-13-01", "1960-01-01", "99999999999999999999", "18446744073709551615"]
+        {
+            assert!(text.parse::<Instant>().is_err(), "{text}");
+        }
+        assert_eq!(shown_time(86_400_000_000_000), "1970-01-02T00:00:00.000Z");
+    }
+}
