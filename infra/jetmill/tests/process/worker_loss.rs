@@ -61,17 +61,13 @@ impl Front {
         let facts = self.facts(&stream.id).await;
         let end = end_of(&facts);
         assert_eq!(end["choices"][0]["text"], stream.text);
-        assert_eq!(end["usage"]["numCompletionTokens"], NUM_TOKENS);
+        assert_eq!(end["usage"]["num_completion_tokens"], NUM_TOKENS);
         facts
     }
 }
 
 fn facts_of<'a>(facts: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    facts.iter().filter(move |fact| kind_of(fact) == kind).map(move |fact| &fact[camel(kind)])
-}
-
-fn camel(kind: &str) -> &str {
-    if kind == "attempt_failed" { "attemptFailed" } else { kind }
+    facts.iter().filter(move |fact| kind_of(fact) == kind).map(move |fact| &fact[kind])
 }
 
 /// The workers that were lost under an inference, by heartbeat and not by the delivery's timeout.
@@ -88,7 +84,7 @@ fn check_resumed(facts: &[Value], lost: &str) {
     assert_eq!(lost_workers(facts), [lost]);
     let starts: Vec<&Value> = facts_of(facts, "started").collect();
     assert_eq!(starts.len(), 2, "{starts:?}");
-    assert!(starts[1]["numResumedTokens"].as_u64() > Some(0), "it did not go on: {starts:?}");
+    assert!(starts[1]["num_resumed_tokens"].as_u64() > Some(0), "it did not go on: {starts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
