@@ -4,7 +4,9 @@
 //! choice are contiguous from 0 in every attempt, and a later attempt goes on where the earlier one ended or repeats it
 //! token for token. This is a pure fold, without clock or I/O.
 
-use schemas::v1::{Choice, End, Ended, FinishReason, FrameEntry, Outcome, ToolCall, ToolCallDelta};
+use schemas::v1::{
+    Choice, End, Ended, FinishReason, FrameEntry, Outcome, PromptReport, ToolCall, ToolCallDelta,
+};
 
 /// What an entry means for the answer so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,6 +124,9 @@ impl AnswerTrack {
                 rest.push(known.rest_of(inference_id, ended.attempt, choice)?);
             }
         }
+        if let Some(first) = rest.first_mut().filter(|_| !self.has_prompt) {
+            first.prompt = Some(prompt_report(ended));
+        }
         rest.push(FrameEntry {
             inference_id: inference_id.to_owned(),
             attempt: ended.attempt,
@@ -205,6 +210,17 @@ impl ChoiceTrack {
             rest.push(ToolCallDelta { index, id, name, arguments });
         }
         Some(rest)
+    }
+}
+
+/// What the terminal fact tells of the prompt; its logprobs and its text are in the token stream alone.
+fn prompt_report(ended: &Ended) -> PromptReport {
+    let usage = ended.usage.unwrap_or_default();
+    PromptReport {
+        num_prompt_tokens: usage.num_prompt_tokens,
+        num_cached_prompt_tokens: usage.num_cached_prompt_tokens,
+        engine_fingerprint: ended.engine_fingerprint.clone(),
+        ..PromptReport::default()
     }
 }
 

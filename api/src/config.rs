@@ -28,6 +28,8 @@ pub struct ApiConfig {
     pub limits: Limits,
     /// Patience.
     pub timeouts: Timeouts,
+    /// Whether a node that stops cancels what its clients wait for. Otherwise they may go on at another node.
+    pub cancels_at_shutdown: bool,
     /// Metrics of other parts of the process, shown with the node's own.
     pub extra_metrics: Vec<ExtraMetrics>,
 }
@@ -43,6 +45,7 @@ impl ApiConfig {
             cors_origins: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            cancels_at_shutdown: true,
             extra_metrics: Vec::new(),
         }
     }
@@ -75,6 +78,8 @@ pub struct Limits {
     pub max_num_pooling_inputs: usize,
     /// Most messages in one chat.
     pub max_num_messages: usize,
+    /// Longest time that a request may set for its inference to go on without a client.
+    pub max_grace: Duration,
     /// Bounds of the sampling parameters.
     pub sampling: SamplingLimits,
 }
@@ -88,6 +93,7 @@ impl Default for Limits {
             max_num_choices: 1_024,
             max_num_pooling_inputs: 2_048,
             max_num_messages: 4_096,
+            max_grace: Duration::from_secs(600),
             sampling: SamplingLimits::default(),
         }
     }
@@ -98,6 +104,9 @@ impl Default for Limits {
 pub struct Timeouts {
     /// From the request's arrival to its end; past it the inference is cancelled and the client gets 408.
     pub request: Duration,
+    /// How long an inference goes on while no client waits for it, unless its request says so. A client that knows neither
+    /// its id nor a key cannot come back and is not waited for.
+    pub grace: Duration,
     /// Until the headers of a request are there; past it the connection is closed.
     pub header_read: Duration,
     /// Until the body of a request is there; past it the client gets 408.
@@ -124,6 +133,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(3_600),
+            grace: Duration::from_secs(5),
             header_read: Duration::from_secs(15),
             body_read: Duration::from_secs(60),
             write_stall: Duration::from_secs(60),

@@ -25,6 +25,12 @@ pub(crate) enum ApiError {
     UnknownModel { model: String, available: String },
     #[error("the lora adapter '{name}' cannot be found")]
     UnknownAdapter { name: String },
+    #[error("there is no inference {id}; it never was, or the log does not hold it any more")]
+    UnknownInference { id: String },
+    #[error("the position lies past the end of the answer")]
+    PastTheEnd,
+    #[error("this Idempotency-Key belongs to another request; use a new key for a new request")]
+    KeyReused,
     #[error("there is no route {method} {path}; /openapi.json lists all")]
     UnknownRoute { method: String, path: String },
     #[error("{method} is not allowed on {path}")]
@@ -119,9 +125,12 @@ impl ApiError {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, INVALID),
             Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "authentication_error"),
-            Self::UnknownModel { .. } | Self::UnknownAdapter { .. } | Self::UnknownRoute { .. } => {
-                (StatusCode::NOT_FOUND, INVALID)
-            }
+            Self::UnknownModel { .. }
+            | Self::UnknownAdapter { .. }
+            | Self::UnknownInference { .. }
+            | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
+            Self::PastTheEnd => (StatusCode::BAD_REQUEST, INVALID),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_error"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID),
             Self::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
@@ -156,6 +165,9 @@ impl ApiError {
             Self::WrongKey => Some("invalid_api_key"),
             Self::UnknownModel { .. } => Some("model_not_found"),
             Self::UnknownAdapter { .. } => Some("lora_not_found"),
+            Self::UnknownInference { .. } => Some("inference_not_found"),
+            Self::PastTheEnd => Some("position_past_end"),
+            Self::KeyReused => Some("idempotency_key_reused"),
             Self::UnknownRoute { .. } => Some("route_not_found"),
             Self::MethodNotAllowed { .. } => Some("method_not_allowed"),
             Self::BodyTooLarge { .. } => Some("body_too_large"),
@@ -174,6 +186,8 @@ impl ApiError {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::UnknownModel { .. } => Some("model"),
             Self::UnknownAdapter { .. } => Some("lora_name"),
+            Self::PastTheEnd => Some("starting_after"),
+            Self::KeyReused => Some("Idempotency-Key"),
             Self::Inference(failure) => (!failure.param.is_empty()).then_some(failure.param.as_str()),
             _ => None,
         }

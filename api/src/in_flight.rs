@@ -7,24 +7,38 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use schemas::InferenceId;
-use schemas::v1::{Ended, Failure, FinishReason, FrameEntry};
+use schemas::v1::{Ended, Failure, FailureKind, FinishReason, FrameEntry, Outcome};
+use schemas::{InferenceId, IngressId, failure};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::answer_track::{AnswerTrack, Heard};
-use crate::metrics::Metrics;
+use crate::known_part::{KnownPart, Misplaced, Split};
+use crate::position::StartingAfter;
 use crate::token_clock::TokenClock;
 
 /// A request that waits for its inferences.
 pub(crate) struct InFlight {
     /// One per prompt, in the order of the request.
-    pub(crate) ids: Vec<InferenceId>,
-    /// Tokens cannot be older.
-    pub(crate) requested_at_unix_nanos: u64,
+    pub(crate) awaited: Vec<Awaited>,
+    /// Whether the inferences may have begun before this request.
+    is_resumed: bool,
     state: Mutex<State>,
     arrived: Notify,
 }
+
+/// An inference that a request waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    pub(crate) id: InferenceId,
+    /// The api node that its tokens are sent to.
+    pub(crate) ingress: IngressId,
+    /// Tokens cannot be older.
+    pub(crate) requested_at_unix_nanos: u64,
+}
+
+/// What a client that comes back has already, by answer: `prompt * n + choice`. Empty for a client that has nothing.
+pub(crate) type KnownParts = Vec<KnownPart>;
 
 /// An entry that is next in its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +47,8 @@ pub(crate) struct Arrival {
     pub(crate) prompt_index: usize,
     /// What came.
     pub(crate) entry: FrameEntry,
+    /// Whether the client has it already.
+    pub(crate) is_known: bool,
 }
 
 /// Whether an answer is whole so far.
@@ -48,7 +64,10 @@ pub(crate) enum Delivered {
 
 struct State {
     answers: Vec<Answer>,
-    clock: TokenClock,
+    num_choices: usize,
+    /// Absent when the tokens are not new.
+    clock: Option<TokenClock>,
+    known: KnownParts,
     waiting: VecDeque<Arrival>,
     failure: Option<Failure>,
 }
@@ -58,25 +77,58 @@ struct Answer {
     track: AnswerTrack,
     /// Entries beyond a gap, with their steps; empty when the answer is whole so far.
     held: Vec<(u64, FrameEntry)>,
+    /// A part of the tokens is gone for good: only the terminal fact can complete it.
+    awaits_end: bool,
     last_heard_at: Instant,
 }
 
 impl InFlight {
-    /// A request for `num_choices` answers to each of `ids`.
-    pub(crate) fn new(
-        ids: Vec<InferenceId>,
-        num_choices: usize,
-        requested_at_unix_nanos: u64,
-        metrics: Metrics,
-    ) -> Self {
-        let clock = TokenClock::start(metrics, ids.len(), num_choices);
+    /// A request for `num_choices` answers to each prompt, which asks for them now; `clock` measures its tokens.
+    pub(crate) fn new(awaited: Vec<Awaited>, num_choices: usize, clock: TokenClock) -> Self {
+        Self::with(awaited, num_choices, Some(clock), KnownParts::new())
+    }
+
+    /// The same for inferences that were asked for before, of which the client has a part.
+    pub(crate) fn resumed(awaited: Vec<Awaited>, num_choices: usize, after: &[StartingAfter]) -> Self {
+        let known = after.iter().map(|after| KnownPart::new(*after)).collect();
+        Self::with(awaited, num_choices, None, known)
+    }
+
+    fn with(awaited: Vec<Awaited>, num_choices: usize, clock: Option<TokenClock>, known: KnownParts) -> Self {
         let last_heard_at = Instant::now();
-        let answers = ids
-            .iter()
-            .map(|_| Answer { track: AnswerTrack::new(num_choices), held: Vec::new(), last_heard_at })
-            .collect();
-        let state = State { answers, clock, waiting: VecDeque::new(), failure: None };
-        Self { ids, requested_at_unix_nanos, state: Mutex::new(state), arrived: Notify::new() }
+        let answer = || Answer {
+            track: AnswerTrack::new(num_choices),
+            held: Vec::new(),
+            awaits_end: false,
+            last_heard_at,
+        };
+        let answers = awaited.iter().map(|_| answer()).collect();
+        let is_resumed = clock.is_none();
+        let state = State { answers, num_choices, clock, known, waiting: VecDeque::new(), failure: None };
+        Self { awaited, is_resumed, state: Mutex::new(state), arrived: Notify::new() }
+    }
+
+    /// The inferences, in the order of the request.
+    pub(crate) fn ids(&self) -> impl ExactSizeIterator<Item = InferenceId> {
+        self.awaited.iter().map(|awaited| awaited.id)
+    }
+
+    /// Whether the inferences may have begun before this request.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Gives up the tokens that are missing: the rest of the answer comes with its end.
+    pub(crate) fn await_end(&self, prompt_index: usize) {
+        if let Some(answer) = self.state().answers.get_mut(prompt_index) {
+            answer.held.clear();
+            answer.awaits_end = true;
+        }
+    }
+
+    /// Whether the end of one of its inferences was heard.
+    pub(crate) fn has_ended(&self, prompt_index: usize) -> bool {
+        self.state().answers.get(prompt_index).is_none_or(|answer| answer.track.has_ended())
     }
 
     /// Takes in a live entry.
@@ -95,7 +147,8 @@ impl InFlight {
 
     /// Completes an answer from its terminal fact; `InRepair` when the fact does not go on where the answer stands.
     pub(crate) fn complete(&self, prompt_index: usize, ended: &Ended) -> Delivered {
-        let delivered = self.state().complete(prompt_index, ended, self.ids.get(prompt_index));
+        let Some(awaited) = self.awaited.get(prompt_index) else { return Delivered::Whole };
+        let delivered = self.state().complete(prompt_index, ended, awaited.id);
         self.arrived.notify_one();
         delivered
     }
@@ -110,19 +163,14 @@ impl InFlight {
     pub(crate) fn silent_since(&self, instant: Instant) -> Vec<InferenceId> {
         let state = self.state();
         let is_silent = |answer: &Answer| !answer.track.has_ended() && answer.last_heard_at < instant;
-        self.ids
-            .iter()
-            .zip(&state.answers)
-            .filter(|(_, answer)| is_silent(answer))
-            .map(|(id, _)| *id)
-            .collect()
+        self.ids().zip(&state.answers).filter(|(_, answer)| is_silent(answer)).map(|(id, _)| id).collect()
     }
 
     /// Inferences whose end was not heard.
     pub(crate) fn open_ids(&self) -> Vec<InferenceId> {
         let state = self.state();
         let is_open = |answer: &Answer| !answer.track.has_ended();
-        self.ids.iter().zip(&state.answers).filter(|(_, answer)| is_open(answer)).map(|(id, _)| *id).collect()
+        self.ids().zip(&state.answers).filter(|(_, answer)| is_open(answer)).map(|(id, _)| id).collect()
     }
 
     /// The next entry; `Err` when the request failed here. Cancel-safe. For one caller at a time.
@@ -151,13 +199,17 @@ impl State {
     fn deliver(&mut self, prompt_index: usize, step: u64, entry: FrameEntry) -> Delivered {
         let Some(answer) = self.answers.get_mut(prompt_index) else { return Delivered::Whole };
         answer.last_heard_at = Instant::now();
+        if answer.awaits_end {
+            // Its terminal fact is looked up as soon as it is told of.
+            return if entry.end.is_some() { Delivered::GapFound } else { Delivered::Whole };
+        }
         if !answer.held.is_empty() {
             answer.held.push((step, entry));
             return Delivered::InRepair;
         }
         match answer.track.hear(step, entry.clone()) {
             Heard::Next(entry) => {
-                self.push(Arrival { prompt_index, entry });
+                self.push(prompt_index, entry, false);
                 Delivered::Whole
             }
             Heard::Nothing => Delivered::Whole,
@@ -192,19 +244,19 @@ impl State {
             }
         }
         answer.held = still_held;
-        let delivered = if answer.held.is_empty() { Delivered::Whole } else { Delivered::InRepair };
+        let is_whole = answer.held.is_empty() && !answer.awaits_end;
+        let delivered = if is_whole { Delivered::Whole } else { Delivered::InRepair };
         for entry in next {
-            self.push(Arrival { prompt_index, entry });
+            self.push(prompt_index, entry, false);
         }
         delivered
     }
 
-    fn complete(&mut self, prompt_index: usize, ended: &Ended, id: Option<&InferenceId>) -> Delivered {
-        let (Some(answer), Some(id)) = (self.answers.get_mut(prompt_index), id) else {
-            return Delivered::Whole;
-        };
+    fn complete(&mut self, prompt_index: usize, ended: &Ended, id: InferenceId) -> Delivered {
+        let Some(answer) = self.answers.get_mut(prompt_index) else { return Delivered::Whole };
         let Some(rest) = answer.track.rest_from(&id.to_string(), ended) else { return Delivered::InRepair };
         answer.held.clear();
+        answer.awaits_end = false;
         let next: Vec<FrameEntry> = rest
             .into_iter()
             .filter_map(|entry| match answer.track.hear(0, entry) {
@@ -213,24 +265,77 @@ impl State {
             })
             .collect();
         for entry in next {
-            self.push(Arrival { prompt_index, entry });
+            self.push(prompt_index, entry, true);
         }
         Delivered::Whole
     }
 
-    fn push(&mut self, arrival: Arrival) {
-        self.clock.measure(arrival.prompt_index, &arrival.entry);
+    fn push(&mut self, prompt_index: usize, entry: FrameEntry, is_from_fact: bool) {
+        if let Some(clock) = &mut self.clock {
+            clock.measure(prompt_index, &entry);
+        }
+        if entry.end.as_ref().is_some_and(|end| end.outcome() == Outcome::Completed)
+            && !self.has_reached_known(prompt_index)
+        {
+            self.failure.get_or_insert_with(past_the_end);
+            return;
+        }
+        if self.failure.is_some() {
+            return;
+        }
+        let first = prompt_index * self.num_choices;
+        let split = match self.known.get_mut(first + entry.choice as usize) {
+            Some(known) => known.split(entry, is_from_fact),
+            None => Ok(Split { known: None, new: Some(entry) }),
+        };
+        match split {
+            Ok(Split { known, new }) => {
+                let known = known.map(|entry| Arrival { prompt_index, entry, is_known: true });
+                let new = new.map(|entry| Arrival { prompt_index, entry, is_known: false });
+                known.into_iter().chain(new).for_each(|arrival| self.enqueue(arrival));
+            }
+            Err(misplaced) => {
+                self.failure.get_or_insert_with(|| misplaced_position(misplaced));
+            }
+        }
+    }
+
+    fn has_reached_known(&self, prompt_index: usize) -> bool {
+        let first = prompt_index * self.num_choices;
+        self.known.iter().skip(first).take(self.num_choices).all(KnownPart::is_reached)
+    }
+
+    fn enqueue(&mut self, arrival: Arrival) {
         let is_same_choice = |waiting: &&mut Arrival| {
             waiting.prompt_index == arrival.prompt_index && waiting.entry.choice == arrival.entry.choice
         };
         // An end stays an entry of its own, so that it is the last of its inference.
-        let earlier =
-            self.waiting.iter_mut().rev().find(is_same_choice).filter(|_| arrival.entry.end.is_none());
+        let earlier = self
+            .waiting
+            .iter_mut()
+            .rev()
+            .find(is_same_choice)
+            .filter(|earlier| arrival.entry.end.is_none() && earlier.is_known == arrival.is_known);
         match earlier {
             Some(earlier) => merge(&mut earlier.entry, arrival.entry),
             None => self.waiting.push_back(arrival),
         }
     }
+}
+
+fn past_the_end() -> Failure {
+    let message = "the position lies past the end of the answer";
+    failure(FailureKind::InvalidRequest, "position_past_end", message).at("starting_after")
+}
+
+fn misplaced_position(misplaced: Misplaced) -> Failure {
+    let message = match misplaced {
+        Misplaced::NotABoundary => "the position lies within a character of the answer",
+        Misplaced::Forgotten => {
+            "which text came with this token is not known any more; send the whole id of the last event, or start at 0"
+        }
+    };
+    failure(FailureKind::InvalidRequest, "position_not_found", message).at("starting_after")
 }
 
 fn merge(earlier: &mut FrameEntry, later: FrameEntry) {
@@ -258,7 +363,8 @@ fn merge(earlier: &mut FrameEntry, later: FrameEntry) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::v1::{End, Outcome};
+    use crate::metrics::Metrics;
+    use schemas::v1::{Choice, End};
 
     fn entry(choice: u32, first_token_index: u32, text: &str) -> FrameEntry {
         FrameEntry {
@@ -271,8 +377,14 @@ mod tests {
         }
     }
 
+    fn awaited() -> Awaited {
+        let id = InferenceId::new(uuid::Uuid::nil());
+        Awaited { id, ingress: IngressId::slug("api-1"), requested_at_unix_nanos: 0 }
+    }
+
     fn in_flight(num_choices: usize) -> InFlight {
-        InFlight::new(vec![InferenceId::new(uuid::Uuid::nil())], num_choices, 0, Metrics::new(Vec::new()))
+        let clock = TokenClock::start(Metrics::new(Vec::new()), 1, num_choices);
+        InFlight::new(vec![awaited()], num_choices, clock)
     }
 
     #[tokio::test]
@@ -319,5 +431,48 @@ mod tests {
         request.fail(Failure::default());
         assert_eq!(request.next().await.unwrap().entry.text, "a");
         assert!(request.next().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_a_client_has_is_handed_out_apart_from_what_is_new() {
+        let after = ["2-2".parse().unwrap()];
+        let request = InFlight::resumed(vec![awaited()], 1, &after);
+        for (index, text) in (0..).zip(["a", "b", "c", "d"]) {
+            request.deliver(0, u64::from(index) + 1, entry(0, index, text));
+        }
+        let (known, new) = (request.next().await.unwrap(), request.next().await.unwrap());
+        assert_eq!((known.entry.text.as_str(), known.is_known), ("ab", true));
+        assert_eq!((new.entry.text.as_str(), new.is_known), ("cd", false));
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_tokens_are_gone_goes_on_with_its_end() {
+        let request = InFlight::resumed(vec![awaited()], 1, &["1-1".parse().unwrap()]);
+        assert_eq!(request.deliver(0, 9, entry(0, 5, "f")), Delivered::GapFound);
+        request.await_end(0);
+        assert_eq!(request.deliver(0, 10, entry(0, 6, "g")), Delivered::Whole);
+        let end = FrameEntry { end: Some(End::default()), ..FrameEntry::default() };
+        assert_eq!(request.deliver(0, 0, end), Delivered::GapFound);
+        let choice = Choice {
+            text: "abcdefg".to_owned(),
+            token_ids: (0..7).collect(),
+            finish_reason: FinishReason::Stop.into(),
+            ..Choice::default()
+        };
+        let ended = Ended { outcome: Outcome::Completed.into(), choices: vec![choice], ..Ended::default() };
+        assert_eq!(request.complete(0, &ended), Delivered::Whole);
+        let texts = [request.next().await.unwrap().entry.text, request.next().await.unwrap().entry.text];
+        assert_eq!(texts, ["a", "bcdefg"]);
+        assert!(request.next().await.unwrap().entry.end.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_position_past_the_end_is_a_failure() {
+        let request = InFlight::resumed(vec![awaited()], 1, &["9".parse().unwrap()]);
+        request.deliver(0, 1, FrameEntry { finish_reason: FinishReason::Stop.into(), ..entry(0, 0, "a") });
+        let end = End { outcome: Outcome::Completed.into(), ..End::default() };
+        request.deliver(0, 0, FrameEntry { attempt: 1, end: Some(end), ..FrameEntry::default() });
+        assert!(request.next().await.unwrap().is_known);
+        assert_eq!(request.next().await.unwrap_err().code, "position_past_end");
     }
 }

@@ -1,7 +1,7 @@
 //! A request after validation: nothing downstream checks it again.
 
 use schemas::SamplingParams;
-use schemas::v1::{Prompt, Requested, WorkClass};
+use schemas::v1::{AnswerOptions, Prompt, Requested, WorkClass};
 
 /// One request of a client, for one or several prompts.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +46,12 @@ impl InferenceRequest {
             stream: self.stream.is_some(),
             priority: self.priority,
             cache_salt: self.cache_salt.clone(),
+            answer_options: Some(AnswerOptions {
+                includes_reasoning: self.includes_reasoning,
+                include_usage: self.stream.is_some_and(|stream| stream.include_usage),
+                continuous_usage_stats: self.stream.is_some_and(|stream| stream.continuous_usage_stats),
+                ..AnswerOptions::default()
+            }),
             ..Requested::default()
         }
     }

@@ -94,7 +94,6 @@ impl Api {
         let repair = Repair {
             dispatcher: state.dispatcher.clone(),
             log: log(),
-            ingress: state.config.ingress.clone(),
             tenant: state.config.tenant.clone(),
             patience: state.config.timeouts.repair,
             silence: state.config.timeouts.silence,

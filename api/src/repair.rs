@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bus::{BusError, EventLog, ReadFrom, StreamName, subjects};
 use futures_util::StreamExt;
-use schemas::v1::envelope::Fact;
 use schemas::v1::{Ended, FrameEntry};
-use schemas::{FactKind, InferenceId, IngressId, TenantId};
+use schemas::{InferenceId, IngressId, TenantId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::error::internal_failure;
 use crate::in_flight::Delivered;
+use crate::inference_record::InferenceRecord;
 use crate::token_dispatcher::{TokenDispatcher, Waiting, decode_frame};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -25,7 +25,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) struct Repair {
     pub(crate) dispatcher: TokenDispatcher,
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) ingress: IngressId,
     pub(crate) tenant: TenantId,
     /// How long a gap may stay open before its request fails.
     pub(crate) patience: Duration,
@@ -73,14 +72,31 @@ impl Repair {
 
     /// Returns those that are not whole yet.
     async fn repair_once(&self, suspects: HashSet<InferenceId>) -> HashSet<InferenceId> {
-        let waiting: Vec<(InferenceId, Waiting)> =
-            suspects.into_iter().filter_map(|id| Some((id, self.dispatcher.find(id)?))).collect();
-        let Some(oldest) = waiting.iter().map(|(_, waiting)| waiting.request.requested_at_unix_nanos).min()
-        else {
-            return HashSet::new();
-        };
+        let mut by_ingress: HashMap<IngressId, Vec<(InferenceId, Waiting)>> = HashMap::new();
+        for id in suspects {
+            for waiting in self.dispatcher.find(id) {
+                let Some(awaited) = waiting.request.awaited.get(waiting.prompt_index) else { continue };
+                by_ingress.entry(awaited.ingress.clone()).or_default().push((id, waiting));
+            }
+        }
+        let mut still_open = HashSet::new();
+        for (ingress, waiting) in by_ingress {
+            still_open.extend(self.repair_from(&ingress, waiting).await);
+        }
+        still_open
+    }
+
+    async fn repair_from(
+        &self,
+        ingress: &IngressId,
+        waiting: Vec<(InferenceId, Waiting)>,
+    ) -> HashSet<InferenceId> {
+        let requested_at = waiting.iter().filter_map(|(_, waiting)| {
+            Some(waiting.request.awaited.get(waiting.prompt_index)?.requested_at_unix_nanos)
+        });
+        let oldest = requested_at.min().unwrap_or_default();
         let ids = waiting.iter().map(|(id, _)| *id).collect();
-        let mut reread = match self.read_tokens(oldest, ids).await {
+        let reread = match self.read_tokens(ingress, oldest, ids).await {
             Ok(reread) => reread,
             Err(error) => {
                 warn!(%error, "the token stream cannot be read again");
@@ -89,13 +105,15 @@ impl Repair {
         };
         let mut still_open = HashSet::new();
         for (id, Waiting { request, prompt_index }) in waiting {
-            let entries = reread.remove(&id).unwrap_or_default();
-            if request.repair(prompt_index, entries) == Delivered::Whole {
+            let entries = reread.get(&id).cloned().unwrap_or_default();
+            let is_whole = request.repair(prompt_index, entries) == Delivered::Whole;
+            // The end of an answer that is resumed may be long past, and its tokens with it.
+            if is_whole && (!request.is_resumed() || request.has_ended(prompt_index)) {
                 continue;
             }
             let is_complete = match self.terminal_fact(id).await {
                 Ok(Some(ended)) => request.complete(prompt_index, &ended) == Delivered::Whole,
-                Ok(None) => false,
+                Ok(None) => is_whole,
                 Err(error) => {
                     debug!(inference = %id, %error, "the terminal fact cannot be read");
                     false
@@ -110,10 +128,11 @@ impl Repair {
 
     async fn read_tokens(
         &self,
+        ingress: &IngressId,
         since_unix_nanos: u64,
         ids: HashSet<InferenceId>,
     ) -> Result<Reread, BusError> {
-        let patterns = vec![subjects::tokens_for(&self.ingress)];
+        let patterns = vec![subjects::tokens_for(ingress)];
         // The stream's clock and this node's may differ a little.
         let from = ReadFrom::UnixNanos(since_unix_nanos.saturating_sub(5_000_000_000));
         let mut records = self.log.read(StreamName::Tokens, patterns, from, false).await?;
@@ -130,19 +149,19 @@ impl Repair {
     }
 
     async fn terminal_fact(&self, id: InferenceId) -> Result<Option<Ended>, BusError> {
-        let subject = subjects::fact(FactKind::Ended, &self.tenant, id);
-        let record = self.log.last(StreamName::Inference, subject).await?;
-        let fact = record.and_then(|record| schemas::decode_envelope(&record.payload).ok()?.fact);
-        Ok(match fact {
-            Some(Fact::Ended(ended)) => Some(ended),
-            _ => None,
-        })
+        let record = InferenceRecord { log: self.log.as_ref(), tenant: &self.tenant };
+        Ok(record.end(id).await?.map(|(_, ended)| ended))
     }
 
     fn give_up(&self, id: InferenceId) {
-        warn!(inference = %id, "a gap in the token stream could not be closed");
-        if let Some(waiting) = self.dispatcher.find(id) {
-            waiting.request.fail(internal_failure("tokens_lost", "a part of the answer was lost on its way"));
+        for Waiting { request, prompt_index } in self.dispatcher.find(id) {
+            if request.is_resumed() {
+                debug!(inference = %id, "a part of the tokens is gone, the end will bring it");
+                request.await_end(prompt_index);
+            } else {
+                warn!(inference = %id, "a gap in the token stream could not be closed");
+                request.fail(internal_failure("tokens_lost", "a part of the answer was lost on its way"));
+            }
         }
     }
 
@@ -188,10 +207,10 @@ impl Repair {
     async fn finish_silent(&self, id: InferenceId, ended: &Ended) {
         // The stream has what the fact has not: logprobs and the report on the prompt.
         self.repair_once(HashSet::from([id])).await;
-        if let Some(Waiting { request, prompt_index }) = self.dispatcher.find(id)
-            && request.complete(prompt_index, ended) == Delivered::InRepair
-        {
-            self.give_up(id);
+        for Waiting { request, prompt_index } in self.dispatcher.find(id) {
+            if request.complete(prompt_index, ended) == Delivered::InRepair {
+                self.give_up(id);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod adapters;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod health;
+pub(crate) mod inferences;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod scores;
@@ -47,6 +48,7 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(completions::chat_completions))
         .routes(routes!(completions::completions))
         .routes(routes!(embeddings::embeddings))
+        .routes(routes!(inferences::stream))
         .routes(routes!(scores::rerank))
         .routes(routes!(scores::score))
         .routes(routes!(models::list_models))

@@ -1,8 +1,8 @@
 //! An answer as server-sent events.
 //!
-//! Each event carries one choice's part and the id `<inference>:<choice>:<index of its next token>`. When a request has
-//! 2 to 64 choices, `:<next index of every choice, joined by dots>` follows, so that the last id a client saw says all
-//! that a resumption needs.
+//! Each event carries one choice's part and the id `<inference>:<choice>:<position>`. When a request has 2 to 64 choices,
+//! `:<position of every choice, joined by dots>` follows, so that the last id a client saw says all that a resumption needs;
+//! [`crate::position`] says what a position is.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,17 +16,16 @@ use http::{HeaderValue, header};
 use crate::error::ApiError;
 use crate::in_flight::Arrival;
 use crate::openai::answer::Answers;
+use crate::position;
 use crate::running::Running;
 use crate::state::ApiState;
 
 /// Entries that are ready are sent together, up to this many.
 const MAX_NUM_ENTRIES_AT_ONCE: usize = 64;
-/// An id must stay small beside the token that it numbers.
-const MAX_NUM_POSITIONS: usize = 64;
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
-/// An answer on its way. Dropping it, which happens when the client leaves, cancels what still runs.
+/// An answer on its way. It is dropped when the client leaves.
 struct EventStream {
     state: Arc<ApiState>,
     running: Running,
@@ -40,9 +39,10 @@ struct EventStream {
 pub(crate) async fn respond(
     state: &Arc<ApiState>,
     mut running: Running,
-    answers: Answers,
+    mut answers: Answers,
 ) -> Result<Response, ApiError> {
-    let first = match tokio::time::timeout(state.config.timeouts.header_hold, running.next()).await {
+    let first_new = first_new(&mut running, &mut answers);
+    let first = match tokio::time::timeout(state.config.timeouts.header_hold, first_new).await {
         Ok(arrival) => Some(arrival?),
         Err(_) => None,
     };
@@ -58,6 +58,17 @@ pub(crate) async fn respond(
     // Reverse proxies would gather the events otherwise.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// The first entry that the client has not. Cancel-safe.
+async fn first_new(running: &mut Running, answers: &mut Answers) -> Result<Arrival, ApiError> {
+    loop {
+        let arrival = running.next().await?;
+        if !arrival.is_known {
+            return Ok(arrival);
+        }
+        answers.skip(arrival.prompt_index, &arrival.entry);
+    }
 }
 
 impl EventStream {
@@ -105,9 +116,13 @@ impl EventStream {
 
     fn write(
         &mut self,
-        Arrival { prompt_index, entry }: &Arrival,
+        Arrival { prompt_index, entry, is_known }: &Arrival,
         text: &mut String,
     ) -> Result<(), ApiError> {
+        if *is_known {
+            self.answers.skip(*prompt_index, entry);
+            return Ok(());
+        }
         let Some(chunk) = self.answers.next_chunk(*prompt_index, entry)? else { return Ok(()) };
         text.push_str("id: ");
         text.push_str(&self.event_id(*prompt_index, entry.choice));
@@ -129,17 +144,9 @@ impl EventStream {
     }
 
     fn event_id(&self, prompt_index: usize, choice: u32) -> String {
-        let positions: Vec<u32> = self.answers.positions().collect();
         let index = prompt_index * self.answers.head.num_choices + choice as usize;
-        let inference = self.running.ids().get(prompt_index).map(ToString::to_string).unwrap_or_default();
-        let next = positions.get(index).copied().unwrap_or_default();
-        let mut id = format!("{inference}:{choice}:{next}");
-        if (2..=MAX_NUM_POSITIONS).contains(&positions.len()) {
-            let all: Vec<String> = positions.iter().map(ToString::to_string).collect();
-            id.push(':');
-            id.push_str(&all.join("."));
-        }
-        id
+        let inference = self.running.id(prompt_index).map(|id| id.to_string()).unwrap_or_default();
+        position::event_id(&inference, choice, index, &self.answers.positions())
     }
 }
 

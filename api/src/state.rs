@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use bus::{EventLog, FactWriter};
+use bus::{AppendOutcome, BusError, EventLog, FactWriter, StreamName, subjects};
+use schemas::v1::envelope::Fact;
+use schemas::{FactHash, FactKind, InferenceId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::config::ApiConfig;
 use crate::deployments::Deployments;
+use crate::inference_record::InferenceRecord;
 use crate::metrics::Metrics;
 use crate::token_dispatcher::TokenDispatcher;
 
@@ -27,4 +30,27 @@ pub(crate) struct ApiState {
     pub(crate) stopping: CancellationToken,
     /// Set when the time for requests to finish is over: what still runs is ended with an error.
     pub(crate) hard_stop: CancellationToken,
+}
+
+impl ApiState {
+    /// The inferences of this node's tenant.
+    pub(crate) fn record(&self) -> InferenceRecord<'_> {
+        InferenceRecord { log: self.log.as_ref(), tenant: &self.config.tenant }
+    }
+
+    /// Appends a fact that follows the request of an inference; `None` when there is no such request.
+    pub(crate) async fn append_after_request(
+        &self,
+        id: InferenceId,
+        fact: Fact,
+    ) -> Result<Option<AppendOutcome>, BusError> {
+        let tenant = &self.config.tenant;
+        let requested = subjects::fact(FactKind::Requested, tenant, id);
+        let Some(requested) = self.log.last(StreamName::Inference, requested).await? else {
+            return Ok(None);
+        };
+        let subject = subjects::fact(fact.kind(), tenant, id);
+        let facts = self.facts.following(FactHash::of(&requested.payload));
+        facts.append(id, tenant, subject, fact).await.map(Some)
+    }
 }

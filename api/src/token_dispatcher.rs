@@ -1,6 +1,10 @@
-//! One plain subscription for the whole node; each entry goes to the request that waits for it.
+//! One plain subscription for the whole node; each entry goes to the requests that wait for it. While a client follows an
+//! inference that another node asked for, that node's tokens are heard too.
+
+mod foreign_tokens;
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::in_flight::{Delivered, InFlight};
+use foreign_tokens::ForeignTokens;
+pub(crate) use foreign_tokens::Hearing;
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
@@ -26,7 +32,8 @@ pub(crate) struct TokenDispatcher {
 
 #[derive(Default)]
 struct Shared {
-    waiting: Mutex<HashMap<InferenceId, Waiting>>,
+    waiting: Mutex<HashMap<InferenceId, Vec<Waiting>>>,
+    foreign: ForeignTokens,
     gaps: Mutex<HashSet<InferenceId>>,
     gap_found: Notify,
     is_listening: AtomicBool,
@@ -42,14 +49,19 @@ pub(crate) struct Waiting {
 /// Keeps a request known to the dispatcher until dropped.
 pub(crate) struct Registration {
     dispatcher: TokenDispatcher,
-    ids: Vec<InferenceId>,
+    request: Arc<InFlight>,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut waiting = self.dispatcher.waiting();
-        for id in &self.ids {
-            waiting.remove(id);
+        for id in self.request.ids() {
+            if let Some(of_inference) = waiting.get_mut(&id) {
+                of_inference.retain(|waiting| !Arc::ptr_eq(&waiting.request, &self.request));
+                if of_inference.is_empty() {
+                    waiting.remove(&id);
+                }
+            }
         }
     }
 }
@@ -58,10 +70,10 @@ impl TokenDispatcher {
     /// Hands the entries of the request's inferences to it from now on. Register before asking for work.
     pub(crate) fn register(&self, request: &Arc<InFlight>) -> Registration {
         let mut waiting = self.waiting();
-        for (prompt_index, id) in request.ids.iter().enumerate() {
-            waiting.insert(*id, Waiting { request: Arc::clone(request), prompt_index });
+        for (prompt_index, id) in request.ids().enumerate() {
+            waiting.entry(id).or_default().push(Waiting { request: Arc::clone(request), prompt_index });
         }
-        Registration { dispatcher: self.clone(), ids: request.ids.clone() }
+        Registration { dispatcher: self.clone(), request: Arc::clone(request) }
     }
 
     /// Whether frames would be heard now.
@@ -140,9 +152,14 @@ impl TokenDispatcher {
         }
     }
 
-    /// The request that waits for an inference.
-    pub(crate) fn find(&self, id: InferenceId) -> Option<Waiting> {
-        self.waiting().get(&id).cloned()
+    /// The requests that wait for an inference.
+    pub(crate) fn find(&self, id: InferenceId) -> Vec<Waiting> {
+        self.waiting().get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Whether a client of this node waits for an inference.
+    pub(crate) fn is_awaited(&self, id: InferenceId) -> bool {
+        self.waiting().contains_key(&id)
     }
 
     /// Every request once.
@@ -150,6 +167,7 @@ impl TokenDispatcher {
         let waiting = self.waiting();
         waiting
             .values()
+            .flatten()
             .filter(|waiting| waiting.prompt_index == 0)
             .map(|waiting| Arc::clone(&waiting.request))
             .collect()
@@ -158,15 +176,26 @@ impl TokenDispatcher {
     fn route(&self, payload: &[u8]) {
         let Some((step, entries)) = decode_frame(payload) else { return };
         for (id, entry) in entries {
-            let Some(Waiting { request, prompt_index }) = self.find(id) else { continue };
-            if request.deliver(prompt_index, step, entry) == Delivered::GapFound {
-                warn!(inference = %id, "a token frame was missed, reading it again");
+            self.deliver(id, &self.find(id), step, entry);
+        }
+    }
+
+    fn deliver(&self, id: InferenceId, waiting: &[Waiting], step: u64, entry: FrameEntry) {
+        // Nearly always there is one, and the entry is not copied.
+        for (Waiting { request, prompt_index }, entry) in
+            waiting.iter().zip(iter::repeat_n(entry, waiting.len()))
+        {
+            if request.deliver(*prompt_index, step, entry) == Delivered::GapFound {
+                // The beginning of an answer that is resumed is always missed.
+                if !request.is_resumed() {
+                    warn!(inference = %id, "a token frame was missed, reading it again");
+                }
                 self.suspect([id]);
             }
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<InferenceId, Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<InferenceId, Vec<Waiting>>> {
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

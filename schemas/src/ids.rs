@@ -125,6 +125,13 @@ uuid_id!(
     /// One fact.
     EventId, "event id"
 );
+impl InferenceId {
+    /// The id that follows from a digest, as a UUIDv8: whoever asks for the same thing gets the same id.
+    pub const fn from_digest(digest: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_custom_bytes(digest).into_uuid())
+    }
+}
+
 name_id!(
     /// Whose data it is; nobody else sees, hits or pays for it.
     TenantId, "tenant id"

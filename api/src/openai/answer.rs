@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use schemas::v1::{FinishReason, FrameEntry, PromptReport, TokenLogprobs, ToolCall, ToolCallDelta};
+use schemas::SamplingParams;
+use schemas::v1::{
+    FinishReason, FrameEntry, PromptReport, Requested, TokenLogprobs, ToolCall, ToolCallDelta,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +15,7 @@ use crate::inference_request::{InferenceRequest, StreamOptions};
 use crate::openai::logprobs::num_chars;
 use crate::openai::usage::Usage;
 use crate::openai::{chat_answer, completion_answer};
+use crate::position::Position;
 use crate::running::{Running, finish_word};
 
 /// Which shape an answer takes.
@@ -62,7 +66,7 @@ pub(crate) struct ChoiceState {
     pub(crate) logprobs: Vec<TokenLogprobs>,
     pub(crate) finish_reason: Option<&'static str>,
     pub(crate) stop_reason: Option<StopReason>,
-    pub(crate) num_tokens: u32,
+    pub(crate) position: Position,
     /// Whether a chunk of it was sent.
     pub(crate) has_begun: bool,
     /// Characters of its tokens so far.
@@ -79,20 +83,46 @@ pub(crate) struct Answers {
 }
 
 impl AnswerHead {
-    /// The head of the answer to a request that is about to start as `running`.
+    /// The head of the answer to a request that is about to start.
     pub(crate) fn new(request: &InferenceRequest, shape: Shape) -> Self {
+        let (sampling, stream) = (&request.sampling, request.stream.unwrap_or_default());
+        Self {
+            includes_reasoning: request.includes_reasoning,
+            stream,
+            ..Self::bare(shape, &request.model, sampling)
+        }
+    }
+
+    /// The head of the answer to a request in the log; `None` when its answer has no text.
+    pub(crate) fn of(requested: &Requested) -> Option<Self> {
+        let shape = match requested.endpoint.as_str() {
+            "/v1/chat/completions" => Shape::Chat,
+            "/v1/completions" => Shape::Completion,
+            _ => return None,
+        };
+        let sampling: SamplingParams = requested.sampling.clone()?.into();
+        let options = requested.answer_options.clone().unwrap_or_default();
+        let stream = StreamOptions {
+            include_usage: options.include_usage,
+            continuous_usage_stats: options.continuous_usage_stats,
+        };
+        let includes_reasoning = options.includes_reasoning;
+        Some(Self { includes_reasoning, stream, ..Self::bare(shape, &requested.model, &sampling) })
+    }
+
+    fn bare(shape: Shape, model: &str, sampling: &SamplingParams) -> Self {
         Self {
             shape,
             id: String::new(),
-            model: request.model.as_str().into(),
+            model: model.into(),
             created: 0,
-            num_choices: request.sampling.n as usize,
-            has_logprobs: request.sampling.logprobs.is_some(),
-            has_prompt_logprobs: request.sampling.prompt_logprobs.is_some(),
-            has_echo: request.sampling.echo,
-            returns_token_ids: request.sampling.return_token_ids,
-            includes_reasoning: request.includes_reasoning,
-            stream: request.stream.unwrap_or_default(),
+            num_choices: sampling.n as usize,
+            has_logprobs: sampling.logprobs.is_some(),
+            has_prompt_logprobs: sampling.prompt_logprobs.is_some(),
+            has_echo: sampling.echo,
+            returns_token_ids: sampling.return_token_ids,
+            includes_reasoning: false,
+            stream: StreamOptions::default(),
         }
     }
 }
@@ -117,7 +147,7 @@ impl Answers {
     /// Collects until every inference has ended.
     pub(crate) async fn collect(mut self, running: &mut Running) -> Result<Self, ApiError> {
         while !running.has_ended() {
-            let Arrival { prompt_index, entry } = running.next().await?;
+            let Arrival { prompt_index, entry, .. } = running.next().await?;
             self.note(prompt_index, &entry);
             let choice = self.choice_index(prompt_index, &entry);
             if let Some(choice) = self.choices.get_mut(choice) {
@@ -169,6 +199,13 @@ impl Answers {
         chunk.map(Some).map_err(|_| ApiError::Internal)
     }
 
+    /// Takes note of what the client has already.
+    pub(crate) fn skip(&mut self, prompt_index: usize, entry: &FrameEntry) {
+        self.note(prompt_index, entry);
+        let index = self.choice_index(prompt_index, entry);
+        self.begin(prompt_index, index, entry);
+    }
+
     /// Remembers that a chunk of the choice was written.
     fn begin(&mut self, prompt_index: usize, index: usize, entry: &FrameEntry) {
         let Some(choice) = self.choices.get_mut(index) else { return };
@@ -193,9 +230,9 @@ impl Answers {
         chunk.map(Some).map_err(|_| ApiError::Internal)
     }
 
-    /// Where each choice stands: the index of its next token.
-    pub(crate) fn positions(&self) -> impl ExactSizeIterator<Item = u32> {
-        self.choices.iter().map(|choice| choice.num_tokens)
+    /// Where each choice stands.
+    pub(crate) fn positions(&self) -> Vec<Position> {
+        self.choices.iter().map(|choice| choice.position).collect()
     }
 
     pub(crate) fn choice_index(&self, prompt_index: usize, entry: &FrameEntry) -> usize {
@@ -226,7 +263,7 @@ impl Answers {
             prompt.report = report.clone();
         }
         if let Some(choice) = self.choices.get_mut(choice_index) {
-            choice.num_tokens += entry.token_ids.len() as u32;
+            choice.position.advance(entry);
             if let Some(word) = finish_word(entry.finish_reason()) {
                 choice.finish_reason = Some(word);
                 choice.stop_reason = StopReason::of(&entry.stop_reason);
@@ -237,7 +274,7 @@ impl Answers {
             None => {
                 let first = prompt_index * self.head.num_choices;
                 let choices = self.choices.iter().skip(first).take(self.head.num_choices);
-                let num_tokens = choices.map(|choice| choice.num_tokens).sum();
+                let num_tokens = choices.map(|choice| choice.position.num_tokens).sum();
                 Usage::new(
                     prompt.report.num_prompt_tokens,
                     prompt.report.num_cached_prompt_tokens,

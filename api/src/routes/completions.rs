@@ -11,7 +11,6 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ErrorBody};
 use crate::inference_id::with_ids;
 use crate::inference_request::InferenceRequest;
-use crate::json_body;
 use crate::openai::answer::{AnswerHead, Answers, Shape};
 use crate::openai::chat_answer::ChatCompletion;
 use crate::openai::chat_request::{self, ChatCompletionRequest};
@@ -20,6 +19,7 @@ use crate::openai::completion_request::{self, CompletionRequest};
 use crate::running::Running;
 use crate::sse;
 use crate::state::ApiState;
+use crate::terms::Terms;
 
 /// Answers a chat.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "inference",
@@ -32,10 +32,10 @@ pub(crate) async fn chat_completions(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = json_body::read(&state.config, request).await?;
+    let (body, terms) = Terms::receive(&state, caller, request).await?;
     let request = chat_request::read(&body, &state.deployments, &state.config.limits)?;
     drop(body);
-    answer(&state, &caller, request, Shape::Chat).await
+    answer(&state, &terms, request, Shape::Chat).await
 }
 
 /// Completes texts.
@@ -49,22 +49,22 @@ pub(crate) async fn completions(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = json_body::read(&state.config, request).await?;
+    let (body, terms) = Terms::receive(&state, caller, request).await?;
     let request = completion_request::read(&body, &state.deployments, &state.config.limits)?;
     drop(body);
-    answer(&state, &caller, request, Shape::Completion).await
+    answer(&state, &terms, request, Shape::Completion).await
 }
 
 async fn answer(
     state: &Arc<ApiState>,
-    caller: &Caller,
+    terms: &Terms,
     request: InferenceRequest,
     shape: Shape,
 ) -> Result<Response, ApiError> {
     let head = AnswerHead::new(&request, shape);
     let is_streaming = request.stream.is_some();
-    let running = Running::start(state, request, caller).await?;
-    let ids = running.ids().to_vec();
+    let running = Running::start(state, request, terms).await?;
+    let ids = running.ids();
     let answers = Answers::new(head, &running);
     let response = if is_streaming {
         sse::respond(state, running, answers).await

@@ -9,11 +9,11 @@ use axum::{Extension, Json};
 use crate::auth::Caller;
 use crate::error::{ApiError, ErrorBody};
 use crate::inference_id::with_ids;
-use crate::json_body;
 use crate::openai::embedding_answer::EmbeddingAnswer;
 use crate::openai::embedding_request::{self, EmbeddingRequest};
 use crate::running::Running;
 use crate::state::ApiState;
+use crate::terms::Terms;
 
 /// Turns texts into vectors.
 #[utoipa::path(post, path = "/v1/embeddings", tag = "inference", request_body = EmbeddingRequest,
@@ -25,12 +25,12 @@ pub(crate) async fn embeddings(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = json_body::read(&state.config, request).await?;
+    let (body, terms) = Terms::receive(&state, caller, request).await?;
     let (request, format) = embedding_request::read(&body, &state.deployments, &state.config.limits)?;
     drop(body);
     let model = request.model.clone();
-    let mut running = Running::start_pooling(&state, request, &caller).await?;
-    let ids = running.ids().to_vec();
+    let mut running = Running::start_pooling(&state, request, &terms).await?;
+    let ids = running.ids();
     let answer = running.terminal_fact().await.map(|ended| {
         let id = ids.first().map(ToString::to_string).unwrap_or_default();
         Json(EmbeddingAnswer::new(id, running.created_unix_seconds(), model, ended, format))

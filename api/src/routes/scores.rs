@@ -9,11 +9,11 @@ use axum::{Extension, Json};
 use crate::auth::Caller;
 use crate::error::{ApiError, ErrorBody};
 use crate::inference_id::with_ids;
-use crate::json_body;
 use crate::openai::rerank::{self, RerankAnswer, RerankRequest};
 use crate::openai::score::{self, ScoreAnswer, ScoreRequest};
 use crate::running::Running;
 use crate::state::ApiState;
+use crate::terms::Terms;
 
 /// Orders documents by how well they answer a query; also as `/rerank` and `/v2/rerank`.
 #[utoipa::path(post, path = "/v1/rerank", tag = "inference", request_body = RerankRequest,
@@ -25,11 +25,11 @@ pub(crate) async fn rerank(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = json_body::read(&state.config, request).await?;
+    let (body, terms) = Terms::receive(&state, caller, request).await?;
     let (request, head) = rerank::read(&body, &state.deployments, &state.config.limits)?;
     drop(body);
-    let mut running = Running::start_pooling(&state, request, &caller).await?;
-    let ids = running.ids().to_vec();
+    let mut running = Running::start_pooling(&state, request, &terms).await?;
+    let ids = running.ids();
     let id = ids.first().map(ToString::to_string).unwrap_or_default();
     let answer = running.terminal_fact().await.map(|ended| Json(RerankAnswer::new(&id, head, &ended)));
     Ok(with_ids(answer.into_response(), &ids))
@@ -45,12 +45,12 @@ pub(crate) async fn score(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = json_body::read(&state.config, request).await?;
+    let (body, terms) = Terms::receive(&state, caller, request).await?;
     let request = score::read(&body, &state.deployments, &state.config.limits)?;
     drop(body);
     let model = request.model.clone();
-    let mut running = Running::start_pooling(&state, request, &caller).await?;
-    let ids = running.ids().to_vec();
+    let mut running = Running::start_pooling(&state, request, &terms).await?;
+    let ids = running.ids();
     let id = ids.first().map(ToString::to_string).unwrap_or_default();
     let created = running.created_unix_seconds();
     let answer =

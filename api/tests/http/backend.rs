@@ -188,6 +188,7 @@ impl Asked {
             choices: choices.collect(),
             usage: is_completed.then_some(usage),
             failure,
+            engine_fingerprint: "fp_script".to_owned(),
             ..Ended::default()
         };
         self.facts.end(&self.address, ended).await.unwrap();

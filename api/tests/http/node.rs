@@ -45,6 +45,7 @@ impl Node {
         let mut config = ApiConfig::new(IngressId::slug("api-1"));
         config.timeouts.silence = Duration::from_millis(200);
         config.timeouts.shutdown = Duration::from_millis(500);
+        config.timeouts.grace = Duration::from_millis(50);
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -31,7 +31,7 @@ async fn a_chat_streams_in_openai_s_shape() {
     assert!(events.last().unwrap().is_done);
     assert_eq!(events.iter().filter(|event| event.is_done).count(), 1);
     let ids: Vec<&str> = events.iter().filter_map(|event| event.id.as_deref()).collect();
-    assert_eq!(*ids.last().unwrap(), format!("{inference}:0:{}", HELLO.len()));
+    assert_eq!(*ids.last().unwrap(), format!("{inference}:0:{}-{}f", HELLO.len(), "Hello, wörld!".len()));
 }
 
 #[tokio::test]
@@ -72,7 +72,8 @@ async fn several_choices_of_several_prompts_keep_their_indexes() {
         assert_eq!(text_of(&events, index), "Hello, wörld!", "choice {index}");
     }
     let last = events.iter().rev().find_map(|event| event.id.clone()).unwrap();
-    assert!(last.ends_with(":3:3.3.3.3.3.3"), "{last}");
+    let position = "3-14f";
+    assert!(last.ends_with(&format!(":{position}:{}", [position; 6].join("."))), "{last}");
     assert!(ids.iter().any(|id| last.starts_with(id)), "{last}");
 }
 

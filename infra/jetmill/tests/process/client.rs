@@ -79,11 +79,17 @@ impl Client {
 
     /// An answer that has begun to stream.
     pub(crate) async fn stream(&self, question: &str, num_tokens: u32) -> Stream {
-        let response = soon("a stream", self.post(&chat(question, num_tokens, true)).send()).await.unwrap();
-        let (status, id) = (response.status(), id_of(&response));
+        self.stream_of(self.post(&chat(question, num_tokens, true))).await
+    }
+
+    /// What a request is answered as it comes.
+    pub(crate) async fn stream_of(&self, request: RequestBuilder) -> Stream {
+        let response = soon("a stream", request.send()).await.unwrap();
+        let status = response.status();
         assert_eq!(status, 200, "{}", response.text().await.unwrap());
         Stream {
-            id,
+            id: id_of(&response),
+            last_event_id: String::new(),
             response,
             unread: String::new(),
             text: String::new(),
@@ -103,6 +109,8 @@ pub(crate) struct Stream {
     pub(crate) id: String,
     pub(crate) text: String,
     pub(crate) usage: Value,
+    /// Where a resumption begins.
+    pub(crate) last_event_id: String,
     response: Response,
     unread: String,
     is_done: bool,
@@ -123,6 +131,12 @@ impl Stream {
         self
     }
 
+    /// Reads what comes until the connection breaks.
+    pub(crate) async fn read_until_broken(&mut self) {
+        while self.read_chunk().await {}
+        assert!(!self.is_done, "the stream of {} came to its end", self.id);
+    }
+
     async fn read_chunk(&mut self) -> bool {
         let Ok(Some(bytes)) = soon("the next part of a stream", self.response.chunk()).await else {
             return false;
@@ -130,10 +144,15 @@ impl Stream {
         // Events are JSON in ASCII or whole characters; a part may end within one, so the rest waits for the next.
         self.unread.push_str(std::str::from_utf8(&bytes).unwrap());
         while let Some((event, rest)) = self.unread.split_once("\n\n") {
-            let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+            let field =
+                |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            let (data, event_id) = (field("data: "), field("id: "));
             self.unread = rest.to_owned();
             if let Some(data) = data {
                 self.take(&data);
+            }
+            if let Some(event_id) = event_id {
+                self.last_event_id = event_id;
             }
         }
         true

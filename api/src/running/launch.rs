@@ -1,0 +1,330 @@
+//! How a request begins: by facts of its own, or by those of an earlier request for the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{AppendOutcome, subjects};
+use futures_util::future::{join_all, try_join_all};
+use schemas::v1::envelope::Fact;
+use schemas::v1::{Ended, Requested};
+use schemas::{FactKind, InferenceId, SamplingParams};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{Departure, Running};
+use crate::error::ApiError;
+use crate::in_flight::{Awaited, InFlight};
+use crate::inference_record::StoredRequest;
+use crate::inference_request::InferenceRequest;
+use crate::pooling_request::PoolingRequest;
+use crate::position::StartingAfter;
+use crate::state::ApiState;
+use crate::terms::Terms;
+use crate::token_clock::TokenClock;
+
+impl Running {
+    /// Appends one `requested` per prompt; returns when all are durable. A request that was made before is taken up where
+    /// its client stands.
+    pub(crate) async fn start(
+        state: &Arc<ApiState>,
+        mut request: InferenceRequest,
+        terms: &Terms,
+    ) -> Result<Self, ApiError> {
+        let num_choices = request.sampling.n as usize;
+        let prompts = std::mem::take(&mut request.prompts);
+        let mut running = if terms.resume.is_some() && request.stream.is_some() {
+            Self::resume(state, prompts.len(), num_choices, terms).await?
+        } else {
+            let facts = prompts.into_iter().map(|prompt| request.requested(prompt)).collect();
+            Self::launch(state, facts, num_choices, terms).await?
+        };
+        running.grammar_param = request.grammar_param;
+        Ok(running)
+    }
+
+    /// Appends one `requested` for all inputs of a request for vectors or scores; returns when it is durable.
+    pub(crate) async fn start_pooling(
+        state: &Arc<ApiState>,
+        request: PoolingRequest,
+        terms: &Terms,
+    ) -> Result<Self, ApiError> {
+        Self::launch(state, vec![request.requested()], 0, terms).await
+    }
+
+    /// Takes up inferences that were asked for before; `after` says what of each answer is not needed again, and is empty
+    /// when all of it is.
+    pub(crate) async fn attach(
+        state: &Arc<ApiState>,
+        stored: Vec<StoredRequest>,
+        num_choices: usize,
+        after: Vec<StartingAfter>,
+    ) -> Result<Self, ApiError> {
+        check_ready(state)?;
+        let places = state.admission.admit(stored.len())?;
+        let awaited = stored.iter().map(|stored| Awaited {
+            id: stored.id,
+            ingress: stored.ingress.clone(),
+            requested_at_unix_nanos: stored.at_unix_nanos,
+        });
+        let in_flight = InFlight::resumed(awaited.collect(), num_choices, &after);
+        let mut running = Self::holding(state, in_flight, state.config.timeouts.request);
+        running.places = Some(places);
+        running.created_unix_seconds =
+            stored.first().map_or(0, |stored| stored.at_unix_nanos / 1_000_000_000);
+        for stored in &stored {
+            if stored.ingress != state.config.ingress {
+                let hearing = state.dispatcher.hear_foreign(&state.log, &stored.ingress).await?;
+                running._hearings.push(hearing);
+            }
+        }
+        let record = state.record();
+        let ends = try_join_all(stored.iter().map(|stored| record.end(stored.id))).await?;
+        let mut suspects = Vec::new();
+        for (prompt_index, (stored, end)) in stored.iter().zip(ends).enumerate() {
+            let after = after.get(prompt_index * num_choices..).unwrap_or_default();
+            if end.as_ref().is_some_and(|(_, ended)| is_past_the_end(after, ended)) {
+                return Err(ApiError::PastTheEnd);
+            }
+            match end.filter(|_| !needs_frames(&stored.requested, after)) {
+                Some((_, ended)) => drop(running.in_flight.complete(prompt_index, &ended)),
+                None => suspects.push(stored.id),
+            }
+        }
+        state.dispatcher.suspect(suspects);
+        running.departure = departure_of(stored.iter().map(|stored| &stored.requested));
+        Ok(running)
+    }
+
+    async fn resume(
+        state: &Arc<ApiState>,
+        num_prompts: usize,
+        num_choices: usize,
+        terms: &Terms,
+    ) -> Result<Self, ApiError> {
+        let Some((key, digest)) = &terms.key else {
+            let message = "Last-Event-ID needs the Idempotency-Key of the first request; without one, go on at \
+                           GET /v1/inferences/{id}/stream";
+            return Err(ApiError::invalid("Last-Event-ID", message));
+        };
+        let ids: Vec<_> =
+            (0..num_prompts).map(|index| key.inference_id(&state.config.tenant, index)).collect();
+        let after = match terms.resume.clone() {
+            Some(point) if point.inference.is_none_or(|id| ids.contains(&id)) => {
+                point.positions(num_prompts * num_choices)?
+            }
+            _ => {
+                let message = "Last-Event-ID is of another request than the Idempotency-Key";
+                return Err(ApiError::invalid("Last-Event-ID", message));
+            }
+        };
+        let stored = stored_requests(state, &ids).await?;
+        if stored.iter().any(|stored| stored.requested.request_digest != digest.to_bytes()) {
+            return Err(ApiError::KeyReused);
+        }
+        Self::attach(state, stored, num_choices, after).await
+    }
+
+    async fn launch(
+        state: &Arc<ApiState>,
+        facts: Vec<Requested>,
+        num_choices: usize,
+        terms: &Terms,
+    ) -> Result<Self, ApiError> {
+        check_ready(state)?;
+        let places = state.admission.admit(facts.len())?;
+        let now = state.facts.stamp().unix_nanos;
+        let awaited: Vec<Awaited> = (0..facts.len())
+            .map(|index| Awaited {
+                id: terms.inference_id(
+                    &state.config.tenant,
+                    index,
+                    InferenceId::new(state.facts.stamp().event_id.uuid()),
+                ),
+                ingress: state.config.ingress.clone(),
+                requested_at_unix_nanos: now,
+            })
+            .collect();
+        let facts = on_terms(state, facts, terms, &awaited);
+        let clock = TokenClock::start(state.metrics.clone(), awaited.len(), num_choices);
+        let in_flight = InFlight::new(awaited, num_choices, clock);
+        let mut running = Self::holding(state, in_flight, terms.timeout);
+        running.places = Some(places);
+        running.departure = departure_of(&facts);
+        match running.append_all(facts, terms).await {
+            Ok(true) => return Ok(running),
+            Ok(false) => {}
+            Err(error) => {
+                if terms.key.is_none() {
+                    running.departure = Departure::Cancel("api");
+                }
+                return Err(error);
+            }
+        }
+        // Another request with this key was first. What this one registered is not what is to be heard.
+        let ids = running.ids();
+        running.departure = Departure::Leave;
+        drop(running);
+        Self::attach(state, stored_requests(state, &ids).await?, num_choices, Vec::new()).await
+    }
+
+    fn holding(state: &Arc<ApiState>, in_flight: InFlight, timeout: Duration) -> Self {
+        let in_flight = Arc::new(in_flight);
+        let started_at = Instant::now();
+        let requested_at = in_flight.awaited.first().map_or(0, |awaited| awaited.requested_at_unix_nanos);
+        Self {
+            state: Arc::clone(state),
+            appends: Vec::new(),
+            started_at,
+            created_unix_seconds: requested_at / 1_000_000_000,
+            timeout,
+            deadline: Box::pin(tokio::time::sleep_until(started_at + timeout)),
+            runtime: Handle::current(),
+            num_ends_taken: 0,
+            departure: Departure::Leave,
+            grammar_param: "",
+            _registration: state.dispatcher.register(&in_flight),
+            _hearings: Vec::new(),
+            places: None,
+            in_flight,
+        }
+    }
+
+    /// Whether all of them are new.
+    async fn append_all(&mut self, facts: Vec<Requested>, terms: &Terms) -> Result<bool, ApiError> {
+        let ids = self.ids();
+        let mut facts = ids.iter().copied().zip(facts);
+        let mut all_new = true;
+        if let Some((_, digest)) = &terms.key {
+            // The first one decides whose key it is, before anything else is appended under it.
+            let Some((id, fact)) = facts.next() else { return Ok(true) };
+            self.append_requested(id, fact);
+            if !self.all_durable().await? {
+                all_new = false;
+                let stored = self.record().request(id).await?;
+                if stored.is_none_or(|stored| stored.requested.request_digest != digest.to_bytes()) {
+                    self.departure = Departure::Leave;
+                    return Err(ApiError::KeyReused);
+                }
+            }
+        }
+        for (id, fact) in facts {
+            self.append_requested(id, fact);
+        }
+        all_new &= self.all_durable().await?;
+        // An id that does not follow from a key is fresh, so what stands on its subject is this very fact.
+        Ok(all_new || terms.key.is_none())
+    }
+
+    /// In a task of its own, so that a client that leaves meanwhile cannot leave the append half done.
+    fn append_requested(&mut self, id: InferenceId, fact: Requested) {
+        let state = Arc::clone(&self.state);
+        let append = async move {
+            let tenant = &state.config.tenant;
+            let subject = subjects::fact(FactKind::Requested, tenant, id);
+            state.facts.append(id, tenant, subject, Fact::Requested(fact)).await
+        };
+        self.appends.push(self.state.background.spawn(append));
+    }
+
+    async fn all_durable(&mut self) -> Result<bool, ApiError> {
+        let appended = join_all(self.appends.iter_mut()).await;
+        self.appends.clear();
+        let mut all_new = true;
+        for outcome in appended {
+            match outcome {
+                Ok(Ok(AppendOutcome::Stored { .. })) => {}
+                Ok(Ok(AppendOutcome::AlreadyThere)) => all_new = false,
+                Ok(Err(error)) => {
+                    warn!(code = error.code(), %error, "a request could not be appended");
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    warn!(%error, "the task that appends a request failed");
+                    return Err(ApiError::Internal);
+                }
+            }
+        }
+        Ok(all_new)
+    }
+}
+
+fn check_ready(state: &ApiState) -> Result<(), ApiError> {
+    if state.hard_stop.is_cancelled() {
+        return Err(ApiError::unavailable("the server is shutting down"));
+    }
+    if !state.dispatcher.is_listening() {
+        return Err(ApiError::unavailable("the event log cannot be reached"));
+    }
+    Ok(())
+}
+
+async fn stored_requests(state: &ApiState, ids: &[InferenceId]) -> Result<Vec<StoredRequest>, ApiError> {
+    let reads = ids.iter().map(|id| async move {
+        let stored = state.record().request(*id).await?;
+        stored.ok_or_else(|| ApiError::UnknownInference { id: id.to_string() })
+    });
+    try_join_all(reads).await
+}
+
+/// The facts with what the node and the terms say.
+fn on_terms(state: &ApiState, facts: Vec<Requested>, terms: &Terms, awaited: &[Awaited]) -> Vec<Requested> {
+    let group = match awaited {
+        [first, _, ..] => first.id.to_string(),
+        _ => String::new(),
+    };
+    let digest = terms.key.as_ref().map(|(_, digest)| digest.to_bytes()).unwrap_or_default();
+    let deadline =
+        awaited.first().map(|first| first.requested_at_unix_nanos.saturating_add(nanos(terms.timeout)));
+    facts
+        .into_iter()
+        .map(|fact| {
+            // Without a key or a stream no client could come back: it never learnt what to come back to.
+            let can_return = fact.stream || terms.key.is_some();
+            let default_grace = if can_return { state.config.timeouts.grace } else { Duration::ZERO };
+            Requested {
+                ingress: state.config.ingress.to_string(),
+                request_group: group.clone(),
+                caller: terms.caller.0.to_string(),
+                request_digest: digest.clone(),
+                grace_nanos: nanos(terms.grace.unwrap_or(default_grace)),
+                background: terms.background,
+                deadline_unix_nanos: deadline.unwrap_or_default(),
+                ..fact
+            }
+        })
+        .collect()
+}
+
+fn is_past_the_end(after: &[StartingAfter], ended: &Ended) -> bool {
+    let choices = ended.choices.iter();
+    choices
+        .filter_map(|choice| Some((choice, after.get(choice.index as usize)?)))
+        .any(|(choice, after)| after.is_past(choice))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn departure_of<'a>(requests: impl IntoIterator<Item = &'a Requested>) -> Departure {
+    let mut grace = Duration::ZERO;
+    for requested in requests {
+        if requested.background {
+            return Departure::Leave;
+        }
+        grace = grace.max(Duration::from_nanos(requested.grace_nanos));
+    }
+    Departure::Grace(grace)
+}
+
+/// Whether the terminal fact does not say all that the client is to be told.
+fn needs_frames(requested: &Requested, after: &[StartingAfter]) -> bool {
+    let sampling: SamplingParams = requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
+    let wants_more = sampling.logprobs.is_some()
+        || sampling.prompt_logprobs.is_some()
+        || sampling.echo
+        || sampling.return_token_ids;
+    let is_by_token = |after: &StartingAfter| matches!(after, StartingAfter::Tokens(1..));
+    wants_more || after.iter().any(is_by_token)
+}

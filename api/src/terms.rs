@@ -1,0 +1,130 @@
+//! On which terms a request is made: who asks, whether it may have been asked before, and how long it may take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use http::{HeaderMap, HeaderName};
+use schemas::{InferenceId, TenantId};
+use serde::Deserialize;
+
+use crate::auth::Caller;
+use crate::config::ApiConfig;
+use crate::error::ApiError;
+use crate::idempotency::{IdempotencyKey, RequestDigest};
+use crate::json_body;
+use crate::position::ResumePoint;
+use crate::state::ApiState;
+
+/// Where a client that lost its connection stands.
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Everything about a request but what is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) caller: Caller,
+    pub(crate) key: Option<(IdempotencyKey, RequestDigest)>,
+    /// Where its stream is to go on.
+    pub(crate) resume: Option<ResumePoint>,
+    /// As the request sets it.
+    pub(crate) grace: Option<Duration>,
+    /// From its arrival to its end.
+    pub(crate) timeout: Duration,
+    /// Nobody waits for it.
+    pub(crate) background: bool,
+}
+
+/// The fields that every body may have.
+#[derive(Debug, Default, Deserialize)]
+struct TermsFields {
+    grace_period_seconds: Option<f64>,
+    timeout: Option<f64>,
+}
+
+impl Terms {
+    /// The terms of a request, and its body.
+    pub(crate) async fn receive(
+        state: &Arc<ApiState>,
+        caller: Caller,
+        request: Request,
+    ) -> Result<(String, Self), ApiError> {
+        let endpoint = request.uri().path().to_owned();
+        let key = IdempotencyKey::of(request.headers())?;
+        let resume = last_event_id(request.headers())?;
+        let body = json_body::read(&state.config, request).await?;
+        let mut terms = Self::of_body(&state.config, caller, &body)?;
+        terms.key = key.map(|key| (key, RequestDigest::of(&endpoint, &body)));
+        terms.resume = resume;
+        Ok((body, terms))
+    }
+
+    /// What a body alone says.
+    pub(crate) fn of_body(config: &ApiConfig, caller: Caller, body: &str) -> Result<Self, ApiError> {
+        let fields: TermsFields = json_body::parse_object(body)?;
+        let max_grace = config.limits.max_grace;
+        let grace = seconds("grace_period_seconds", fields.grace_period_seconds, Duration::ZERO, max_grace)?;
+        let max_timeout = config.timeouts.request;
+        let timeout = seconds("timeout", fields.timeout, Duration::from_millis(1), max_timeout)?;
+        let timeout = timeout.unwrap_or(max_timeout);
+        Ok(Self { caller, key: None, resume: None, grace, timeout, background: false })
+    }
+
+    /// The id of one of the request's prompts; `fresh` is used when nothing says that it may have been asked before.
+    pub(crate) fn inference_id(
+        &self,
+        tenant: &TenantId,
+        prompt_index: usize,
+        fresh: InferenceId,
+    ) -> InferenceId {
+        self.key.as_ref().map_or(fresh, |(key, _)| key.inference_id(tenant, prompt_index))
+    }
+}
+
+/// The id of the last event that a client saw.
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<ResumePoint>, ApiError> {
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    ResumePoint::read("Last-Event-ID", text).map(Some)
+}
+
+fn seconds(
+    param: &str,
+    value: Option<f64>,
+    min: Duration,
+    max: Duration,
+) -> Result<Option<Duration>, ApiError> {
+    let Some(value) = value else { return Ok(None) };
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) if (min..=max).contains(&duration) => Ok(Some(duration)),
+        _ => {
+            let (min, max) = (min.as_secs_f64(), max.as_secs_f64());
+            Err(ApiError::invalid(param, format!("{param} is {value}, it must be {min} to {max} seconds")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::IngressId;
+
+    fn check(body: &str, expected: Result<(Option<f64>, f64), &str>) {
+        let config = ApiConfig::new(IngressId::slug("api-1"));
+        let terms = Terms::of_body(&config, Caller::default(), body);
+        let found = terms
+            .map(|terms| (terms.grace.map(|grace| grace.as_secs_f64()), terms.timeout.as_secs_f64()))
+            .map_err(|error| error.body().error.param.unwrap_or_default());
+        assert_eq!(found, expected.map_err(str::to_owned), "{body}");
+    }
+
+    #[test]
+    fn durations_are_bounded() {
+        check("{}", Ok((None, 3_600.0)));
+        check(r#"{"grace_period_seconds": 0, "timeout": 1.5}"#, Ok((Some(0.0), 1.5)));
+        check(r#"{"grace_period_seconds": 601}"#, Err("grace_period_seconds"));
+        check(r#"{"grace_period_seconds": -1}"#, Err("grace_period_seconds"));
+        check(r#"{"timeout": 0}"#, Err("timeout"));
+        check(r#"{"timeout": 1e300}"#, Err("timeout"));
+        check(r#"{"timeout": "soon"}"#, Err("timeout"));
+    }
+}
