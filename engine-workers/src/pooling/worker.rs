@@ -47,7 +47,7 @@ struct Computing {
 /// How an attempt ended.
 enum Ending {
     /// For good.
-    Ended(Ended),
+    Ended(Box<Ended>),
     /// Another worker may do better.
     Lost(Failure),
 }
@@ -168,12 +168,12 @@ impl PoolingWorker {
         let mut previous = assignment.assigned;
         let ending = tokio::select! {
             ending = self.answer(&mut assignment, &mut previous) => ending,
-            () = cancelled.cancelled() => Ending::Ended(self.ended(&assignment, Outcome::Cancelled)),
+            () = cancelled.cancelled() => Ending::Ended(Box::new(self.ended(&assignment, Outcome::Cancelled))),
             never = keep_alive(&delivery) => match never {},
         };
         let facts = self.facts.following(previous);
         let settled = match ending {
-            Ending::Ended(ended) => end(&facts, &address, ended).await,
+            Ending::Ended(ended) => end(&facts, &address, *ended).await,
             Ending::Lost(failure) => self.lose(&facts, assignment, failure).await,
         };
         locked(&self.computing).remove(&address.inference);
@@ -186,7 +186,7 @@ impl PoolingWorker {
         let began = Instant::now();
         let prepared = match self.prepare(assignment).await {
             Ok(prepared) => prepared,
-            Err(failure) => return Ending::Ended(self.failed(assignment, failure)),
+            Err(failure) => return Ending::Ended(Box::new(self.failed(assignment, failure))),
         };
         let num_prompt_tokens = prepared.num_tokens();
         let started = Started {
@@ -211,8 +211,8 @@ impl PoolingWorker {
             Err(error) => Err(engine_failure(&error)),
         };
         match pooled {
-            Err(failure) => Ending::Ended(self.failed(assignment, failure)),
-            Ok(pooled) => Ending::Ended(Ended {
+            Err(failure) => Ending::Ended(Box::new(self.failed(assignment, failure))),
+            Ok(pooled) => Ending::Ended(Box::new(Ended {
                 pooled,
                 usage: Some(Usage { num_prompt_tokens, ..Usage::default() }),
                 timings: Some(Timings {
@@ -220,7 +220,7 @@ impl PoolingWorker {
                     ..Timings::default()
                 }),
                 ..self.ended(assignment, Outcome::Completed)
-            }),
+            })),
         }
     }
 
