@@ -1,4 +1,4 @@
-//! Who may call: one key for all, compared in constant time.
+//! Who may call: one key for all and one for auditors, compared in constant time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use subtle::ConstantTimeEq;
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// The key that opens every route, kept as a digest only.
+const AUDIT_ROUTES: &str = "/v1/audit/";
+
+/// A key that opens routes, kept as a digest only.
 #[derive(Clone)]
 pub struct MasterKey {
     digest: blake3::Hash,
@@ -54,7 +56,11 @@ pub(crate) async fn require_key(
     next: Next,
 ) -> Response {
     let presented = presented_key(request.headers());
-    if let Some(key) = &state.config.master_key {
+    if request.uri().path().starts_with(AUDIT_ROUTES) && request.method() != Method::OPTIONS {
+        if let Err(error) = check_auditor(&state, presented) {
+            return error.into_response();
+        }
+    } else if let Some(key) = &state.config.master_key {
         let is_open = is_open_route(&request, state.config.protects_metrics);
         match presented {
             Some(presented) if key.is(presented) => {}
@@ -66,6 +72,18 @@ pub(crate) async fn require_key(
     let caller = presented.map(Caller::of).unwrap_or_default();
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// What was asked and answered is shown to auditors alone: not even the master key opens it.
+fn check_auditor(state: &ApiState, presented: Option<&str>) -> Result<(), ApiError> {
+    let Some(auditor_key) = &state.config.auditor_key else { return Err(ApiError::NotAnAuditor) };
+    let is_master = |presented| state.config.master_key.as_ref().is_some_and(|key| key.is(presented));
+    match presented {
+        Some(presented) if auditor_key.is(presented) => Ok(()),
+        Some(presented) if is_master(presented) => Err(ApiError::NotAnAuditor),
+        Some(_) => Err(ApiError::WrongKey),
+        None => Err(ApiError::MissingKey),
+    }
 }
 
 fn presented_key(headers: &HeaderMap) -> Option<&str> {

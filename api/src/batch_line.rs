@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::json_body;
 
 /// The routes that a batch may ask for.
-const URLS: &[&str] = &["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+pub(crate) const URLS: &[&str] = &["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
 /// As long as an id may be.
 const MAX_NUM_ID_BYTES: usize = 512;
 
@@ -103,6 +103,13 @@ pub fn too_long(number: u64) -> BatchOutcome {
     RefusedLine { custom_id: None, code: "line_too_long", message: TOO_LONG.to_owned() }.into_outcome(number)
 }
 
+/// The outcome of a line that is not asked for a reason that lies outside of it.
+#[must_use]
+pub(crate) fn refused(number: u64, line: Option<&[u8]>, code: &'static str, message: &str) -> BatchOutcome {
+    let custom_id = line.and_then(custom_id_of);
+    RefusedLine { custom_id, code, message: message.to_owned() }.into_outcome(number)
+}
+
 impl BatchLine {
     /// Reads and checks what surrounds the body; the body is checked by its route.
     pub(crate) fn read(line: &[u8]) -> Result<Self, RefusedLine> {
@@ -164,6 +171,12 @@ impl BatchLine {
 }
 
 impl RefusedLine {
+    /// The line asks for another route than its batch.
+    pub(crate) fn elsewhere(line: &BatchLine, endpoint: &str) -> Self {
+        let message = format!("url must be the batch's endpoint, {endpoint}");
+        Self { custom_id: Some(line.custom_id.clone()), code: "mismatched_url", message }
+    }
+
     pub(crate) fn into_outcome(self, number: u64) -> BatchOutcome {
         let output = OutputLine {
             id: id_of(number),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemas::{IngressId, SamplingLimits, TenantId};
 
 use crate::auth::MasterKey;
+use crate::webhooks::WebhookOptions;
 
 /// Appends further metrics in Prometheus' text format to an answer of `/metrics`.
 pub type ExtraMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
@@ -20,6 +21,8 @@ pub struct ApiConfig {
     pub tenant: TenantId,
     /// The key that every call must carry; absent: no key is asked for.
     pub master_key: Option<MasterKey>,
+    /// The key of the auditors, which opens the audit routes and nothing else; absent: nothing opens them.
+    pub auditor_key: Option<MasterKey>,
     /// Whether `/metrics` asks for the key as well.
     pub protects_metrics: bool,
     /// Origins whose pages may call; `*` stands for all; empty: none.
@@ -30,6 +33,8 @@ pub struct ApiConfig {
     pub timeouts: Timeouts,
     /// Whether a node that stops cancels what its clients wait for. Otherwise they may go on at another node.
     pub cancels_at_shutdown: bool,
+    /// Whom it may tell of ends, and how.
+    pub webhooks: WebhookOptions,
     /// Metrics of other parts of the process, shown with the node's own.
     pub extra_metrics: Vec<ExtraMetrics>,
 }
@@ -41,11 +46,13 @@ impl ApiConfig {
             ingress,
             tenant: TenantId::slug("default"),
             master_key: None,
+            auditor_key: None,
             protects_metrics: false,
             cors_origins: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             cancels_at_shutdown: true,
+            webhooks: WebhookOptions::default(),
             extra_metrics: Vec::new(),
         }
     }
@@ -68,6 +75,8 @@ impl fmt::Debug for ApiConfig {
 pub struct Limits {
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Largest file.
+    pub max_file_bytes: u64,
     /// Most inferences in flight; past it the answer is 429. A request for several prompts counts once for each.
     pub max_num_inflight_requests: usize,
     /// Most prompts in one request.
@@ -88,6 +97,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body_bytes: 8 << 20,
+            max_file_bytes: 512 << 20,
             max_num_inflight_requests: 1_024,
             max_num_prompts: 256,
             max_num_choices: 1_024,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use bus::BusError;
+use bus::{BusError, StreamName};
 use http::{HeaderValue, StatusCode, header};
 use schemas::v1::{Failure, FailureKind};
 use schemas::{InvalidParameter, failure};
@@ -21,12 +21,20 @@ pub(crate) enum ApiError {
     MissingKey,
     #[error("the API key is not valid for this server")]
     WrongKey,
+    #[error("this route needs the auditor's key, which JETMILL_AUDITOR_KEY or api.auditor_key sets")]
+    NotAnAuditor,
     #[error("the model '{model}' does not exist; available: {available}")]
     UnknownModel { model: String, available: String },
     #[error("the lora adapter '{name}' cannot be found")]
     UnknownAdapter { name: String },
+    #[error("no such {what} '{id}'")]
+    NotFound { what: &'static str, id: String },
+    #[error("{message}")]
+    Conflict { message: String, code: &'static str },
     #[error("there is no inference {id}; it never was, or the log does not hold it any more")]
     UnknownInference { id: String },
+    #[error("the inference has ended: {outcome}")]
+    AlreadyEnded { outcome: &'static str },
     #[error("the position lies past the end of the answer")]
     PastTheEnd,
     #[error("this Idempotency-Key belongs to another request; use a new key for a new request")]
@@ -115,6 +123,11 @@ impl ApiError {
         Self::Invalid { message: message.into(), param: None, code: Some("invalid_json") }
     }
 
+    /// What this caller does not have; the id is cut to a length that can be shown.
+    pub(crate) fn not_found(what: &'static str, id: &str) -> Self {
+        Self::NotFound { what, id: id.chars().take(100).collect() }
+    }
+
     /// A part of the system that is not there now.
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), retry_after: Duration::from_secs(2) }
@@ -125,10 +138,14 @@ impl ApiError {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, INVALID),
             Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "authentication_error"),
+            Self::NotAnAuditor => (StatusCode::FORBIDDEN, "permission_error"),
             Self::UnknownModel { .. }
             | Self::UnknownAdapter { .. }
+            | Self::NotFound { .. }
             | Self::UnknownInference { .. }
             | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
+            Self::AlreadyEnded { .. } => (StatusCode::CONFLICT, INVALID),
+            Self::Conflict { .. } => (StatusCode::CONFLICT, INVALID),
             Self::PastTheEnd => (StatusCode::BAD_REQUEST, INVALID),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_error"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
@@ -163,9 +180,13 @@ impl ApiError {
             Self::Invalid { code, .. } => *code,
             Self::MissingKey => Some("missing_api_key"),
             Self::WrongKey => Some("invalid_api_key"),
+            Self::NotAnAuditor => Some("auditor_key_required"),
             Self::UnknownModel { .. } => Some("model_not_found"),
             Self::UnknownAdapter { .. } => Some("lora_not_found"),
+            Self::NotFound { .. } => Some("not_found"),
+            Self::Conflict { code, .. } => Some(code),
             Self::UnknownInference { .. } => Some("inference_not_found"),
+            Self::AlreadyEnded { .. } => Some("inference_ended"),
             Self::PastTheEnd => Some("position_past_end"),
             Self::KeyReused => Some("idempotency_key_reused"),
             Self::UnknownRoute { .. } => Some("route_not_found"),
@@ -242,6 +263,9 @@ impl From<BusError> for ApiError {
     fn from(error: BusError) -> Self {
         match error {
             BusError::Unreachable(_) => Self::unavailable("the event log cannot be reached"),
+            BusError::Full(stream) if stream == StreamName::Files.as_str() => {
+                Self::unavailable("the store of files is full")
+            }
             BusError::Full(_) => Self::unavailable("the event log is full"),
             BusError::NoResponder(_) => Self::unavailable("no worker of this model is up"),
             BusError::TimedOut { .. } => Self::unavailable("no worker answered in time"),

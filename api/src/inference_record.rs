@@ -1,9 +1,9 @@
 //! What the log says of one inference, read by its literal subjects.
 
-use bus::{BusError, EventLog, StreamName, subjects};
+use bus::{BusError, EventLog, Record, StreamName, subjects};
 use schemas::v1::envelope::Fact;
-use schemas::v1::{Ended, Envelope, Requested};
-use schemas::{FactKind, InferenceId, IngressId, TenantId};
+use schemas::v1::{CancelRequested, Ended, Envelope, Requested, Started};
+use schemas::{FactHash, FactKind, InferenceId, IngressId, TenantId};
 
 /// Somebody's inferences in the log.
 #[derive(Clone, Copy)]
@@ -19,16 +19,19 @@ pub(crate) struct StoredRequest {
     pub(crate) requested: Requested,
     pub(crate) ingress: IngressId,
     pub(crate) at_unix_nanos: u64,
+    pub(crate) hash: FactHash,
 }
 
 impl InferenceRecord<'_> {
     /// The request; `None` when this tenant has no such inference.
     pub(crate) async fn request(&self, id: InferenceId) -> Result<Option<StoredRequest>, BusError> {
-        let envelope = self.fact(FactKind::Requested, id).await?;
-        Ok(envelope.and_then(|(at_unix_nanos, fact)| {
+        let subject = subjects::fact(FactKind::Requested, self.tenant, id);
+        let Some(record) = self.log.last(StreamName::Inference, subject).await? else { return Ok(None) };
+        Ok(decode(&record).and_then(|(at_unix_nanos, fact)| {
             let Fact::Requested(requested) = fact else { return None };
             let ingress = requested.ingress.parse().ok()?;
-            Some(StoredRequest { id, requested, ingress, at_unix_nanos })
+            let hash = FactHash::of(&record.payload);
+            Some(StoredRequest { id, requested, ingress, at_unix_nanos, hash })
         }))
     }
 
@@ -40,14 +43,37 @@ impl InferenceRecord<'_> {
         })
     }
 
+    /// The request to cancel, if there was one.
+    pub(crate) async fn cancellation(&self, id: InferenceId) -> Result<Option<CancelRequested>, BusError> {
+        Ok(match self.fact(FactKind::CancelRequested, id).await? {
+            Some((_, Fact::CancelRequested(cancel))) => Some(cancel),
+            _ => None,
+        })
+    }
+
+    /// The start of an attempt with its time.
+    pub(crate) async fn start(
+        &self,
+        id: InferenceId,
+        attempt: u32,
+    ) -> Result<Option<(u64, Started)>, BusError> {
+        let subject = subjects::attempt_fact(FactKind::Started, self.tenant, id, attempt);
+        Ok(match self.read(subject).await? {
+            Some((at, Fact::Started(started))) => Some((at, started)),
+            _ => None,
+        })
+    }
+
     async fn fact(&self, kind: FactKind, id: InferenceId) -> Result<Option<(u64, Fact)>, BusError> {
         self.read(subjects::fact(kind, self.tenant, id)).await
     }
 
     async fn read(&self, subject: String) -> Result<Option<(u64, Fact)>, BusError> {
-        let record = self.log.last(StreamName::Inference, subject).await?;
-        let envelope = record.and_then(|record| schemas::decode_envelope(&record.payload).ok());
-        Ok(envelope
-            .and_then(|Envelope { recorded_at_unix_nanos, fact, .. }| Some((recorded_at_unix_nanos, fact?))))
+        Ok(self.log.last(StreamName::Inference, subject).await?.as_ref().and_then(decode))
     }
+}
+
+fn decode(record: &Record) -> Option<(u64, Fact)> {
+    let Envelope { recorded_at_unix_nanos, fact, .. } = schemas::decode_envelope(&record.payload).ok()?;
+    Some((recorded_at_unix_nanos, fact?))
 }

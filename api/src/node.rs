@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{EventLog, FactWriter, StampSource};
+use bus::{EventLog, FactWriter, JobLog, StampSource};
 use schemas::WorkerId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +14,13 @@ use crate::config::ApiConfig;
 use crate::deployments::Deployments;
 use crate::local_caller::LocalCaller;
 use crate::metrics::{Metrics, SharedRegistry};
+use crate::presence;
 use crate::repair::Repair;
 use crate::routes;
 use crate::server;
 use crate::state::ApiState;
 use crate::token_dispatcher::TokenDispatcher;
+use crate::webhooks;
 
 /// An api node that has not begun to serve.
 pub struct Api {
@@ -30,6 +32,7 @@ impl Api {
     pub fn new(config: ApiConfig, log: Arc<dyn EventLog>, stamps: StampSource) -> Self {
         let speaker = WorkerId::slug(config.ingress.as_str());
         let state = ApiState {
+            jobs: JobLog::new(Arc::clone(&log), Arc::clone(&stamps), "api", &speaker),
             facts: FactWriter::new(Arc::clone(&log), stamps, "api", speaker),
             log,
             dispatcher: TokenDispatcher::default(),
@@ -99,6 +102,8 @@ impl Api {
             silence: state.config.timeouts.silence,
         };
         tasks.spawn(repair.run(stop_tasks.clone()));
+        tasks.spawn(presence::answer(Arc::clone(&state), stop_tasks.clone()));
+        tasks.spawn(webhooks::serve(Arc::clone(&state), stop_tasks.clone()));
 
         front.await;
 

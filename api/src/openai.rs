@@ -1,6 +1,8 @@
 //! OpenAI's JSON shapes, with the extensions that vLLM's users know; converted here and nowhere else.
 
 pub(crate) mod answer;
+pub(crate) mod batch_object;
+pub(crate) mod batch_request;
 pub(crate) mod chat_answer;
 pub(crate) mod chat_message;
 pub(crate) mod chat_request;
@@ -8,6 +10,7 @@ pub(crate) mod completion_answer;
 pub(crate) mod completion_request;
 pub(crate) mod embedding_answer;
 pub(crate) mod embedding_request;
+pub(crate) mod file_object;
 pub(crate) mod grammar_fields;
 pub(crate) mod json_schema;
 pub(crate) mod logprobs;

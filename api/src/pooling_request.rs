@@ -1,6 +1,6 @@
 //! A request for vectors or scores after validation: nothing in this node checks it again.
 
-use schemas::v1::{Pooling, Requested, WorkClass};
+use schemas::v1::{AnswerOptions, Pooling, Requested, WorkClass};
 
 use crate::config::Limits;
 use crate::deployments::Deployment;
@@ -15,6 +15,8 @@ pub(crate) struct PoolingRequest {
     pub(crate) endpoint: &'static str,
     /// At least one input.
     pub(crate) pooling: Pooling,
+    /// How vectors are written; empty for scores.
+    pub(crate) encoding_format: &'static str,
     /// Smaller runs earlier.
     pub(crate) priority: i32,
 }
@@ -28,6 +30,10 @@ impl PoolingRequest {
             endpoint: self.endpoint.to_owned(),
             priority: self.priority,
             pooling: Some(self.pooling),
+            answer_options: Some(AnswerOptions {
+                encoding_format: self.encoding_format.to_owned(),
+                ..AnswerOptions::default()
+            }),
             ..Requested::default()
         }
     }

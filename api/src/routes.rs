@@ -1,8 +1,11 @@
 //! The routes, each registered once for the router and the documentation.
 
 pub(crate) mod adapters;
+pub(crate) mod audit;
+pub(crate) mod batches;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
+pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod inferences;
 pub(crate) mod metrics;
@@ -48,9 +51,19 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(completions::chat_completions))
         .routes(routes!(completions::completions))
         .routes(routes!(embeddings::embeddings))
+        .routes(routes!(inferences::create))
+        .routes(routes!(inferences::retrieve))
+        .routes(routes!(files::create_file, files::list_files))
+        .routes(routes!(files::get_file, files::delete_file))
+        .routes(routes!(files::file_content))
+        .routes(routes!(batches::create_batch, batches::list_batches))
+        .routes(routes!(batches::get_batch))
+        .routes(routes!(batches::cancel_batch))
         .routes(routes!(inferences::stream))
+        .routes(routes!(inferences::cancel))
         .routes(routes!(scores::rerank))
         .routes(routes!(scores::score))
+        .routes(routes!(audit::inference))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(adapters::load_lora_adapter))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{AppendOutcome, BusError, EventLog, FactWriter, StreamName, subjects};
+use bus::{AppendOutcome, BusError, EventLog, FactWriter, JobLog, StreamName, subjects};
 use schemas::v1::envelope::Fact;
 use schemas::{FactHash, FactKind, InferenceId};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ pub(crate) struct ApiState {
     pub(crate) config: ApiConfig,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) facts: FactWriter,
+    pub(crate) jobs: JobLog,
     pub(crate) dispatcher: TokenDispatcher,
     pub(crate) deployments: Deployments,
     pub(crate) admission: Admission,

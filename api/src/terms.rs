@@ -9,6 +9,7 @@ use schemas::{InferenceId, TenantId};
 use serde::Deserialize;
 
 use crate::auth::Caller;
+use crate::background_request;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::idempotency::{IdempotencyKey, RequestDigest};
@@ -19,6 +20,8 @@ use crate::state::ApiState;
 /// Where a client that lost its connection stands.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
 /// Everything about a request but what is asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
@@ -28,8 +31,8 @@ pub(crate) struct Terms {
     pub(crate) resume: Option<ResumePoint>,
     /// As the request sets it.
     pub(crate) grace: Option<Duration>,
-    /// From its arrival to its end.
-    pub(crate) timeout: Duration,
+    /// From its arrival to its end, as the request sets it.
+    pub(crate) timeout: Option<Duration>,
     /// Nobody waits for it.
     pub(crate) background: bool,
 }
@@ -63,10 +66,15 @@ impl Terms {
         let fields: TermsFields = json_body::parse_object(body)?;
         let max_grace = config.limits.max_grace;
         let grace = seconds("grace_period_seconds", fields.grace_period_seconds, Duration::ZERO, max_grace)?;
-        let max_timeout = config.timeouts.request;
-        let timeout = seconds("timeout", fields.timeout, Duration::from_millis(1), max_timeout)?;
-        let timeout = timeout.unwrap_or(max_timeout);
+        let timeout = seconds("timeout", fields.timeout, MIN_TIMEOUT, config.timeouts.request)?;
         Ok(Self { caller, key: None, resume: None, grace, timeout, background: false })
+    }
+
+    /// The same for a body that is answered in the background, which a longer time may be set for.
+    pub(crate) fn in_background(self, body: &str) -> Result<Self, ApiError> {
+        let fields: TermsFields = json_body::parse_object(body)?;
+        let timeout = seconds("timeout", fields.timeout, MIN_TIMEOUT, background_request::MAX_TIMEOUT)?;
+        Ok(Self { resume: None, timeout, background: true, ..self })
     }
 
     /// The id of one of the request's prompts; `fresh` is used when nothing says that it may have been asked before.
@@ -108,19 +116,19 @@ mod tests {
     use super::*;
     use schemas::IngressId;
 
-    fn check(body: &str, expected: Result<(Option<f64>, f64), &str>) {
+    fn check(body: &str, expected: Result<(Option<f64>, Option<f64>), &str>) {
         let config = ApiConfig::new(IngressId::slug("api-1"));
         let terms = Terms::of_body(&config, Caller::default(), body);
         let found = terms
-            .map(|terms| (terms.grace.map(|grace| grace.as_secs_f64()), terms.timeout.as_secs_f64()))
+            .map(|terms| [terms.grace, terms.timeout].map(|time| time.map(|time| time.as_secs_f64())).into())
             .map_err(|error| error.body().error.param.unwrap_or_default());
         assert_eq!(found, expected.map_err(str::to_owned), "{body}");
     }
 
     #[test]
     fn durations_are_bounded() {
-        check("{}", Ok((None, 3_600.0)));
-        check(r#"{"grace_period_seconds": 0, "timeout": 1.5}"#, Ok((Some(0.0), 1.5)));
+        check("{}", Ok((None, None)));
+        check(r#"{"grace_period_seconds": 0, "timeout": 1.5}"#, Ok((Some(0.0), Some(1.5))));
         check(r#"{"grace_period_seconds": 601}"#, Err("grace_period_seconds"));
         check(r#"{"grace_period_seconds": -1}"#, Err("grace_period_seconds"));
         check(r#"{"timeout": 0}"#, Err("timeout"));

@@ -285,7 +285,8 @@ pub trait EventLog: Send + Sync + 'static {
     /// Asks whoever answers on `subject`, one of them, and waits.
     async fn ask(&self, subject: String, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError>;
 
-    /// Answers questions on `subject`; replicas with the same `group` share them.
+    /// Answers questions on `subject`; replicas with the same `group` share them. With several groups each of them is asked,
+    /// and the first answer counts.
     async fn answer(&self, subject: String, group: String) -> Result<QueryMessages, BusError>;
 
     /// Whether the broker can be reached now.

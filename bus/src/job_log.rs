@@ -80,16 +80,17 @@ impl JobLog {
             .await
     }
 
-    /// A tenant's file, unless it was deleted.
+    /// A tenant's file, unless it was deleted or its time is over.
     pub async fn file(&self, tenant: &TenantId, file: &FileId) -> Result<Option<StoredFile>, BusError> {
         let words = [CREATED, DELETED].map(|word| subjects::file_fact(tenant, file, word));
-        Ok(stored_file(self.last_of(words).await?))
+        Ok(stored_file(self.last_of(words).await?, self.now_unix_nanos()))
     }
 
-    /// Every file of a tenant that was not deleted, in the order of their ids.
+    /// Every file of a tenant that is there, in the order of their ids.
     pub async fn files(&self, tenant: &TenantId) -> Result<Vec<StoredFile>, BusError> {
         let facts = self.all_of(subjects::all_files_of(tenant)).await?;
-        Ok(facts.into_values().filter_map(stored_file).collect())
+        let now = self.now_unix_nanos();
+        Ok(facts.into_values().filter_map(|facts| stored_file(facts, now)).collect())
     }
 
     /// A tenant's batch.
@@ -149,7 +150,7 @@ fn decoded(payload: &[u8]) -> Option<JobEnvelope> {
         .ok()
 }
 
-fn stored_file(facts: Vec<JobEnvelope>) -> Option<StoredFile> {
+fn stored_file(facts: Vec<JobEnvelope>, now_unix_nanos: u64) -> Option<StoredFile> {
     let mut found = None;
     for envelope in facts {
         match envelope.fact? {
@@ -165,5 +166,8 @@ fn stored_file(facts: Vec<JobEnvelope>) -> Option<StoredFile> {
             _ => {}
         }
     }
-    found
+    found.filter(|file: &StoredFile| {
+        let expires_at = file.created.expires_at_unix_nanos;
+        expires_at == 0 || now_unix_nanos < expires_at
+    })
 }

@@ -21,6 +21,8 @@ pub enum Handled {
     Done,
     /// It can never succeed, for this reason, which holds no content: the delivery goes to the dead letters.
     Undeliverable(&'static str),
+    /// It is too early: the delivery comes again after this long.
+    Later(Duration),
 }
 
 /// Hands each delivery to `handle`, at most `max_num_in_flight` at once, until `shutdown`; then waits for those under way.
@@ -91,6 +93,7 @@ where
         match handle(Arc::clone(&delivery)).await {
             Ok(Handled::Done) => break delivery.ack().await,
             Ok(Handled::Undeliverable(reason)) => break delivery.dead_letter(reason).await,
+            Ok(Handled::Later(delay)) => break delivery.retry_after(delay).await,
             // Waiting here keeps the slot, which is the backpressure, and does not use up the delivery's attempts.
             Err(error) if error.is_retryable() => {
                 warn!(sequence, %error, "a delivery failed and is tried again");

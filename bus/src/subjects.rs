@@ -89,6 +89,16 @@ pub fn query(pool: &PoolName, question: &str) -> String {
     format!("query.{pool}.{question}")
 }
 
+/// `query.ingress.awaited`: which node holds a client that waits for an inference.
+pub fn awaited() -> String {
+    "query.ingress.awaited".to_owned()
+}
+
+/// `query.ingress.<ingress>.alive`: whether an api node is there.
+pub fn ingress_alive(ingress: &IngressId) -> String {
+    format!("query.ingress.{ingress}.alive")
+}
+
 /// `query.worker.<worker>.<question>`: what is asked of one worker and not of its pool.
 pub fn worker_query(worker: &WorkerId, question: &str) -> String {
     format!("query.worker.{worker}.{question}")

@@ -201,6 +201,17 @@ pub fn batch_consumer() -> ConsumerSpec {
     }
 }
 
+/// The consumer of wishes to be told of ends. A wish comes again until its inference has ended and its receiver has taken it,
+/// which its handler bounds by time.
+pub fn webhook_consumer() -> ConsumerSpec {
+    ConsumerSpec {
+        ack_wait: Duration::from_secs(60),
+        max_deliver: 10_000_000,
+        max_ack_pending: 65_536,
+        ..service_consumer("webhooks", vec![subjects::all_of(FactKind::WebhookRequested)])
+    }
+}
+
 fn service_consumer(name: &str, patterns: Vec<String>) -> ConsumerSpec {
     ConsumerSpec {
         stream: StreamName::Inference,

@@ -105,6 +105,7 @@ contract! {
     appended_records_are_heard
     what_is_sent_is_heard_and_not_kept
     a_question_is_answered_by_one_of_a_group
+    a_question_is_heard_by_every_group_and_the_first_answer_counts
     a_question_without_responder_fails_at_once
     an_unanswered_question_times_out
     many_appends_are_in_flight_at_once
@@ -662,6 +663,21 @@ async fn a_question_is_answered_by_one_of_a_group(log: Arc<dyn EventLog>) {
         let answer = in_time(log.ask("query.pool.tokenize".to_owned(), question, STUCK)).await.unwrap();
         assert_eq!(answer, format!("answer to {index}"));
     }
+}
+
+async fn a_question_is_heard_by_every_group_and_the_first_answer_counts(log: Arc<dyn EventLog>) {
+    let subject = || "query.ingress.awaited".to_owned();
+    let mut silent = in_time(log.answer(subject(), "first".to_owned())).await.unwrap();
+    let mut speaking = in_time(log.answer(subject(), "second".to_owned())).await.unwrap();
+    let asked = log.ask(subject(), "?".into(), STUCK);
+    let answered = async {
+        // One group hears it and leaves the answer to the other.
+        let heard = in_time(silent.next()).await.unwrap();
+        (in_time(speaking.next()).await.unwrap().reply)("here".into());
+        drop(heard);
+    };
+    let (answer, ()) = tokio::join!(in_time(asked), answered);
+    assert_eq!(answer.unwrap(), "here");
 }
 
 async fn a_question_without_responder_fails_at_once(log: Arc<dyn EventLog>) {

@@ -48,6 +48,8 @@ use crate::engine::output_queue::OutputReceiver;
 use crate::lora::adapter::LoraAdapter;
 use crate::lora::registry::AdapterRegistry;
 
+/// Lines of batches wait at the engine for the sequences that end, so that it is never without work.
+const NUM_BATCH_SLOTS_PER_SLOT: usize = 2;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 pub(crate) const MAX_NUM_CANCELLATIONS: usize = 65_536;
 
@@ -75,7 +77,8 @@ pub struct WorkerOptions {
     pub id: WorkerId,
     /// The workers that share its work.
     pub pool: PoolName,
-    /// Inferences that it holds at once; those beyond the engine's running sequences wait in its queue.
+    /// Interactive inferences that it holds at once; those beyond the engine's running sequences wait in its queue, as
+    /// do as many again and more of batches.
     pub num_slots: usize,
     /// How long work under way may take after shutdown begins; then it is handed back.
     pub grace: Duration,
@@ -99,6 +102,7 @@ pub struct Worker {
     /// Held by whoever looks what was given up while this worker was not heard.
     regaining: tokio::sync::Mutex<()>,
     token_scan: TokenScan,
+    batch_slots: Arc<Semaphore>,
     adapters: Option<Arc<AdapterRegistry>>,
     wakefulness: Wakefulness,
     /// Held while the deployment is announced, so that the last announcement tells the last state; true once withdrawn.
@@ -119,6 +123,7 @@ impl Worker {
         options: WorkerOptions,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(options.num_slots));
+        let batch_slots = Arc::new(Semaphore::new(options.num_slots * NUM_BATCH_SLOTS_PER_SLOT));
         Self {
             pulse: Pulse::new(facts.clone(), options.id.clone()),
             token_scan: TokenScan::new(Arc::clone(facts.log())),
@@ -133,6 +138,7 @@ impl Worker {
             left: Notify::new(),
             cancellations: Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS)),
             slots,
+            batch_slots,
             adapters: None,
             wakefulness: Wakefulness::new(None),
             is_withdrawn: tokio::sync::Mutex::new(false),

@@ -11,4 +11,5 @@ mod service;
 pub use check::{Check, Subject, Verdict};
 pub use checks::{BlockedTerms, ContentSize};
 pub use policy::{Decision, Policy, PolicyError, PolicySpec};
+pub use pooling_text::checked_prompt;
 pub use service::serve;

@@ -1,6 +1,14 @@
 //! What the checks read of a request for vectors or scores.
 
-use schemas::v1::{Pooling, Prompt, TokenIds, pooling_input, prompt::Content};
+use schemas::v1::{Pooling, Prompt, Requested, TokenIds, pooling_input, prompt::Content};
+
+/// What the checks are shown of a request.
+pub fn checked_prompt(requested: &Requested) -> Prompt {
+    match &requested.pooling {
+        Some(pooling) => prompt_of(pooling),
+        None => requested.prompt.clone().unwrap_or_default(),
+    }
+}
 
 /// All texts of the request, one per line and a query once for its neighbours; of a request in token ids, all ids.
 pub(crate) fn prompt_of(pooling: &Pooling) -> Prompt {

@@ -113,7 +113,7 @@ pub fn paged_attention(
     let out = Disjoint::new(out);
     let group_size = heads.num_heads / shape.num_kv_heads;
     // Query heads share the reading of their keys and values, unless threads would have no work.
-    let is_small = num_rows * shape.num_kv_heads < pool.num_threads();
+    let is_small = num_rows * shape.num_kv_heads < 2 * pool.num_threads();
     let (rows_per_tile, heads_per_tile) =
         if is_small { (1, 1) } else { (MAX_ROWS_PER_TILE.min(num_rows), group_size) };
     let tiles_per_row = heads.num_heads / heads_per_tile.max(1);

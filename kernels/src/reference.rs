@@ -193,7 +193,8 @@ pub fn gate_mul(activation: Activation, gate_up: &[f32], num_features: usize) ->
 
 /// The best `num_used` experts of one token by its scores, and their weights.
 pub fn route_experts(scores: &[f32], num_used: usize, normalizes: bool) -> Vec<(u32, f32)> {
-    let mut ranked: Vec<(u32, f64)> = (0..).zip(scores.iter().copied().map(f64::from)).collect();
+    // Added to 0, −0 becomes 0, which it is equal to.
+    let mut ranked: Vec<(u32, f64)> = (0..).zip(scores.iter().map(|score| f64::from(*score) + 0.0)).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let power = |(_, score): &(u32, f64)| (score - ranked[0].1).exp();
     let counted = if normalizes { &ranked[..num_used] } else { &ranked[..] };

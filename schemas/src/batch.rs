@@ -1,8 +1,10 @@
 //! What is known of a batch: a fold over its facts, whatever their order.
 
-use crate::ids::{BatchId, FileId, TenantId};
+use crate::ids::{BatchId, FileId, InferenceId, TenantId};
 use crate::v1::job_envelope::Fact;
-use crate::v1::{BatchCreated, BatchEnded, BatchOutcome, BatchProgressed, JobEnvelope, LineCounts};
+use crate::v1::{
+    BatchCreated, BatchEnded, BatchOutcome, BatchProgressed, Ended, JobEnvelope, LineCounts, Requested,
+};
 
 /// Where a batch is in its life, by OpenAI's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +39,19 @@ impl BatchStatus {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Expired | Self::Cancelled)
     }
+}
+
+/// An inference of a line, as the log tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndedInference {
+    /// Its id.
+    pub id: InferenceId,
+    /// What was asked.
+    pub requested: Requested,
+    /// When.
+    pub requested_at_unix_nanos: u64,
+    /// How it ended.
+    pub ended: Ended,
 }
 
 /// A batch as its facts tell it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemas::SamplingParams;
 use schemas::v1::{
-    FinishReason, FrameEntry, PromptReport, Requested, TokenLogprobs, ToolCall, ToolCallDelta,
+    Choice, Ended, FinishReason, FrameEntry, PromptReport, Requested, TokenLogprobs, ToolCall, ToolCallDelta,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -142,6 +142,29 @@ impl Answers {
             choices: vec![ChoiceState::default(); num_prompts * head.num_choices],
             head,
         }
+    }
+
+    /// The whole answer as the log tells it: for each prompt its terminal fact.
+    pub(crate) fn of_ends(head: AnswerHead, ends: impl IntoIterator<Item = Ended>) -> Self {
+        let (mut prompts, mut choices) = (Vec::new(), Vec::new());
+        for ended in ends {
+            let usage = ended.usage.unwrap_or_default();
+            let report = ended.prompt.unwrap_or_else(|| PromptReport {
+                num_prompt_tokens: usage.num_prompt_tokens,
+                num_cached_prompt_tokens: usage.num_cached_prompt_tokens,
+                engine_fingerprint: ended.engine_fingerprint,
+                ..PromptReport::default()
+            });
+            prompts.push(PromptState { report, usage: usage.into() });
+            let mut of_prompt = vec![ChoiceState::default(); head.num_choices];
+            for choice in ended.choices {
+                if let Some(state) = of_prompt.get_mut(choice.index as usize) {
+                    *state = ChoiceState::of(choice);
+                }
+            }
+            choices.append(&mut of_prompt);
+        }
+        Self { head, prompts, choices }
     }
 
     /// Collects until every inference has ended.
@@ -286,6 +309,19 @@ impl Answers {
 }
 
 impl ChoiceState {
+    fn of(choice: Choice) -> Self {
+        Self {
+            finish_reason: finish_word(choice.finish_reason()),
+            stop_reason: StopReason::of(&choice.stop_reason),
+            text: choice.text,
+            reasoning: choice.reasoning,
+            tool_calls: choice.tool_calls,
+            token_ids: choice.token_ids,
+            logprobs: choice.logprobs,
+            ..Self::default()
+        }
+    }
+
     fn take_call(&mut self, delta: ToolCallDelta) {
         match self.tool_calls.get_mut(delta.index as usize) {
             Some(call) => call.arguments.push_str(&delta.arguments),

@@ -39,6 +39,21 @@ pub(crate) enum EncodingFormat {
     Base64,
 }
 
+impl EncodingFormat {
+    /// The word for it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Base64 => "base64",
+        }
+    }
+
+    /// By its word; the default for every other one.
+    pub(crate) fn named(name: &str) -> Self {
+        if name == Self::Base64.name() { Self::Base64 } else { Self::default() }
+    }
+}
+
 /// Reads and checks a body.
 pub(crate) fn read(
     body: &str,
@@ -62,6 +77,7 @@ pub(crate) fn read(
         model: request.model,
         endpoint: "/v1/embeddings",
         pooling,
+        encoding_format: format.name(),
         priority: request.priority.unwrap_or_default(),
     };
     Ok((request, format))

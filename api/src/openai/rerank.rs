@@ -108,7 +108,16 @@ pub(crate) fn read(
         documents: request.return_documents.unwrap_or(true).then_some(documents),
     };
     let priority = request.priority.unwrap_or_default();
-    Ok((PoolingRequest { model: request.model, endpoint: "/v1/rerank", pooling, priority }, head))
+    Ok((
+        PoolingRequest {
+            model: request.model,
+            endpoint: "/v1/rerank",
+            pooling,
+            encoding_format: "",
+            priority,
+        },
+        head,
+    ))
 }
 
 impl RerankAnswer {

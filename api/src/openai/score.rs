@@ -76,7 +76,7 @@ pub(crate) fn read(
         ..Pooling::default()
     };
     let priority = request.priority.unwrap_or_default();
-    Ok(PoolingRequest { model: request.model, endpoint: "/v1/score", pooling, priority })
+    Ok(PoolingRequest { model: request.model, endpoint: "/v1/score", pooling, encoding_format: "", priority })
 }
 
 impl ScoreAnswer {

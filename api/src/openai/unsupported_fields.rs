@@ -26,7 +26,7 @@ enum Harmless {
 }
 
 /// Refused unless harmless. What comes with later versions is listed first.
-const NOT_YET: [(&str, Harmless); 19] = [
+const NOT_YET: [(&str, Harmless); 18] = [
     ("audio", Harmless::Empty),
     ("modalities", Harmless::Or(&["[\"text\"]"])),
     ("web_search_options", Harmless::Empty),
@@ -45,11 +45,11 @@ const NOT_YET: [(&str, Harmless); 19] = [
     ("logprob_token_ids", Harmless::Empty),
     ("spaces_between_special_tokens", Harmless::Or(&["true"])),
     ("return_tokens_as_token_ids", Harmless::Empty),
-    ("background", Harmless::Empty),
 ];
 
 /// Names of old, with what replaced them.
-const REPLACED: [(&str, &str); 6] = [
+const REPLACED: [(&str, &str); 7] = [
+    ("background", "POST /v1/inferences"),
     ("functions", "tools"),
     ("function_call", "tool_choice"),
     ("guided_json", "structured_outputs.json"),

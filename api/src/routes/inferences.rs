@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use axum::{Extension, Json};
+use bus::InferenceAddress;
+use http::{HeaderMap, StatusCode, header};
 use schemas::InferenceId;
+use schemas::v1::envelope::Fact;
+use schemas::v1::{CancelRequested, Ended, Outcome};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::auth::Caller;
+use crate::background_request::{BackgroundRequest, CreateInference, Work};
 use crate::error::{ApiError, ErrorBody};
+use crate::inference_document::InferenceDocument;
 use crate::inference_id::with_ids;
 use crate::inference_record::StoredRequest;
 use crate::openai::answer::{AnswerHead, Answers};
@@ -17,7 +24,8 @@ use crate::position::ResumePoint;
 use crate::running::Running;
 use crate::sse;
 use crate::state::ApiState;
-use crate::terms::last_event_id;
+use crate::terms::{Terms, last_event_id};
+use crate::webhooks::outcome_word;
 
 /// Where a stream begins.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,6 +66,84 @@ pub(crate) async fn stream(
     let answers = Answers::new(head, &running);
     let response = sse::respond(&state, running, answers).await;
     Ok(with_ids(response.unwrap_or_else(IntoResponse::into_response), &[id]))
+}
+
+/// Accepts a request that nobody waits for.
+#[utoipa::path(post, path = "/v1/inferences", tag = "inference", request_body = CreateInference,
+    responses(
+        (status = 202, description = "It is in the log and will be answered", body = InferenceDocument),
+        (status = "default", description = "What went wrong", body = ErrorBody)))]
+pub(crate) async fn create(
+    State(state): State<Arc<ApiState>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (body, terms) = Terms::receive(&state, caller, request).await?;
+    let outer = CreateInference::read(&body)?;
+    let terms = terms.in_background(outer.body.get())?;
+    let BackgroundRequest { work, webhook } = outer.validate(&state)?;
+    drop(body);
+    let running = match work {
+        Work::Text(request) => Running::start(&state, *request, &terms).await?,
+        Work::Pooling(request) => Running::start_pooling(&state, request, &terms).await?,
+    };
+    let id = running.ids().first().copied().ok_or(ApiError::Internal)?;
+    drop(running);
+    if let Some(webhook) = webhook {
+        // A client that was not answered asks again under its key, so a webhook cannot get lost with this node.
+        state.append_after_request(id, Fact::WebhookRequested(webhook)).await?;
+    }
+    let document = InferenceDocument::read(&state, find(&state, &id.to_string()).await?).await?;
+    let location = [(header::LOCATION, format!("/v1/inferences/{id}"))];
+    Ok(with_ids((StatusCode::ACCEPTED, location, Json(document)).into_response(), &[id]))
+}
+
+/// How an inference stands, and its answer when it has completed.
+#[utoipa::path(get, path = "/v1/inferences/{id}", tag = "inference", params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "The inference", body = InferenceDocument),
+        (status = "default", description = "What went wrong", body = ErrorBody)))]
+pub(crate) async fn retrieve(
+    State(state): State<Arc<ApiState>>,
+    Path(id): Path<String>,
+) -> Result<Json<InferenceDocument>, ApiError> {
+    let stored = find(&state, &id).await?;
+    Ok(Json(InferenceDocument::read(&state, stored).await?))
+}
+
+/// Stops an inference. Asking twice is the same as once; one that has ended is refused with 409.
+#[utoipa::path(post, path = "/v1/inferences/{id}/cancel", tag = "inference", params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "It is, or will soon be, cancelled", body = InferenceDocument),
+        (status = "default", description = "What went wrong", body = ErrorBody)))]
+pub(crate) async fn cancel(
+    State(state): State<Arc<ApiState>>,
+    Path(id): Path<String>,
+) -> Result<Json<InferenceDocument>, ApiError> {
+    let stored = find(&state, &id).await?;
+    let id = stored.id;
+    let record = state.record();
+    if let Some((_, ended)) = record.end(id).await? {
+        return Err(ApiError::AlreadyEnded { outcome: outcome_word(ended.outcome()) });
+    }
+    let reason = "requested".to_owned();
+    state.append_after_request(id, Fact::CancelRequested(CancelRequested { reason })).await?;
+    if record.start(id, 1).await?.is_none() {
+        // No worker holds it, so nobody else would end it before one is free. Whoever is first ends it.
+        end_cancelled(&state, &stored).await?;
+    }
+    Ok(Json(InferenceDocument::read(&state, stored).await?))
+}
+
+async fn end_cancelled(state: &ApiState, stored: &StoredRequest) -> Result<(), ApiError> {
+    let address = InferenceAddress {
+        inference: stored.id,
+        tenant: state.config.tenant.clone(),
+        ingress: stored.ingress.clone(),
+    };
+    let ended = Ended { outcome: Outcome::Cancelled.into(), ..Ended::default() };
+    let facts = state.facts.following(stored.hash);
+    Ok(facts.end(&address, ended).await?)
 }
 
 /// The request of an inference; another tenant's is not found.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bus::BusError;
 use futures_util::future::join_all;
 use schemas::InferenceId;
 use schemas::v1::CancelRequested;
@@ -9,6 +10,7 @@ use schemas::v1::envelope::Fact;
 use tracing::{debug, warn};
 
 use super::{Departure, Running};
+use crate::presence;
 use crate::state::ApiState;
 
 impl Drop for Running {
@@ -64,8 +66,12 @@ async fn is_wanted(state: &ApiState, id: InferenceId) -> bool {
     if state.dispatcher.is_awaited(id) {
         return true;
     }
-    match state.record().end(id).await {
-        Ok(end) => end.is_some(),
+    let look = async {
+        let has_ended = state.record().end(id).await?.is_some();
+        Ok::<_, BusError>(has_ended || presence::is_awaited_anywhere(state.log.as_ref(), id).await?)
+    };
+    match look.await {
+        Ok(is_wanted) => is_wanted,
         Err(error) => {
             debug!(inference = %id, %error, "an abandoned inference cannot be looked up");
             false

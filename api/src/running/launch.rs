@@ -23,6 +23,9 @@ use crate::state::ApiState;
 use crate::terms::Terms;
 use crate::token_clock::TokenClock;
 
+/// None at all would be a request that does not say.
+const MIN_GRACE: Duration = Duration::from_nanos(1);
+
 impl Running {
     /// Appends one `requested` per prompt; returns when all are durable. A request that was made before is taken up where
     /// its client stands.
@@ -148,7 +151,8 @@ impl Running {
         let facts = on_terms(state, facts, terms, &awaited);
         let clock = TokenClock::start(state.metrics.clone(), awaited.len(), num_choices);
         let in_flight = InFlight::new(awaited, num_choices, clock);
-        let mut running = Self::holding(state, in_flight, terms.timeout);
+        let mut running =
+            Self::holding(state, in_flight, terms.timeout.unwrap_or(state.config.timeouts.request));
         running.places = Some(places);
         running.departure = departure_of(&facts);
         match running.append_all(facts, terms).await {
@@ -274,20 +278,23 @@ fn on_terms(state: &ApiState, facts: Vec<Requested>, terms: &Terms, awaited: &[A
         _ => String::new(),
     };
     let digest = terms.key.as_ref().map(|(_, digest)| digest.to_bytes()).unwrap_or_default();
-    let deadline =
-        awaited.first().map(|first| first.requested_at_unix_nanos.saturating_add(nanos(terms.timeout)));
+    let default_timeout = (!terms.background).then_some(state.config.timeouts.request);
+    let requested_at = awaited.first().map_or(0, |first| first.requested_at_unix_nanos);
+    let deadline = terms.timeout.or(default_timeout);
+    let deadline = deadline.map(|timeout| requested_at.saturating_add(nanos(timeout)));
     facts
         .into_iter()
         .map(|fact| {
             // Without a key or a stream no client could come back: it never learnt what to come back to.
             let can_return = fact.stream || terms.key.is_some();
             let default_grace = if can_return { state.config.timeouts.grace } else { Duration::ZERO };
+            let grace = terms.grace.unwrap_or(default_grace).max(MIN_GRACE);
             Requested {
                 ingress: state.config.ingress.to_string(),
                 request_group: group.clone(),
                 caller: terms.caller.0.to_string(),
                 request_digest: digest.clone(),
-                grace_nanos: nanos(terms.grace.unwrap_or(default_grace)),
+                grace_nanos: nanos(grace),
                 background: terms.background,
                 deadline_unix_nanos: deadline.unwrap_or_default(),
                 ..fact

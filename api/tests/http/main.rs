@@ -4,11 +4,14 @@
 
 mod administration;
 mod answers;
+mod audit;
 mod auth;
 mod backend;
+mod background;
 mod bad_requests;
 mod client;
 mod embeddings;
+mod files;
 mod grammars;
 mod idempotency;
 mod junk;

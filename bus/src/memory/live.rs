@@ -1,6 +1,7 @@
 //! Who listens and who answers in the memory log.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -48,18 +49,27 @@ impl Live {
         ReceiverStream::new(receiver).boxed()
     }
 
-    /// Hands a question to one answerer; with several groups the first takes it.
+    /// Hands a question to one answerer of each group; the first answer counts.
     pub(super) fn ask(&mut self, query: QueryMessage) -> Result<(), BusError> {
-        let no_responder = BusError::NoResponder(query.subject.clone());
-        let groups = self.answerers.get_mut(&query.subject).ok_or_else(|| no_responder.clone())?;
-        for senders in groups.values_mut() {
+        let QueryMessage { subject, payload, reply } = query;
+        let first_reply = Arc::new(Mutex::new(Some(reply)));
+        let mut num_asked = 0;
+        for senders in self.answerers.get_mut(&subject).into_iter().flat_map(BTreeMap::values_mut) {
             senders.retain(|sender| !sender.is_closed());
             if senders.is_empty() {
                 continue;
             }
             senders.rotate_left(1);
-            return senders[0].try_send(query).map_err(|_| no_responder);
+            let first_reply = Arc::clone(&first_reply);
+            let reply = Box::new(move |answer| {
+                let reply = first_reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(reply) = reply {
+                    reply(answer);
+                }
+            });
+            let query = QueryMessage { subject: subject.clone(), payload: payload.clone(), reply };
+            num_asked += usize::from(senders[0].try_send(query).is_ok());
         }
-        Err(no_responder)
+        if num_asked == 0 { Err(BusError::NoResponder(subject)) } else { Ok(()) }
     }
 }

@@ -32,6 +32,8 @@ pub struct EngineRequest {
     pub grammar: Option<CompiledGrammar>,
     /// Lower runs earlier under the priority policy.
     pub priority: i32,
+    /// Whether it only fills what others leave, whatever the policy.
+    pub is_batch: bool,
     /// Separates prefix caches of tenants that must not share.
     pub cache_salt: Option<String>,
     /// Answer tokens that an earlier attempt already published, by choice; shorter than `n` means none for the rest. They
@@ -54,6 +56,7 @@ impl EngineRequest {
             kept_special_token_ids: Arc::default(),
             grammar: None,
             priority: 0,
+            is_batch: false,
             cache_salt: None,
             generated: Vec::new(),
             adapter: None,

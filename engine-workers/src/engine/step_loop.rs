@@ -7,9 +7,9 @@ mod sleep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use schedulers::batching::scheduler::Scheduler;
+use schedulers::batching::scheduler::{BatchLimits, Scheduler};
 use schedulers::batching::sequence::SequenceId;
 use schedulers::batching::step_pace::StepPace;
 use schedulers::batching::step_plan::{ScheduledSequence, StepPlan};
@@ -31,12 +31,17 @@ use crate::runner::{LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceCh
 use crate::sampler::Sampler;
 use crate::speculation::drafter::Drafter;
 
+/// For so long after the last interactive request the next one is expected: steps of batches stay short.
+const INTERACTIVE_MEMORY: Duration = Duration::from_secs(15);
+
 /// The engine's state, on its own thread.
 pub(super) struct StepLoop {
     runner: Box<dyn ModelRunner>,
     shape: RunnerShape,
     scheduler: Scheduler,
     pace: Option<StepPace>,
+    /// When a request that is of no batch came last.
+    last_interactive_at: Option<Instant>,
     drafter: Option<Drafter>,
     sampler: Sampler,
     /// Started with the first grammar.
@@ -74,6 +79,7 @@ impl StepLoop {
             shape,
             scheduler: Scheduler::new(config.scheduler_config(&shape))?,
             pace: config.target_step_time.map(StepPace::new),
+            last_interactive_at: None,
             drafter,
             sampler: Sampler::default(),
             mask_thread: None,
@@ -115,6 +121,7 @@ impl StepLoop {
         if let Some(limit) = self.pace.as_ref().and_then(|pace| pace.max_num_prefill_tokens(num_running)) {
             self.scheduler.limit_shared_prefill(limit);
         }
+        self.scheduler.limit_batch_work(self.batch_limits());
         let mut plan = self.scheduler.schedule()?;
         let planned_at = Instant::now();
         self.stats.schedule_time_total += planned_at - started_at;
@@ -128,6 +135,15 @@ impl StepLoop {
             self.stats.draft_time_total += planned_at.elapsed();
         }
         Ok(plan)
+    }
+
+    /// Batches leave an eighth of the sequences free, so that who comes next need not take a place from them.
+    fn batch_limits(&self) -> BatchLimits {
+        let others_come = self.last_interactive_at.is_some_and(|at| at.elapsed() < INTERACTIVE_MEMORY);
+        let pace = self.pace.as_ref().filter(|_| others_come);
+        let limits = pace.map_or_else(BatchLimits::default, StepPace::batch_limits);
+        let max_num_seqs = self.scheduler.config().max_num_seqs;
+        BatchLimits { max_num_seqs: limits.max_num_seqs.min(max_num_seqs - max_num_seqs / 8), ..limits }
     }
 
     /// Obeys what was commanded since the last step, and waits for commands while there is nothing to compute. False to

@@ -1,5 +1,7 @@
 //! An attempt that was assigned to this worker's pool, with the content that the log holds.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use bus::{BusError, Delivery, EventLog, InferenceAddress, StreamName};
 use schemas::FactHash;
 use schemas::v1::envelope::Fact;
@@ -60,6 +62,13 @@ impl Assignment {
             prompt,
             assigned: FactHash::of(&delivery.record.payload),
         }))
+    }
+}
+
+impl Assignment {
+    /// When the client asked.
+    pub(crate) fn asked_at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.summary.requested_at_unix_nanos)
     }
 }
 

@@ -8,7 +8,7 @@ use schemas::v1::{
     AttemptFailed, Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content,
 };
 use schemas::{FactHash, SamplingParams, failure};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -25,22 +25,17 @@ use crate::output_parser::OutputRules;
 use crate::sampler::bad_words;
 
 const FETCH_WAIT: Duration = Duration::from_secs(30);
-/// How long the batch class waits when nothing is there, and between looks while interactive work fills the slots.
-const BATCH_FETCH_WAIT: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Takes assignments until `shutdown`: interactive ones whenever a slot is free, batch ones only for slots that
-    /// interactive work leaves over.
+    /// Takes assignments until `shutdown`, each class for slots of its own: batch work never keeps interactive work from
+    /// the engine, which lets it rest while interactive work is there.
     pub(super) async fn intake(self: Arc<Self>, shutdown: CancellationToken) -> Result<(), BusError> {
         let pool = &self.options.pool;
         let interactive =
             self.facts.log().consumer(&topology::pool_consumer(pool, WorkClass::Interactive)).await?;
         let batch = self.facts.log().consumer(&topology::pool_consumer(pool, WorkClass::Batch)).await?;
         let take_all = async {
-            tokio::join!(
-                self.take(&interactive, 0, FETCH_WAIT),
-                self.take(&batch, self.reserve(), BATCH_FETCH_WAIT)
-            )
+            tokio::join!(self.take(&interactive, &self.slots), self.take(&batch, &self.batch_slots))
         };
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
@@ -48,19 +43,14 @@ impl Worker {
         }
     }
 
-    /// Slots that batch work leaves free, so that an interactive request starts at once.
-    fn reserve(&self) -> usize {
-        self.options.num_slots / 8
-    }
-
-    async fn take(self: &Arc<Self>, consumer: &Consumer, reserve: usize, wait: Duration) {
+    async fn take(self: &Arc<Self>, consumer: &Consumer, slots: &Arc<Semaphore>) {
         loop {
-            let num_free = self.num_free(reserve).await;
+            let num_free = num_free(slots).await;
             self.wakefulness.may_fetch().await;
-            match consumer.fetch(num_free, wait).await {
+            match consumer.fetch(num_free, FETCH_WAIT).await {
                 Ok(deliveries) => {
                     for delivery in deliveries {
-                        self.begin(delivery).await;
+                        self.begin(delivery, slots).await;
                     }
                 }
                 Err(error) => {
@@ -71,16 +61,7 @@ impl Worker {
         }
     }
 
-    /// Waits until more than `reserve` slots are free, and says how many more.
-    async fn num_free(&self, reserve: usize) -> usize {
-        let wanted = u32::try_from(reserve + 1).unwrap_or(u32::MAX);
-        let Ok(permits) = self.slots.acquire_many(wanted).await else { return 0 };
-        let num_free = self.slots.available_permits() + 1;
-        drop(permits);
-        num_free
-    }
-
-    async fn begin(self: &Arc<Self>, delivery: Delivery) {
+    async fn begin(self: &Arc<Self>, delivery: Delivery, slots: &Arc<Semaphore>) {
         if !self.is_ready_for_work().await {
             // Asked for before the worker fell asleep: it waits in the log, or another worker takes it.
             if let Err(error) = delivery.retry_after(Duration::ZERO).await {
@@ -88,7 +69,7 @@ impl Worker {
             }
             return;
         }
-        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
         let worker = Arc::clone(self);
         tokio::spawn(async move {
             let sequence = delivery.record.sequence;
@@ -173,7 +154,7 @@ impl Worker {
         let mut sampling: SamplingParams =
             assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
         let PreparedPrompt { tokens, output, grammar, thinking, kept_special_token_ids } =
-            self.text.prepare(&assignment.prompt, &sampling)?;
+            self.text.prepare(&assignment.prompt, &sampling, assignment.asked_at())?;
         let grammar_param = if grammar.is_some() { "tools" } else { "grammar" };
         sampling.grammar = grammar.or(sampling.grammar);
         let num_kept =
@@ -196,6 +177,7 @@ impl Worker {
             request.grammar = Some(compiled);
         }
         request.priority = assignment.summary.priority;
+        request.is_batch = assignment.summary.class() == WorkClass::Batch;
         let salt = &assignment.requested.cache_salt;
         request.cache_salt = (!salt.is_empty()).then(|| salt.clone());
         Ok((request, output))
@@ -314,6 +296,14 @@ impl Worker {
         self.end(&assignment.address, assignment.assigned, ended).await?;
         delivery.ack().await
     }
+}
+
+/// Waits until a slot is free, and says how many are.
+async fn num_free(slots: &Semaphore) -> usize {
+    let Ok(permit) = slots.acquire().await else { return 0 };
+    let num_free = slots.available_permits() + 1;
+    drop(permit);
+    num_free
 }
 
 fn param_of(prompt: &Prompt) -> &'static str {

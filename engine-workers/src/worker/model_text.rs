@@ -78,21 +78,23 @@ pub(super) fn invalid(code: &str, param: &str, message: impl Into<String>) -> Fa
 impl ModelText {
     /// The tokens of a prompt; never empty. `Err` says to the client what to change.
     pub fn tokens_of(&self, prompt: &Prompt, sampling: &SamplingParams) -> Result<Vec<u32>, Failure> {
-        self.prepare(prompt, sampling).map(|prepared| prepared.tokens)
+        self.prepare(prompt, sampling, SystemTime::now()).map(|prepared| prepared.tokens)
     }
 
-    /// The tokens of a prompt, and how to read what answers it.
+    /// The tokens of a prompt, and how to read what answers it. A template that tells the time tells that of the request, so
+    /// that every attempt and every replay reads the same.
     pub(super) fn prepare(
         &self,
         prompt: &Prompt,
         sampling: &SamplingParams,
+        asked_at: SystemTime,
     ) -> Result<PreparedPrompt, Failure> {
         let mut grammar = None;
         let (tokens, output, param) = match &prompt.content {
             Some(Content::Chat(chat)) => {
                 let tools = ToolRequest::read(chat)?;
                 grammar = tools.as_ref().map(|tools| self.demanded_calls(tools)).transpose()?.flatten();
-                let (tokens, output) = self.prepare_chat(chat, tools.as_ref(), sampling)?;
+                let (tokens, output) = self.prepare_chat((chat, asked_at), tools.as_ref(), sampling)?;
                 (tokens, output, "messages")
             }
             Some(Content::Text(text)) => {
@@ -118,12 +120,12 @@ impl ModelText {
 
     fn prepare_chat(
         &self,
-        chat: &ChatPrompt,
+        (chat, asked_at): (&ChatPrompt, SystemTime),
         tools: Option<&ToolRequest>,
         sampling: &SamplingParams,
     ) -> Result<(Vec<u32>, OutputRules), Failure> {
         let messages: Vec<Value> = parse(&chat.messages_json, "messages")?.unwrap_or_default();
-        let text = self.render(chat, &messages, tools)?;
+        let text = self.render((chat, asked_at), &messages, tools)?;
         // A template writes its special tokens itself.
         let adds_special = sampling.add_special_tokens.unwrap_or(false);
         let tokens = self.encode(&text, EncodeOptions { adds_special, parses_special: true }, "messages")?;
@@ -192,7 +194,7 @@ impl ModelText {
 
     fn render(
         &self,
-        chat: &ChatPrompt,
+        (chat, asked_at): (&ChatPrompt, SystemTime),
         messages: &[Value],
         tools: Option<&ToolRequest>,
     ) -> Result<String, Failure> {
@@ -213,7 +215,7 @@ impl ModelText {
             tools: tools.as_deref().filter(|_| !is_spoken),
             documents: None,
             kwargs: kwargs.as_ref(),
-            now: SystemTime::now(),
+            now: asked_at,
         };
         template.render(spelled_out.as_deref().unwrap_or(messages), &options).map_err(|error| {
             if error.is_client_error() {

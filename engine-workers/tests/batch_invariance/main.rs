@@ -23,6 +23,8 @@ use tiny_model::{Family, Random, TinyModel};
 
 const BLOCK_SIZE: usize = 16;
 const MAX_STEP_TOKENS: usize = 96;
+/// A whole prompt that is long enough for a matrix unit.
+const LONG_PROMPT_TOKENS: usize = 300;
 
 /// Logits of every position of one sequence, as bits: NaN is equal to itself.
 type Rows = Vec<Vec<u32>>;
@@ -31,7 +33,7 @@ fn load(model: &ModelFile, num_threads: usize, isa: Isa, num_blocks: usize) -> C
     let options = CpuRunnerOptions {
         num_threads,
         kv_capacity: KvCapacity::Blocks(num_blocks),
-        max_num_batched_tokens: MAX_STEP_TOKENS,
+        max_num_batched_tokens: LONG_PROMPT_TOKENS,
         isa: Some(isa),
         ..CpuRunnerOptions::default()
     };
@@ -224,6 +226,24 @@ fn every_weight_type_gives_the_same_bits_on_every_instruction_set() {
                 let given = alone(&mut load(&file, num_threads, isa, 4), &tokens);
                 assert!(given == expected, "{weight_type:?} on {} with {num_threads} threads", isa.name());
             }
+        }
+    }
+}
+
+#[test]
+fn a_long_prompt_in_one_step_gives_the_same_bits_as_in_chunks_on_every_instruction_set() {
+    let tokens: Vec<u32> = (0..LONG_PROMPT_TOKENS as u32).map(|i| i * i % 33).collect();
+    let num_blocks = LONG_PROMPT_TOKENS.div_ceil(BLOCK_SIZE);
+    let mut random = Random(5);
+    for weight_type in [WeightType::Q4_1, WeightType::Q6K, WeightType::Q8_0] {
+        let file = plain_model(weight_type).open();
+        let expected = alone(&mut load(&file, 1, Isa::Portable, num_blocks), &tokens);
+        for isa in Isa::available() {
+            let mut runner = load(&file, 2, isa, num_blocks);
+            let given = alone(&mut runner, &tokens);
+            assert!(given == expected, "{weight_type:?} on {}", isa.name());
+            let sequences = std::slice::from_ref(&tokens);
+            check_random_schedule(&mut runner, sequences, std::slice::from_ref(&expected), &mut random);
         }
     }
 }

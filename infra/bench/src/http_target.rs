@@ -94,7 +94,7 @@ impl HttpTarget {
         model: Option<String>,
         api_key: Option<String>,
     ) -> Result<Self, TargetError> {
-        let client = reqwest::Client::new();
+        let client = client();
         let url = url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
         let model = match model {
             Some(model) => model,
@@ -107,7 +107,7 @@ impl HttpTarget {
     #[must_use]
     pub fn new(url: &str, model: &str) -> Self {
         Self {
-            client: reqwest::Client::new(),
+            client: client(),
             url: url.to_owned(),
             model: model.to_owned(),
             api_key: None,
@@ -224,6 +224,12 @@ impl Answer {
             num_output_tokens: usage.completion_tokens,
         })
     }
+}
+
+/// Every request has a connection of its own: a server that closes an idle one just when it is taken again would seem to fail.
+fn client() -> reqwest::Client {
+    // The builder fails where the default client would panic.
+    reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap_or_default()
 }
 
 async fn first_model(

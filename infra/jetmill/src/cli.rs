@@ -8,9 +8,11 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use schemas::InferenceId;
 
+use crate::batch::BatchCommand;
 use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName, WorkerConfig};
 use crate::model_bench::ModelBench;
 use crate::proof::AuditCommand;
+use crate::replay::Replay;
 use crate::run_batch::RunBatch;
 
 /// Serves language models on an event log.
@@ -37,6 +39,10 @@ pub(crate) enum Command {
     Worker,
     /// The projector and the checkpointer alone.
     Projector,
+    /// The jobs alone: runs batches.
+    Jobs,
+    /// Batches on a running server: submit, watch, fetch, cancel.
+    Batch(BatchCommand),
     /// Prints the facts of one inference, in order, with the time between them.
     Events {
         /// The id from the answer's x-jetmill-inference-id header.
@@ -44,6 +50,9 @@ pub(crate) enum Command {
         /// One JSON object per line, whole facts with prompt and answer.
         #[arg(long)]
         json: bool,
+        /// Prompt, answer and tokens too.
+        #[arg(long)]
+        content: bool,
     },
     /// Lists inferences, newest first.
     Inferences {
@@ -65,6 +74,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Runs logged requests again, as they were or through a changed setup, and says what is different; the record is only
+    /// read.
+    Replay(Replay),
     /// Drops the tables and folds them again from the log.
     Rebuild,
     /// Answers a file of requests, one JSON object a line, without a server; without --data it leaves no record.
@@ -97,6 +109,9 @@ pub(crate) struct Settings {
     /// Bearer key that every call must carry.
     #[arg(long, global = true, env = "JETMILL_MASTER_KEY", hide_env_values = true)]
     master_key: Option<String>,
+    /// Bearer key that opens the audit routes, which stay closed without it.
+    #[arg(long, global = true, env = "JETMILL_AUDITOR_KEY", hide_env_values = true)]
+    auditor_key: Option<String>,
     /// A GGUF file or a Hugging Face directory; repeated: further models that `serve` runs beside the first.
     #[arg(long, global = true, env = "JETMILL_MODEL")]
     model: Vec<PathBuf>,
@@ -174,6 +189,10 @@ impl Settings {
         overlay(&mut config.nats.server_binary, self.nats_server);
         overlay(&mut config.database.url, self.database);
         overlay(&mut config.api.master_key, self.master_key.filter(|key| !key.is_empty()).map(Secret::from));
+        overlay(
+            &mut config.api.auditor_key,
+            self.auditor_key.filter(|key| !key.is_empty()).map(Secret::from),
+        );
         let mut models = self.model.into_iter();
         overlay(&mut config.worker.model, models.next());
         overlay(&mut config.worker.model_name, self.model_name);

@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) api: ApiSection,
     pub(crate) guardrails: GuardrailsConfig,
     pub(crate) router: RouterConfig,
+    pub(crate) jobs: JobsConfig,
     pub(crate) audit: AuditConfig,
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
@@ -96,9 +97,19 @@ pub(crate) struct ApiSection {
     pub(crate) listen: SocketAddr,
     /// Bearer key that every call must carry; absent: no key is asked for.
     pub(crate) master_key: Option<Secret>,
+    /// Bearer key that opens the audit routes; absent: they stay closed.
+    pub(crate) auditor_key: Option<Secret>,
     pub(crate) max_body_bytes: NonZeroUsize,
+    /// Largest file that can be uploaded.
+    pub(crate) max_file_bytes: NonZeroU64,
     pub(crate) max_num_inflight_requests: NonZeroUsize,
     pub(crate) request_timeout_seconds: NonZeroU64,
+    /// How long an inference goes on while no client waits for it.
+    pub(crate) grace_period_seconds: u64,
+    /// Signs webhooks whose requests name no secret.
+    pub(crate) webhook_secret: Option<Secret>,
+    /// Hosts that webhooks may reach without TLS and at private addresses.
+    pub(crate) webhook_allowed_hosts: Vec<String>,
 }
 
 impl Default for ApiSection {
@@ -106,9 +117,14 @@ impl Default for ApiSection {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             master_key: None,
+            auditor_key: None,
             max_body_bytes: NonZeroUsize::MIN.saturating_add((8 << 20) - 1),
+            max_file_bytes: NonZeroU64::MIN.saturating_add((512 << 20) - 1),
             max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(1023),
             request_timeout_seconds: NonZeroU64::MIN.saturating_add(3599),
+            grace_period_seconds: 5,
+            webhook_secret: None,
+            webhook_allowed_hosts: Vec::new(),
         }
     }
 }
@@ -140,6 +156,27 @@ pub(crate) struct RouterConfig {
 impl Default for RouterConfig {
     fn default() -> Self {
         Self { max_num_attempts: NonZeroU32::MIN.saturating_add(2) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct JobsConfig {
+    /// Batches that run at once; those beyond wait.
+    pub(crate) max_num_batches: NonZeroUsize,
+    /// Requests of one batch that wait for workers or are computed.
+    pub(crate) max_num_inflight_requests: NonZeroUsize,
+    /// Most lines of a batch.
+    pub(crate) max_num_lines: NonZeroU64,
+}
+
+impl Default for JobsConfig {
+    fn default() -> Self {
+        Self {
+            max_num_batches: NonZeroUsize::MIN.saturating_add(7),
+            max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(511),
+            max_num_lines: NonZeroU64::MIN.saturating_add(999_999),
+        }
     }
 }
 

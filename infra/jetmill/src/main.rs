@@ -3,6 +3,7 @@
 //! This is the composition root: the only place where every room meets, and where environment, clock and randomness come
 //! from. Start reading at [`roles::serve`].
 
+mod batch;
 mod broker;
 mod cli;
 mod config;
@@ -11,6 +12,7 @@ mod logging;
 mod model_bench;
 mod proof;
 mod record;
+mod replay;
 mod roles;
 mod run_batch;
 mod shutdown;
@@ -21,7 +23,7 @@ use anyhow::Result;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
-use crate::record::Listing;
+use crate::record::{EventsFormat, Listing};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -47,7 +49,10 @@ fn in_one_line(error: &anyhow::Error) -> String {
 
 fn run(cli: Cli) -> Result<()> {
     let mut config = cli.settings.resolve()?;
-    if matches!(cli.command, Command::RunBatch(_) | Command::Bench(_)) {
+    if matches!(
+        cli.command,
+        Command::RunBatch(_) | Command::Batch(_) | Command::Bench(_) | Command::Replay(_)
+    ) {
         // Its own words are the progress and the result.
         config.log.quieten();
     }
@@ -61,11 +66,16 @@ fn run(cli: Cli) -> Result<()> {
             Command::Router => roles::router(&config).await,
             Command::Worker => roles::worker(&config).await,
             Command::Projector => roles::projector(&config).await,
-            Command::Events { id, json } => record::events(&config, id, json).await,
+            Command::Jobs => roles::jobs(&config).await,
+            Command::Batch(arguments) => batch::run(&config, arguments).await,
+            Command::Events { id, json, content } => {
+                record::events(&config, id, &EventsFormat { json, content }).await
+            }
             Command::Inferences { status, model, limit, json } => {
                 record::inferences(&config, Listing { status, model, limit, json }).await
             }
             Command::Audit { command } => proof::run(&config, &command).await,
+            Command::Replay(arguments) => replay::run(&config, &arguments).await,
             Command::Rebuild => record::rebuild(&config).await,
             Command::Bench(arguments) => model_bench::run(&config, &arguments).await,
             Command::RunBatch(arguments) => run_batch::run(&config, &arguments).await,

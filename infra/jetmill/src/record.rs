@@ -1,43 +1,72 @@
 //! The record commands: what the log and the tables say.
 
+mod fact_details;
 mod fact_line;
 
-use anyhow::{Context as _, Result, bail};
-use bus::{EventLog, ReadFrom, Record, StreamName, subjects};
-use futures_util::TryStreamExt as _;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use audit::{CheckpointLog, Life};
+use bus::EventLog;
 use read_model::{InferenceFilter, InferenceRow, Status};
 use schemas::InferenceId;
 
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::proof::{note_access, shown_time};
 use crate::roles::connect_database;
 
+use self::fact_details::details;
 use self::fact_line::FactLine;
 
-/// Prints the facts of one inference in the order of the log.
-pub(crate) async fn events(config: &Config, id: InferenceId, json: bool) -> Result<()> {
+/// How `jetmill events` prints.
+pub(crate) struct EventsFormat {
+    pub(crate) json: bool,
+    /// Prompts and answers as well; JSON always has them.
+    pub(crate) content: bool,
+}
+
+/// Prints the facts of one inference in the order of the log, and whether they hang together and are signed.
+pub(crate) async fn events(config: &Config, id: InferenceId, format: &EventsFormat) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
-    let records = life_of(broker.log().as_ref(), id).await?;
-    if records.is_empty() {
-        bail!("the log holds no inference {id}");
+    let log = broker.log();
+    if format.json || format.content {
+        note_access(log.as_ref(), "events", Some(id), String::new()).await?;
     }
+    let Some(life) = Life::read(log.as_ref(), id).await? else { bail!("the log holds no inference {id}") };
     let mut previous_unix_nanos = None;
-    for record in &records {
-        let envelope = schemas::decode_envelope(&record.payload)
-            .with_context(|| format!("the record at sequence {} cannot be read", record.sequence))?;
-        if json {
-            print_line(&serde_json::to_string(&envelope)?);
-        } else {
-            print_line(&FactLine::new(record.sequence, &envelope, previous_unix_nanos).to_string());
+    for fact in &life.facts {
+        if format.json {
+            print_line(&serde_json::to_string(&fact.envelope)?);
+            continue;
         }
-        previous_unix_nanos = Some(envelope.recorded_at_unix_nanos);
+        print_line(&FactLine::new(fact.sequence, &fact.envelope, previous_unix_nanos).to_string());
+        let details = fact.envelope.fact.iter().flat_map(|fact| details(fact, format.content));
+        details.for_each(|line| print_line(&format!("{:25}{line}", "")));
+        previous_unix_nanos = Some(fact.envelope.recorded_at_unix_nanos);
+    }
+    if !format.json {
+        print_line(&standing(&log, &life).await?);
     }
     broker.close().await
 }
 
-async fn life_of(log: &dyn EventLog, id: InferenceId) -> Result<Vec<Record>> {
-    let records = log.read(StreamName::Inference, subjects::life_of(id), ReadFrom::Start, false).await?;
-    Ok(records.try_collect().await?)
+async fn standing(log: &Arc<dyn EventLog>, life: &Life) -> Result<String> {
+    let broken = life.facts.iter().find(|fact| !fact.is_chained());
+    let chain = match broken {
+        None => "every fact follows from those before".to_owned(),
+        Some(fact) => format!("the fact at {} follows from none of those before", fact.sequence),
+    };
+    let last_sequence = life.facts.last().map_or(0, |fact| fact.sequence);
+    let signed = match CheckpointLog::new(Arc::clone(log)).first_covering(last_sequence).await? {
+        Some(checkpoint) => format!(
+            "checkpoint {} covers all of them, signed {}",
+            checkpoint.number,
+            shown_time(checkpoint.signed_at_unix_nanos)
+        ),
+        None => "no checkpoint covers all of them yet".to_owned(),
+    };
+    Ok(format!("{chain}; {signed}"))
 }
 
 /// What `jetmill inferences` narrows its list by.

@@ -2,6 +2,7 @@
 //!
 //! A role is a future that ends when its token is cancelled. `serve` runs the same futures over one broker connection.
 
+mod jobs;
 mod local_site;
 mod metrics;
 mod projection;
@@ -42,7 +43,8 @@ use crate::config::{
 };
 use crate::{instance, proof, shutdown};
 
-type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// A role that runs.
+pub(crate) type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// All roles in one process. Everything that can be wrong from outside is found before the first request is taken.
 pub(crate) async fn serve(config: &Config) -> Result<()> {
@@ -67,13 +69,15 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     roles.spawn(projection::record_role(Arc::clone(&log), database, checkpointer, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
-    let engines = models.iter().map(metrics::Engine::of).collect();
+    roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
+    let mut settings = api_settings(config);
+    settings.extra_metrics.push(metrics::of(models.iter().map(metrics::Engine::of).collect()));
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
         let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
         roles.spawn(worker_role(worker, &log, model, WorkerId::slug(&name), inner.clone())?);
     }
     let front = CancellationToken::new();
-    let api = tokio::spawn(api_role(config, &log, listener, engines, front.clone()));
+    let api = tokio::spawn(api_role(settings, &log, listener, front.clone()));
 
     // The api goes first: what it holds is finished while the other roles still work. The projector goes last.
     let ended_early = run_until(signal, &mut roles).await;
@@ -90,7 +94,9 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
 /// The api alone.
 pub(crate) async fn api(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
-    alone(config, |log, token| Ok(Box::pin(api_role(config, log, listener, Vec::new(), token)))).await
+    // Other nodes may be there for its clients.
+    let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config) };
+    alone(config, |log, token| Ok(Box::pin(api_role(settings, log, listener, token)))).await
 }
 
 /// The guardrails alone.
@@ -101,6 +107,11 @@ pub(crate) async fn guardrail(config: &Config) -> Result<()> {
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
     alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+}
+
+/// The jobs alone.
+pub(crate) async fn jobs(config: &Config) -> Result<()> {
+    alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
 }
 
 /// The projector and the checkpointer alone.
@@ -164,14 +175,11 @@ async fn listen(config: &Config) -> Result<TcpListener> {
 }
 
 fn api_role(
-    config: &Config,
+    settings: ApiConfig,
     log: &Arc<dyn EventLog>,
     listener: TcpListener,
-    engines: Vec<metrics::Engine>,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let mut settings = api_settings(config);
-    settings.extra_metrics.push(metrics::of(engines));
     let api = Api::new(settings, Arc::clone(log), instance::stamps());
     let address = listener.local_addr();
     async move {
@@ -185,11 +193,25 @@ fn api_settings(config: &Config) -> ApiConfig {
     let name = instance::name();
     let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
     settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
+    settings.auditor_key = config.api.auditor_key.as_ref().map(|key| MasterKey::new(key.reveal()));
     settings.limits.max_body_bytes = config.api.max_body_bytes.get();
+    settings.limits.max_file_bytes = config.api.max_file_bytes.get();
     settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
     settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
+    settings.timeouts.grace = Duration::from_secs(config.api.grace_period_seconds);
     settings.timeouts.shutdown = shutdown::GRACE;
+    settings.webhooks.secret = config.api.webhook_secret.as_ref().map(|secret| secret.reveal().to_owned());
+    settings.webhooks.allowed_hosts.clone_from(&config.api.webhook_allowed_hosts);
     settings
+}
+
+/// The configured checks.
+pub(crate) fn policy(config: &Config) -> Result<Policy> {
+    Ok(Policy::new(&PolicySpec {
+        version: config.guardrails.policy_version,
+        max_prompt_bytes: config.guardrails.max_prompt_bytes.get(),
+        blocked_terms: config.guardrails.blocked_terms.clone(),
+    })?)
 }
 
 fn guardrail_role(
@@ -197,11 +219,7 @@ fn guardrail_role(
     log: &Arc<dyn EventLog>,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
-    let policy = Policy::new(&PolicySpec {
-        version: config.guardrails.policy_version,
-        max_prompt_bytes: config.guardrails.max_prompt_bytes.get(),
-        blocked_terms: config.guardrails.blocked_terms.clone(),
-    })?;
+    let policy = policy(config)?;
     let facts = instance::fact_writer(log, "guardrail", &instance::name());
     Ok(async move { Ok(guardrails::serve(facts, policy, shutdown).await?) })
 }
@@ -217,7 +235,7 @@ fn router_role(
     async move { Ok(routing::serve(facts, policy, shutdown).await?) }
 }
 
-fn worker_role(
+pub(crate) fn worker_role(
     config: &WorkerConfig,
     log: &Arc<dyn EventLog>,
     model: ServedModel,

@@ -3,7 +3,6 @@
 //! Each line goes the way of a client's request, the record included. Answers come in the order of their lines, and only a
 //! window of lines is in memory.
 
-mod line_reader;
 mod output_file;
 
 use std::path::PathBuf;
@@ -14,10 +13,10 @@ use api::{BatchOutcome, LocalCaller};
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
+use schedulers::jobs::{Line, LineReader};
 use tokio::fs::File;
 use tokio::io::BufReader;
 
-use self::line_reader::{Line, LineReader};
 use self::output_file::OutputFile;
 use crate::config::Config;
 use crate::roles::LocalSite;

@@ -4,7 +4,16 @@ use super::PanelKernel;
 use super::format::{Format, Panel, Tile};
 use crate::activations::{Biases, Factors, QuantizedRows, Quants};
 use crate::group::GROUP_SIZE;
-use crate::lanes::{Lanes, NUM_LANES};
+use crate::lanes::{self, Lanes, NUM_LANES};
+use crate::packed_matrix::panel;
+
+const CACHE_LINE: usize = 64;
+
+/// Up to so many rows, reading the weights is what takes the time, and the processor's own prefetching stops at each 4 KiB.
+const MAX_ROWS_TO_PREFETCH: usize = 4;
+
+/// Bytes between what is read and what is asked for: 1 row reads 1.1 times as fast as without, at 4096 bytes 1.05 times.
+const PREFETCH_DISTANCE: usize = 1_536;
 
 macro_rules! for_each_row {
     ($num_rows:ident, |$row:ident| $body:block) => {
@@ -52,7 +61,15 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         let factors = self.rows.factors[place.first..end].as_ptr();
         let biases = self.rows.biases[place.first..end].as_ptr();
         let mut sums = [v.splat(0.0); MR];
+        let group_bytes = panel::num_bytes(P::WEIGHT_TYPE, self.num_cols) / num_groups.max(1);
         for index in 0..num_groups {
+            if MR <= MAX_ROWS_TO_PREFETCH {
+                // Panels lie one after the other, so what follows this one is the next.
+                let ahead = panel.start.wrapping_add(index * group_bytes + PREFETCH_DISTANCE);
+                for line in 0..group_bytes.div_ceil(CACHE_LINE) {
+                    lanes::prefetch(ahead.wrapping_add(line * CACHE_LINE));
+                }
+            }
             // SAFETY: the group is within the panel.
             let tile = unsafe { P::load(v, panel, index) };
             // Written out row by row, or the sums would live in memory: the compiler does not unroll a loop this long.

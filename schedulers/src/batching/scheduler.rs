@@ -1,5 +1,6 @@
 //! Which tokens of which sequences the next step computes.
 
+mod batch_work;
 mod completion;
 mod drafts;
 mod open_step;
@@ -18,6 +19,7 @@ use crate::batching::state::{FinishReason, SequenceState};
 use crate::batching::stats::SchedulerStats;
 use crate::batching::step_plan::{ScheduledSequence, StepPlan};
 use crate::batching::waiting_queue::{ServiceOrder, WaitingQueue};
+pub use batch_work::BatchLimits;
 
 /// Sequences that wait, run and are preempted over one KV cache.
 ///
@@ -34,6 +36,7 @@ pub struct Scheduler {
     kv_cache: KvCacheManager,
     next_arrival: u64,
     max_num_shared_prefill_tokens: usize,
+    batch_limits: BatchLimits,
     totals: SchedulerStats,
 }
 
@@ -51,6 +54,7 @@ impl Scheduler {
             running: Vec::new(),
             next_arrival: 0,
             max_num_shared_prefill_tokens: usize::MAX,
+            batch_limits: BatchLimits::default(),
             totals: SchedulerStats::default(),
         })
     }
@@ -150,14 +154,17 @@ impl Scheduler {
 
     /// Plans the next step and counts its tokens as computed. An empty plan means that nothing can run.
     pub fn schedule(&mut self) -> Result<StepPlan, BatchingError> {
+        let resting = self.resting()?;
         let mut goes_on = false;
-        for id in &self.running {
+        for id in self.running.iter().filter(|id| !resting.contains(id)) {
             goes_on |= !self.sequence(*id)?.is_prefilling();
         }
         let mut step = OpenStep {
             plan: StepPlan::default(),
             budget_tokens: self.config.max_num_batched_tokens,
             prefill_budget_tokens: if goes_on { self.max_num_shared_prefill_tokens } else { usize::MAX },
+            batch_prefill_budget_tokens: self.batch_limits.max_num_prefill_tokens,
+            resting,
         };
         self.schedule_running(&mut step)?;
         if step.plan.preempted.is_empty() {
@@ -178,9 +185,13 @@ impl Scheduler {
         let mut index = 0;
         while step.budget_tokens > 0 {
             let Some(&id) = self.running.get(index) else { break };
+            if step.resting.contains(&id) {
+                index += 1;
+                continue;
+            }
             let sequence = self.sequence(id)?;
             let is_prefill = sequence.is_prefilling();
-            let num_wanted_tokens = sequence.num_wanted_tokens();
+            let num_wanted_tokens = step.within(sequence, is_prefill, sequence.num_wanted_tokens());
             let num_tokens = self.share_of_step(num_wanted_tokens, is_prefill, step, self.running.len());
             let (first_position, num_preemptions) =
                 (sequence.num_computed_tokens(), sequence.num_preemptions());
@@ -197,6 +208,7 @@ impl Scheduler {
                     is_sampled: false,
                     num_preemptions,
                 });
+                step.count(self.sequence(id)?, is_prefill, num_tokens);
             }
             // Preemption may have removed sequences before this one, or this one.
             index = self.running.iter().position(|other| *other == id).map_or(index, |at| at + 1);
@@ -224,8 +236,12 @@ impl Scheduler {
         }
     }
 
-    /// Who gives its blocks up: the last of the running under fcfs, the worst (priority, arrival) under priority.
+    /// Who gives its blocks up: one of a batch if there is any, or else the last of the running under fcfs, the worst
+    /// (priority, arrival) under priority.
     fn victim(&self) -> Result<SequenceId, BatchingError> {
+        if let Some(id) = self.batch_victim() {
+            return Ok(id);
+        }
         let last = match self.config.policy {
             Policy::Fcfs => self.running.last().copied(),
             Policy::Priority => self.running.iter().copied().max_by_key(|id| {
@@ -248,20 +264,27 @@ impl Scheduler {
     }
 
     fn schedule_waiting(&mut self, step: &mut OpenStep) -> Result<(), BatchingError> {
-        while step.budget_tokens > 0 && self.running.len() < self.config.max_num_seqs {
+        while step.budget_tokens > 0 {
             let Some(id) = self.waiting.head() else { break };
+            if !self.may_admit(id, step)? {
+                break;
+            }
             let num_sharing = self.running.len() + 1;
             let block_size_tokens = self.config.block_size_tokens;
             let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
             let hits = self.kv_cache.find_longest_prefix(sequence);
             let num_hit_tokens = hits.len() * block_size_tokens;
             let (num_all_tokens, num_preemptions) = (sequence.tokens().len(), sequence.num_preemptions());
-            let num_wanted_tokens = sequence.capped(num_all_tokens - num_hit_tokens);
+            let num_wanted_tokens =
+                step.within(sequence, true, sequence.capped(num_all_tokens - num_hit_tokens));
             let num_tokens = self.share_of_step(num_wanted_tokens, true, step, num_sharing);
             if num_tokens == 0 {
                 break;
             }
             let Some(new_blocks) = self.kv_cache.allocate(id, &hits, num_hit_tokens + num_tokens) else {
+                if self.gives_way(id, step)? {
+                    continue;
+                }
                 break;
             };
             let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
@@ -282,6 +305,7 @@ impl Scheduler {
                 is_sampled: false,
                 num_preemptions,
             });
+            step.count(self.sequence(id)?, true, num_tokens);
         }
         Ok(())
     }

@@ -37,6 +37,8 @@ pub struct NewSequence {
     pub num_prompt_tokens: usize,
     /// Lower runs earlier, under [`Policy::Priority`](crate::batching::config::Policy::Priority).
     pub priority: i32,
+    /// Whether it only fills what others leave, whatever the policy.
+    pub is_batch: bool,
     /// Who may share its cached blocks.
     pub cache_key: CacheKey,
     /// When it ends.
@@ -58,6 +60,7 @@ pub struct Sequence {
     num_drafts: usize,
     num_prompt_tokens: usize,
     priority: i32,
+    is_batch: bool,
     arrival: u64,
     cache_key: CacheKey,
     stop_rules: StopRules,
@@ -78,6 +81,7 @@ impl Sequence {
             num_drafts: 0,
             num_prompt_tokens: new.num_prompt_tokens,
             priority: new.priority,
+            is_batch: new.is_batch,
             arrival,
             cache_key: new.cache_key,
             stop_rules: new.stop_rules,
@@ -143,6 +147,11 @@ impl Sequence {
     /// Lower runs earlier under the priority policy.
     pub fn priority(&self) -> i32 {
         self.priority
+    }
+
+    /// Whether it only fills what others leave.
+    pub fn is_batch(&self) -> bool {
+        self.is_batch
     }
 
     /// The order of addition.

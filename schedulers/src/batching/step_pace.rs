@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use crate::batching::scheduler::BatchLimits;
+
 /// Weight of the newest measurement in the running means.
 const NEWEST: f64 = 0.25;
 /// Prompts get at least this share of the target, however slow the answers alone are.
 const LEAST_PREFILL_SHARE: f64 = 0.25;
 /// Prompts advance by at least this many tokens a step.
 const LEAST_PREFILL_TOKENS: usize = 16;
+/// The share of the target that a step of batches may last while others come and go.
+const BATCH_SHARE: f64 = 0.4;
+/// Sequences of batches that run all the same: fewer would waste the reading of the weights.
+const LEAST_BATCH_SEQS: usize = 16;
 
 /// Learns from the steps' durations what a row costs, and turns a target for a step's duration into a number of tokens.
 ///
@@ -48,6 +54,20 @@ impl StepPace {
         Some((num_tokens as usize).max(LEAST_PREFILL_TOKENS))
     }
 
+    /// What batches may take of a step while others come and go; nothing is bounded that is not known.
+    pub fn batch_limits(&self) -> BatchLimits {
+        let target = self.target_seconds * BATCH_SHARE;
+        let unbounded = BatchLimits::default();
+        let max_num_seqs = self
+            .answer_row_seconds
+            .map_or(unbounded.max_num_seqs, |row| ((target / row) as usize).max(LEAST_BATCH_SEQS));
+        let max_num_prefill_tokens =
+            self.prefill_token_seconds.map_or(unbounded.max_num_prefill_tokens, |token| {
+                ((target / token) as usize).max(LEAST_PREFILL_TOKENS)
+            });
+        BatchLimits { max_num_seqs, max_num_prefill_tokens }
+    }
+
     fn answers(&self, num_rows: usize) -> f64 {
         self.answer_row_seconds.unwrap_or(0.0) * num_rows as f64
     }
@@ -80,6 +100,17 @@ mod tests {
             pace.observe(40, num_prefill_tokens, took(40, num_prefill_tokens));
         }
         assert_eq!(pace.max_num_prefill_tokens(40), Some(30));
+    }
+
+    #[test]
+    fn batches_fill_a_part_of_the_target() {
+        let mut pace = StepPace::new(MILLI * 100);
+        assert_eq!(pace.batch_limits(), BatchLimits::default());
+        pace.observe(0, 512, took(0, 512));
+        pace.observe(10, 0, took(10, 0));
+        assert_eq!(pace.batch_limits(), BatchLimits { max_num_seqs: 40, max_num_prefill_tokens: 20 });
+        pace.observe(1, 0, MILLI * 500);
+        assert_eq!(pace.batch_limits().max_num_seqs, LEAST_BATCH_SEQS);
     }
 
     #[test]

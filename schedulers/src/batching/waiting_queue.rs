@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use crate::batching::config::Policy;
 use crate::batching::sequence::{Sequence, SequenceId};
 
-/// Order of service: under fcfs the order of arrival, under priority (priority, arrival). A preempted sequence arrived
-/// before all that never ran, so its place is at the front without further bookkeeping.
+/// Order of service: those of batches after all others, and among equals under fcfs the order of arrival, under priority
+/// (priority, arrival). A preempted sequence arrived before all of its kind that never ran, so its place is at their front
+/// without further bookkeeping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceOrder {
+    is_batch: bool,
     priority: i32,
     arrival: u64,
 }
@@ -20,7 +22,7 @@ impl ServiceOrder {
             Policy::Fcfs => 0,
             Policy::Priority => sequence.priority(),
         };
-        ServiceOrder { priority, arrival: sequence.arrival() }
+        ServiceOrder { is_batch: sequence.is_batch(), priority, arrival: sequence.arrival() }
     }
 }
 

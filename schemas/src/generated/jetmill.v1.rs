@@ -1357,6 +1357,9 @@ pub struct FileCreated {
     /// BLAKE3 of its bytes, in hexadecimal.
     #[prost(string, tag = "6")]
     pub digest: ::prost::alloc::string::String,
+    /// When it is gone; 0: when it is deleted.
+    #[prost(uint64, tag = "7")]
+    pub expires_at_unix_nanos: u64,
 }
 impl ::prost::Name for FileCreated {
     const NAME: &'static str = "FileCreated";
@@ -1434,6 +1437,9 @@ pub struct BatchProgressed {
     pub num_lines_over: u64,
     #[prost(uint64, tag = "6")]
     pub num_lines_over_failed: u64,
+    /// What it will end as, once it is finalizing.
+    #[prost(enumeration = "BatchOutcome", tag = "7")]
+    pub outcome: i32,
 }
 impl ::prost::Name for BatchProgressed {
     const NAME: &'static str = "BatchProgressed";

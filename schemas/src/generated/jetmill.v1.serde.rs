@@ -1833,6 +1833,9 @@ impl serde::Serialize for BatchProgressed {
         if self.num_lines_over_failed != 0 {
             len += 1;
         }
+        if self.outcome != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchProgressed", len)?;
         if !self.batch.is_empty() {
             struct_ser.serialize_field("batch", &self.batch)?;
@@ -1860,6 +1863,11 @@ impl serde::Serialize for BatchProgressed {
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("num_lines_over_failed", ToString::to_string(&self.num_lines_over_failed).as_str())?;
         }
+        if self.outcome != 0 {
+            let v = BatchOutcome::try_from(self.outcome)
+                .map_err(|_| serde::ser::Error::custom(format!("Invalid variant {}", self.outcome)))?;
+            struct_ser.serialize_field("outcome", &v)?;
+        }
         struct_ser.end()
     }
 }
@@ -1880,6 +1888,7 @@ impl<'de> serde::Deserialize<'de> for BatchProgressed {
             "numLinesOver",
             "num_lines_over_failed",
             "numLinesOverFailed",
+            "outcome",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1890,6 +1899,7 @@ impl<'de> serde::Deserialize<'de> for BatchProgressed {
             FinalizingAtUnixNanos,
             NumLinesOver,
             NumLinesOverFailed,
+            Outcome,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1917,6 +1927,7 @@ impl<'de> serde::Deserialize<'de> for BatchProgressed {
                             "finalizingAtUnixNanos" | "finalizing_at_unix_nanos" => Ok(GeneratedField::FinalizingAtUnixNanos),
                             "numLinesOver" | "num_lines_over" => Ok(GeneratedField::NumLinesOver),
                             "numLinesOverFailed" | "num_lines_over_failed" => Ok(GeneratedField::NumLinesOverFailed),
+                            "outcome" => Ok(GeneratedField::Outcome),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1942,6 +1953,7 @@ impl<'de> serde::Deserialize<'de> for BatchProgressed {
                 let mut finalizing_at_unix_nanos__ = None;
                 let mut num_lines_over__ = None;
                 let mut num_lines_over_failed__ = None;
+                let mut outcome__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Batch => {
@@ -1988,6 +2000,12 @@ impl<'de> serde::Deserialize<'de> for BatchProgressed {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::Outcome => {
+                            if outcome__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outcome"));
+                            }
+                            outcome__ = Some(map_.next_value::<BatchOutcome>()? as i32);
+                        }
                     }
                 }
                 Ok(BatchProgressed {
@@ -1997,6 +2015,7 @@ impl<'de> serde::Deserialize<'de> for BatchProgressed {
                     finalizing_at_unix_nanos: finalizing_at_unix_nanos__.unwrap_or_default(),
                     num_lines_over: num_lines_over__.unwrap_or_default(),
                     num_lines_over_failed: num_lines_over_failed__.unwrap_or_default(),
+                    outcome: outcome__.unwrap_or_default(),
                 })
             }
         }
@@ -4509,6 +4528,9 @@ impl serde::Serialize for FileCreated {
         if !self.digest.is_empty() {
             len += 1;
         }
+        if self.expires_at_unix_nanos != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileCreated", len)?;
         if !self.file.is_empty() {
             struct_ser.serialize_field("file", &self.file)?;
@@ -4532,6 +4554,11 @@ impl serde::Serialize for FileCreated {
         if !self.digest.is_empty() {
             struct_ser.serialize_field("digest", &self.digest)?;
         }
+        if self.expires_at_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("expires_at_unix_nanos", ToString::to_string(&self.expires_at_unix_nanos).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -4550,6 +4577,8 @@ impl<'de> serde::Deserialize<'de> for FileCreated {
             "num_chunks",
             "numChunks",
             "digest",
+            "expires_at_unix_nanos",
+            "expiresAtUnixNanos",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -4560,6 +4589,7 @@ impl<'de> serde::Deserialize<'de> for FileCreated {
             NumBytes,
             NumChunks,
             Digest,
+            ExpiresAtUnixNanos,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -4587,6 +4617,7 @@ impl<'de> serde::Deserialize<'de> for FileCreated {
                             "numBytes" | "num_bytes" => Ok(GeneratedField::NumBytes),
                             "numChunks" | "num_chunks" => Ok(GeneratedField::NumChunks),
                             "digest" => Ok(GeneratedField::Digest),
+                            "expiresAtUnixNanos" | "expires_at_unix_nanos" => Ok(GeneratedField::ExpiresAtUnixNanos),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -4612,6 +4643,7 @@ impl<'de> serde::Deserialize<'de> for FileCreated {
                 let mut num_bytes__ = None;
                 let mut num_chunks__ = None;
                 let mut digest__ = None;
+                let mut expires_at_unix_nanos__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::File => {
@@ -4654,6 +4686,14 @@ impl<'de> serde::Deserialize<'de> for FileCreated {
                             }
                             digest__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::ExpiresAtUnixNanos => {
+                            if expires_at_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("expiresAtUnixNanos"));
+                            }
+                            expires_at_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(FileCreated {
@@ -4663,6 +4703,7 @@ impl<'de> serde::Deserialize<'de> for FileCreated {
                     num_bytes: num_bytes__.unwrap_or_default(),
                     num_chunks: num_chunks__.unwrap_or_default(),
                     digest: digest__.unwrap_or_default(),
+                    expires_at_unix_nanos: expires_at_unix_nanos__.unwrap_or_default(),
                 })
             }
         }

@@ -29,6 +29,9 @@ impl StepLoop {
         if let Err(error) = self.check_admission(&request) {
             return Ok(Err(error));
         }
+        if !request.is_batch {
+            self.last_interactive_at = Some(submitted_at);
+        }
         let max_len = self.scheduler.config().max_sequence_tokens();
         let rules = Arc::new(AnswerRules::new(&request, &self.tokens, max_len));
         let num_prompt_tokens = request.prompt_token_ids.len();
@@ -60,6 +63,7 @@ impl StepLoop {
                         tokens: [request.prompt_token_ids.as_slice(), generated].concat(),
                         num_prompt_tokens,
                         priority: request.priority,
+                        is_batch: request.is_batch,
                         cache_key: cache_key(&request),
                         stop_rules: rules.stop.clone(),
                         max_num_step_tokens: has_scores.then_some(MAX_NUM_SCORED_STEP_TOKENS),

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use schedulers::jobs::{Line, LineReader};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncBufRead, AsyncSeekExt as _, AsyncWriteExt as _, BufReader};
-
-use super::line_reader::{Line, LineReader};
 
 /// A file to which whole lines are added.
 pub(crate) struct OutputFile {

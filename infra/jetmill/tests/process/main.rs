@@ -7,6 +7,8 @@
 
 mod adapters;
 mod api_death;
+mod audit;
+mod batches;
 mod cancellation;
 mod client;
 mod crash;
@@ -18,6 +20,7 @@ mod one_request;
 mod postgres_server;
 mod process;
 mod record;
+mod replay;
 mod roles;
 mod run_batch;
 mod secrets;

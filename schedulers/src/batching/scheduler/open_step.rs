@@ -1,6 +1,8 @@
 //! A step while it is being planned.
 
-use crate::batching::sequence::SequenceId;
+use std::collections::HashSet;
+
+use crate::batching::sequence::{Sequence, SequenceId};
 use crate::batching::step_plan::{ScheduledSequence, StepPlan};
 
 /// A step while it is being planned.
@@ -9,9 +11,28 @@ pub(super) struct OpenStep {
     pub(super) budget_tokens: usize,
     /// What is left for prefills, within the whole budget.
     pub(super) prefill_budget_tokens: usize,
+    /// What is left for prefills of batches, within both.
+    pub(super) batch_prefill_budget_tokens: usize,
+    /// Running sequences that sit this step out.
+    pub(super) resting: HashSet<SequenceId>,
 }
 
 impl OpenStep {
+    /// `num_wanted_tokens` of a sequence within what is left for its kind.
+    pub(super) fn within(&self, sequence: &Sequence, is_prefill: bool, num_wanted_tokens: usize) -> usize {
+        if is_prefill && sequence.is_batch() {
+            return num_wanted_tokens.min(self.batch_prefill_budget_tokens);
+        }
+        num_wanted_tokens
+    }
+
+    /// Counts a share against its kind.
+    pub(super) fn count(&mut self, sequence: &Sequence, is_prefill: bool, num_tokens: usize) {
+        if is_prefill && sequence.is_batch() {
+            self.batch_prefill_budget_tokens = self.batch_prefill_budget_tokens.saturating_sub(num_tokens);
+        }
+    }
+
     pub(super) fn push(&mut self, share: ScheduledSequence) {
         self.budget_tokens -= share.num_tokens;
         if share.is_prefill {

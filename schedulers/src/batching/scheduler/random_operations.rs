@@ -14,7 +14,17 @@ use crate::batching::stop_rules::StopRules;
 #[derive(Debug, Clone)]
 enum Operation {
     /// A prompt from a family of common prefixes.
-    Add { family: u32, num_tokens: usize, max_tokens: usize, priority: i32, salt: bool, awaits: bool },
+    Add {
+        family: u32,
+        num_tokens: usize,
+        max_tokens: usize,
+        priority: i32,
+        salt: bool,
+        awaits: bool,
+        is_batch: bool,
+    },
+    /// Bounds what batches take.
+    Limit(BatchLimits),
     /// Ends the n-th known sequence.
     Abort(usize),
     /// The n-th known sequence's input is there.
@@ -45,15 +55,18 @@ fn next_token(id: SequenceId) -> u32 {
 }
 
 fn operations() -> impl Strategy<Value = Operation> {
-    let add = (0_u32..3, 0_usize..40, 1_usize..20, -1_i32..2, any::<bool>(), 0_u8..8);
+    let add = (0_u32..3, 0_usize..40, 1_usize..20, -1_i32..2, any::<bool>(), 0_u8..16);
     prop_oneof![
         4 => add.prop_map(|(family, num_tokens, max_tokens, priority, salt, awaits)| Operation::Add {
-            family, num_tokens, max_tokens, priority, salt, awaits: awaits == 0,
+            family, num_tokens, max_tokens, priority, salt, awaits: awaits % 8 == 0, is_batch: awaits >= 8,
         }),
         1 => (0_usize..20).prop_map(Operation::Abort),
         1 => (0_usize..20).prop_map(Operation::MarkReady),
         12 => (0_u8..20, 0_u8..20, 0_usize..7, 0_usize..4).prop_map(|(f, a, num_right, num_wrong)| {
             Operation::Step { fails: f == 0, aborts: a == 0, drafts: Drafts { num_right, num_wrong } }
+        }),
+        1 => (0_usize..4, 0_usize..9).prop_map(|(max_num_seqs, max_num_prefill_tokens)| {
+            Operation::Limit(BatchLimits { max_num_seqs, max_num_prefill_tokens })
         }),
         1 => Just(Operation::ClearPrefixCache),
     ]
@@ -96,7 +109,8 @@ impl World {
 
     fn apply(&mut self, operation: Operation) -> Result<(), TestCaseError> {
         match operation {
-            Operation::Add { family, num_tokens, max_tokens, priority, salt, awaits } => {
+            Operation::Limit(limits) => self.scheduler.limit_batch_work(limits),
+            Operation::Add { family, num_tokens, max_tokens, priority, salt, awaits, is_batch } => {
                 let id = SequenceId(self.next_id);
                 self.next_id += 1;
                 let tokens: Vec<u32> = (0..num_tokens as u32).map(|token| family * 100 + token).collect();
@@ -105,6 +119,7 @@ impl World {
                     tokens: tokens.clone(),
                     num_prompt_tokens: num_tokens,
                     priority,
+                    is_batch,
                     cache_key: CacheKey { salt: salt.then(|| "salt".to_owned()), adapter: None },
                     stop_rules: StopRules { stop_token_ids: vec![], max_tokens, min_tokens: 0 },
                     max_num_step_tokens: None,
@@ -152,9 +167,14 @@ impl World {
         }
         let admitted = plan.sequences.iter().filter(|share| was_waiting.contains(&share.id));
         let admitted: Vec<SequenceId> = admitted.map(|share| share.id).collect();
+        let is_batch = |id: &SequenceId| self.scheduler.sequence(*id).unwrap().is_batch();
         prop_assert!(
-            admitted.is_empty() || plan.preempted.is_empty(),
-            "nothing is admitted after a preemption"
+            plan.preempted.is_empty() || !admitted.iter().any(is_batch),
+            "of batches nothing is admitted after a preemption"
+        );
+        prop_assert!(
+            admitted.is_empty() || plan.preempted.is_empty() || plan.preempted.iter().all(is_batch),
+            "who is of no batch gives nothing up for those who come"
         );
         prop_assert_eq!(
             &admitted[..],

@@ -22,6 +22,7 @@ fn sequence(id: u64, num_tokens: usize) -> NewSequence {
         tokens: (0..num_tokens as u32).map(|token| token + 1000 * id as u32).collect(),
         num_prompt_tokens: num_tokens,
         priority: 0,
+        is_batch: false,
         cache_key: CacheKey::default(),
         stop_rules: StopRules { stop_token_ids: vec![7], max_tokens: 100, min_tokens: 0 },
         max_num_step_tokens: None,
@@ -107,6 +108,51 @@ fn under_priority_the_worst_gives_its_blocks_up() {
     let plan = scheduler.schedule().unwrap();
     assert_eq!(plan.preempted, [SequenceId(2)]);
     assert_eq!(plan.sequences.iter().map(|share| share.id.0).collect::<Vec<_>>(), [1, 3]);
+}
+
+fn of_batch(id: u64, num_tokens: usize) -> NewSequence {
+    NewSequence { is_batch: true, ..sequence(id, num_tokens) }
+}
+
+#[test]
+fn batches_rest_while_somebody_else_starts() {
+    let mut scheduler = scheduler(config(), [of_batch(1, 4), of_batch(2, 4)]);
+    assert_eq!(step(&mut scheduler), [(1, 0, 4), (2, 0, 4)]);
+    scheduler.add(of_batch(3, 4)).unwrap();
+    scheduler.add(sequence(4, 20)).unwrap();
+    assert_eq!(step(&mut scheduler), [(4, 0, 16)], "it overtakes what waits and has the step alone");
+    assert_eq!(step(&mut scheduler), [(4, 16, 4)]);
+    assert_eq!(step(&mut scheduler), [(1, 4, 1), (2, 4, 1), (4, 20, 1), (3, 0, 4)]);
+}
+
+#[test]
+fn batches_give_up_their_slots_and_blocks() {
+    let few_slots = SchedulerConfig { max_num_seqs: 2, ..config() };
+    let mut scheduler_a = scheduler(few_slots, [of_batch(1, 4), of_batch(2, 4)]);
+    step(&mut scheduler_a);
+    scheduler_a.add(sequence(3, 4)).unwrap();
+    assert_eq!(step(&mut scheduler_a), [(3, 0, 4)]);
+    assert_eq!(scheduler_a.sequence(SequenceId(2)).unwrap().state(), SequenceState::Preempted);
+    assert_eq!(step(&mut scheduler_a), [(1, 4, 1), (3, 4, 1)], "no slot is left for the other one");
+
+    let few_blocks = SchedulerConfig { num_blocks: 6, max_num_batched_tokens: 32, ..config() };
+    let mut scheduler_b = scheduler(few_blocks, [of_batch(1, 11), of_batch(2, 11)]);
+    step(&mut scheduler_b);
+    scheduler_b.add(sequence(3, 14)).unwrap();
+    assert_eq!(step(&mut scheduler_b), [(3, 0, 14)]);
+    assert_eq!(scheduler_b.running(), [SequenceId(3)]);
+}
+
+#[test]
+fn batches_take_no_more_of_a_step_than_their_limits() {
+    let mut scheduler = scheduler(config(), [of_batch(1, 4), of_batch(2, 8), of_batch(3, 4)]);
+    scheduler.limit_batch_work(BatchLimits { max_num_seqs: 2, max_num_prefill_tokens: 6 });
+    assert_eq!(step(&mut scheduler), [(1, 0, 4), (2, 0, 2)]);
+    assert_eq!(step(&mut scheduler), [(1, 4, 1), (2, 2, 6)]);
+    scheduler.limit_batch_work(BatchLimits { max_num_seqs: 1, max_num_prefill_tokens: 6 });
+    assert_eq!(step(&mut scheduler), [(1, 5, 1)]);
+    scheduler.limit_batch_work(BatchLimits::default());
+    assert_eq!(step(&mut scheduler), [(1, 6, 1), (2, 8, 1), (3, 0, 4)]);
 }
 
 #[test]

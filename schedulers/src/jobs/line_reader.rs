@@ -4,7 +4,7 @@ use tokio::io::{self, AsyncBufRead, AsyncBufReadExt as _};
 
 /// What stands between two line ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub enum Line {
     /// Its bytes, without the end.
     Whole(Vec<u8>),
     /// It is longer than it may be, and was passed over.
@@ -12,24 +12,25 @@ pub(crate) enum Line {
 }
 
 /// Reads lines that are not blank.
-pub(crate) struct LineReader<R> {
+pub struct LineReader<R> {
     source: R,
     max_num_bytes: usize,
     num_bytes_read: u64,
 }
 
 impl<R: AsyncBufRead + Unpin> LineReader<R> {
-    pub(crate) fn new(source: R, max_num_bytes: usize) -> Self {
+    /// Lines of `source`; one longer than `max_num_bytes` is passed over.
+    pub fn new(source: R, max_num_bytes: usize) -> Self {
         Self { source, max_num_bytes, num_bytes_read: 0 }
     }
 
     /// Bytes of the file up to the end of the latest line.
-    pub(crate) fn num_bytes_read(&self) -> u64 {
+    pub fn num_bytes_read(&self) -> u64 {
         self.num_bytes_read
     }
 
     /// The next line with something on it, and whether its end is there; `None` at the end of the file.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<(Line, bool)>> {
+    pub async fn next(&mut self) -> io::Result<Option<(Line, bool)>> {
         loop {
             let mut kept = Vec::new();
             let mut is_too_long = false;

@@ -1,0 +1,147 @@
+//! What was answered is answered again, token for token, and what would have been otherwise is told.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, chat};
+use crate::site::{MODEL, Site, model_file};
+
+impl Site {
+    /// `jetmill replay` with the model that answered; its lines as JSON, and whether it succeeded.
+    async fn replay(&self, arguments: &[&str]) -> (bool, Vec<Value>) {
+        let model = model_file().display().to_string();
+        let with_model = [
+            "--json",
+            "--model",
+            &model,
+            "--model-name",
+            MODEL,
+            "--num-threads",
+            "1",
+            "--kv-cache-mib",
+            "256",
+        ];
+        let output = self.run("replay", &[arguments, &with_model].concat()).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}\n{errors}")));
+        (output.status.success(), lines.collect())
+    }
+}
+
+async fn ask(client: &Client, path: &str, body: &Value) -> String {
+    let response = client.post_to(path, body).send().await.unwrap();
+    let id = response.headers()["x-jetmill-inference-id"].to_str().unwrap().to_owned();
+    let status = response.status();
+    assert_eq!(status, 200, "{}", response.text().await.unwrap());
+    id
+}
+
+/// A chat that draws its tokens, with these further fields.
+fn sampled(question: &str, fields: Value) -> Value {
+    let mut body = chat(question, 24, false);
+    body["temperature"] = json!(0.9);
+    body["ignore_eos"] = json!(false);
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_computed_again_to_the_same_tokens() {
+    let site = Site::new();
+    let (_process, client) = site.serve(&[]).await;
+    const CHAT: &str = "/v1/chat/completions";
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 8}},
+        "required": ["name"], "additionalProperties": false});
+    let tool = json!({"type": "function", "function": {"name": "look_up", "parameters": schema}});
+    let bodies = [
+        (CHAT, chat("What is a lighthouse?", 24, false)),
+        (CHAT, sampled("What is a lighthouse?", json!({}))),
+        (
+            CHAT,
+            sampled("Tell me a story.", json!({"n": 3, "seed": 7, "top_p": 0.8, "presence_penalty": 0.5})),
+        ),
+        (CHAT, sampled("Who are you?", json!({"logprobs": true, "top_logprobs": 2, "stop": ["."]}))),
+        (
+            CHAT,
+            sampled(
+                "A name, please.",
+                json!({"response_format":
+            {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}),
+            ),
+        ),
+        (CHAT, sampled("Look up Paris.", json!({"tools": [tool], "tool_choice": "required"}))),
+        (
+            "/v1/completions",
+            json!({"model": MODEL, "prompt": "Once upon a time", "max_tokens": 16, "temperature": 1.2}),
+        ),
+    ];
+    let mut ids = BTreeSet::new();
+    for (path, body) in &bodies {
+        ids.insert(ask(&client, path, body).await);
+    }
+    let mut cancelled = client.stream("Tell me a long story.", 400).await;
+    cancelled.read_text(40).await;
+    ids.insert(cancelled.id.clone());
+    drop(cancelled);
+    let rows = site.rows_at_the_end(&[], ids.len()).await;
+    let facts_before = site.facts(&[], ids.first().unwrap()).await;
+
+    let (is_same, lines) = site.replay(&["--from", "0"]).await;
+    let (summary, lines) = lines.split_last().unwrap();
+    assert!(is_same, "{lines:#?}");
+    for line in lines {
+        assert_eq!(line["result"], "match", "{line}");
+        assert!(
+            line["num_tokens"].as_u64().unwrap() > 0 && line["recorded_engine"] == line["replayed_engine"]
+        );
+    }
+    let replayed: BTreeSet<String> =
+        lines.iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(replayed, ids);
+    assert_eq!(summary["summary"]["num_matches"], ids.len());
+
+    let (is_same, lines) = site.replay(&[ids.first().unwrap(), "--verify"]).await;
+    assert!(is_same && lines.len() == 2, "{lines:?}");
+    assert_eq!(site.rows(&[]).await.len(), rows.len(), "the record is only read");
+    assert_eq!(site.facts(&[], ids.first().unwrap()).await, facts_before);
+
+    let (is_known, lines) = site.replay(&[&"0".repeat(32), "--verify"]).await;
+    assert!(!is_known && lines.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_setup_shows_what_it_would_change() {
+    let site = Site::new();
+    let (_process, client) = site.serve(&[]).await;
+    let blocked = client.whole("What is a lighthouse?", 8).await.0;
+    let allowed = client.whole("Hello!", 8).await.0;
+    let policy = site.path("policy.toml");
+    std::fs::write(&policy, "policy_version = 9\nblocked_terms = [\"Lighthouse\"]\n").unwrap();
+
+    let with_policy = format!("policy={}", policy.display());
+    let (is_done, lines) = site.replay(&["--from", "0", "--with", &with_policy]).await;
+    assert!(is_done);
+    let of = |id: &str| lines.iter().find(|line| line["id"] == id).unwrap();
+    assert_eq!(of(&blocked)["verdict"]["recorded"], "allowed");
+    assert_eq!(of(&blocked)["verdict"]["changed"], "refused by blocked_terms");
+    assert_eq!(of(&allowed)["verdict"]["changed"], "allowed");
+    assert_eq!(lines.last().unwrap()["summary"]["num_other_verdicts"], 1);
+
+    let with_model = format!("model={}", model_file().display());
+    let (is_done, lines) =
+        site.replay(&["--sample", "2", "--with", &with_model, "--with", &with_policy]).await;
+    assert!(is_done);
+    let of = |id: &str| lines.iter().find(|line| line["id"] == id).unwrap();
+    assert_eq!(of(&blocked)["not_answered"], "the changed checks refuse it");
+    let answer = &of(&allowed)["answer"];
+    assert_eq!(
+        (&answer["result"], &answer["recorded_texts"]),
+        (&json!("match"), &answer["changed_texts"]),
+        "{answer}"
+    );
+    assert!(answer["changed_millis"].as_f64().unwrap() > 0.0);
+}
