@@ -12,7 +12,9 @@ pub(crate) struct Assignment {
     pub(crate) attempt: u32,
     /// Stream sequence of the assigned fact.
     pub(crate) sequence: u64,
-    /// Whether the fact was delivered before, or other attempts were lost.
+    /// Whether the fact was delivered before.
+    pub(crate) is_redelivered: bool,
+    /// Whether it was, or other attempts were lost.
     pub(crate) is_repeated: bool,
     pub(crate) history: AttemptHistory,
     pub(crate) summary: RequestSummary,
@@ -53,6 +55,7 @@ impl Assignment {
             address,
             attempt,
             sequence: delivery.record.sequence,
+            is_redelivered: delivery.num_delivered > 1,
             is_repeated: attempt > 1 || delivery.num_delivered > 1,
             history: history.unwrap_or_default(),
             summary,

@@ -173,7 +173,7 @@ async fn try_give_up(
         history: Some(history_after_loss(
             assigned.history.unwrap_or_default(),
             held.is_unproven,
-            num_unproven,
+            Some(num_unproven),
         )),
     };
     let started = subjects::attempt_fact(FactKind::Started, &tenant, inference, held.attempt);
