@@ -98,6 +98,7 @@ pub struct Worker {
     slots: Arc<Semaphore>,
     /// One per slot; an attempt holds some until its first token.
     beginnings: Arc<Semaphore>,
+    batch_beginnings: Arc<Semaphore>,
     pulse: Pulse,
     /// Held by whoever looks what was given up while this worker was not heard.
     regaining: tokio::sync::Mutex<()>,
@@ -128,6 +129,7 @@ impl Worker {
             pulse: Pulse::new(facts.clone(), options.id.clone()),
             token_scan: TokenScan::new(Arc::clone(facts.log())),
             beginnings: Arc::new(Semaphore::new(options.num_slots)),
+            batch_beginnings: Arc::new(Semaphore::new(options.num_slots * NUM_BATCH_SLOTS_PER_SLOT)),
             regaining: tokio::sync::Mutex::default(),
             facts,
             engine,

@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bus::{BusError, Delivery, FactWriter, Handled, serve_deliveries, topology};
+use bus::{BusError, Delivery, FactWriter, Handled, Record, serve_deliveries, topology};
+use schedulers::routing::history_after_loss;
 use schemas::v1::{
     AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
     Outcome, Started, Timings, Usage, WorkClass, control_envelope,
@@ -22,7 +23,10 @@ use crate::worker::assignment::Assignment;
 use crate::worker::cancellations::{self, Cancellations};
 use crate::worker::pulse::Pulse;
 use crate::worker::questions::Questions;
-use crate::worker::record::{append_attempt_failed, append_control, append_started, end, is_over};
+use crate::worker::record::{
+    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, start_of,
+    worker_lost,
+};
 use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
 
 /// One worker over one encoder. A request is computed as a whole: one delivery, one question to the engine, one end.
@@ -152,6 +156,12 @@ impl PoolingWorker {
         if assignment.is_repeated && is_over(&self.facts, &address, assignment.attempt).await? {
             return Ok(Handled::Done);
         }
+        if assignment.is_redelivered
+            && let Some((started, record)) = start_of(&self.facts, &address, assignment.attempt).await?
+        {
+            self.give_up(&assignment, started, &record).await?;
+            return Ok(Handled::Done);
+        }
         let cancelled = CancellationToken::new();
         let held = HeldAttempt {
             inference_id: address.inference.to_string(),
@@ -197,7 +207,7 @@ impl PoolingWorker {
             model_digest: self.card.model_digest.clone(),
             ..Started::default()
         };
-        let started = append_started(&self.facts, assignment, started);
+        let started = append_started(&self.facts, assignment, started, std::future::ready(true));
         let computed = self.engine.encode(prepared.inputs.clone()).await;
         match started.await {
             Ok(started) => *previous = started,
@@ -249,9 +259,27 @@ impl PoolingWorker {
             worker: self.options.id.to_string(),
             failure: Some(failure),
             summary: Some(assignment.summary),
-            history: Some(assignment.history),
+            history: Some(history_after_failure(assignment.history)),
         };
         append_attempt_failed(facts, &assignment.address, failed).await
+    }
+
+    /// Another worker began it and brought it to no end; there is no telling which of its requests was to blame.
+    async fn give_up(
+        &self,
+        assignment: &Assignment,
+        started: Started,
+        record: &Record,
+    ) -> Result<(), BusError> {
+        let failed = AttemptFailed {
+            attempt: assignment.attempt,
+            worker: started.worker,
+            failure: Some(worker_lost()),
+            summary: Some(assignment.summary.clone()),
+            history: Some(history_after_loss(assignment.history, false, None)),
+        };
+        let facts = self.facts.following(FactHash::of(&record.payload));
+        append_attempt_failed(&facts, &assignment.address, failed).await
     }
 
     fn held_attempts(&self) -> Vec<HeldAttempt> {

@@ -26,6 +26,7 @@ pub(super) struct Active {
     pub(super) attempt: u32,
     /// Stream sequence of the assigned fact.
     pub(super) sequence: u64,
+    pub(super) is_batch: bool,
     pub(super) delivery: Arc<Delivery>,
     /// Given back when the attempt is over.
     pub(super) _slot: OwnedSemaphorePermit,
@@ -59,6 +60,7 @@ impl Active {
             address: assignment.address.clone(),
             attempt: assignment.attempt,
             sequence: assignment.sequence,
+            is_batch: assignment.is_batch(),
             delivery,
             _slot: slot,
             beginning: None,
@@ -74,6 +76,7 @@ impl Active {
             attempt: self.attempt,
             assigned_sequence: self.sequence,
             is_unproven: self.beginning.is_some(),
+            is_batch: self.is_batch,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bus::{BusError, Delivery, EventLog, InferenceAddress, StreamName};
 use schemas::FactHash;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{Assigned, AttemptHistory, Prompt, RequestSummary, Requested};
+use schemas::v1::{Assigned, AttemptHistory, Prompt, RequestSummary, Requested, WorkClass};
 
 /// What a worker needs to begin.
 #[derive(Debug)]
@@ -14,7 +14,9 @@ pub(crate) struct Assignment {
     pub(crate) attempt: u32,
     /// Stream sequence of the assigned fact.
     pub(crate) sequence: u64,
-    /// Whether the fact was delivered before, or other attempts were lost.
+    /// Whether the fact was delivered before.
+    pub(crate) is_redelivered: bool,
+    /// Whether it was, or other attempts were lost.
     pub(crate) is_repeated: bool,
     pub(crate) history: AttemptHistory,
     pub(crate) summary: RequestSummary,
@@ -55,6 +57,7 @@ impl Assignment {
             address,
             attempt,
             sequence: delivery.record.sequence,
+            is_redelivered: delivery.num_delivered > 1,
             is_repeated: attempt > 1 || delivery.num_delivered > 1,
             history: history.unwrap_or_default(),
             summary,
@@ -66,6 +69,11 @@ impl Assignment {
 }
 
 impl Assignment {
+    /// Whether it belongs to a batch.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.summary.class() == WorkClass::Batch
+    }
+
     /// When the client asked.
     pub(crate) fn asked_at(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.summary.requested_at_unix_nanos)

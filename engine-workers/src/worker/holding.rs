@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::active::Active;
 use super::assignment::Assignment;
-use super::{PAUSE_AFTER_FAILURE, Worker, locked, record};
+use super::{NUM_BATCH_SLOTS_PER_SLOT, PAUSE_AFTER_FAILURE, Worker, locked, record};
 
 /// A worker that is not heard for longer goes on, and finds out at its next append.
 const MAX_UNHEARD: Duration = Duration::from_secs(15);
@@ -84,12 +84,17 @@ impl Worker {
         Taken::Yes
     }
 
-    /// Waits until the attempt may begin beside those that have not brought a token yet; false when it was given up
+    /// Waits until the attempt may begin beside those of its class that have not brought a token yet; false when it was given up
     /// meanwhile. After losses that several attempts may be to blame for, fewer of them begin side by side, so that the one
     /// that brings workers down is found without blame for the others.
     pub(super) async fn wait_for_turn(&self, assignment: &Assignment) -> bool {
-        let num_permits = num_permits_to_begin(&assignment.history, self.options.num_slots);
-        let Ok(beginning) = Arc::clone(&self.beginnings).acquire_many_owned(num_permits).await else {
+        let (beginnings, num_slots) = if assignment.is_batch() {
+            (&self.batch_beginnings, self.options.num_slots * NUM_BATCH_SLOTS_PER_SLOT)
+        } else {
+            (&self.beginnings, self.options.num_slots)
+        };
+        let num_permits = num_permits_to_begin(&assignment.history, num_slots);
+        let Ok(beginning) = Arc::clone(beginnings).acquire_many_owned(num_permits).await else {
             return false;
         };
         let mut inferences = locked(&self.active);

@@ -8,7 +8,7 @@ use schemas::v1::{
     AttemptFailed, Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content,
 };
 use schemas::{FactHash, SamplingParams, failure};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -111,6 +111,10 @@ impl Worker {
             delivery.ack().await?;
             return Ok(false);
         }
+        if self.give_up_if_begun(&assignment).await? {
+            delivery.ack().await?;
+            return Ok(false);
+        }
         if !self.wait_for_turn(&assignment).await {
             return Ok(false);
         }
@@ -177,7 +181,7 @@ impl Worker {
             request.grammar = Some(compiled);
         }
         request.priority = assignment.summary.priority;
-        request.is_batch = assignment.summary.class() == WorkClass::Batch;
+        request.is_batch = assignment.is_batch();
         let salt = &assignment.requested.cache_salt;
         request.cache_salt = (!salt.is_empty()).then(|| salt.clone());
         Ok((request, output))
@@ -220,9 +224,11 @@ impl Worker {
         delivery: &Delivery,
     ) -> Result<bool, BusError> {
         let (inference, attempt) = (assignment.address.inference, assignment.attempt);
+        let (accepted, is_accepted) = oneshot::channel();
+        let has_begun = async move { is_accepted.await.is_ok() };
         let computation = Computation {
             assigned: assignment.assigned,
-            started: self.append_started(&assignment, &request),
+            started: self.append_started(&assignment, &request, has_begun),
             summary: assignment.summary.clone(),
             history: assignment.history,
             echo: request.sampling.echo,
@@ -240,6 +246,8 @@ impl Worker {
         }
         let submitted = self.engine.submit(request).await;
         let Err(error) = submitted else {
+            // Whoever waits for it may have been dropped.
+            drop(accepted.send(()));
             let is_given_up = locked(&self.active).get(&inference).is_some_and(|held| held.is_given_up);
             if is_given_up || locked(&self.cancellations).contains(inference) {
                 self.abort(inference);
@@ -260,13 +268,18 @@ impl Worker {
             worker: self.options.id.to_string(),
             failure: Some(failure),
             summary: Some(assignment.summary.clone()),
-            history: Some(assignment.history),
+            history: Some(record::history_after_failure(assignment.history)),
         };
         let facts = self.facts.following(assignment.assigned);
         record::append_attempt_failed(&facts, &assignment.address, failed).await
     }
 
-    fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<FactHash> {
+    fn append_started(
+        &self,
+        assignment: &Assignment,
+        request: &EngineRequest,
+        has_begun: impl Future<Output = bool> + Send + 'static,
+    ) -> JoinHandle<FactHash> {
         let started = Started {
             attempt: assignment.attempt,
             worker: self.options.id.to_string(),
@@ -276,7 +289,7 @@ impl Worker {
             model_digest: self.card.model_digest.clone(),
             num_resumed_tokens: request.generated.iter().map(Vec::len).sum::<usize>() as u32,
         };
-        record::append_started(&self.facts, assignment, started)
+        record::append_started(&self.facts, assignment, started, has_begun)
     }
 
     async fn refuse(

@@ -125,7 +125,7 @@ impl Worker {
                     worker: self.options.id.to_string(),
                     failure: Some(failure),
                     summary: Some(summary),
-                    history: Some(history),
+                    history: Some(record::history_after_failure(history)),
                 };
                 let facts = self.facts.following(previous);
                 record::append_attempt_failed(&facts, &address, failed).await

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use bus::{BusError, ReadFrom, StreamName, subjects};
+use bus::{BusError, ReadFrom, StreamName};
 use futures_util::StreamExt as _;
-use schemas::v1::envelope::Fact;
-use schemas::v1::{Failure, FailureKind, Started};
-use schemas::{FactKind, failure};
+use schedulers::routing::history_after_loss;
+use schemas::v1::{AttemptFailed, Failure, FailureKind, Started};
+use schemas::{FactHash, failure};
 
-use super::Worker;
 use super::assignment::Assignment;
 use super::token_scan::{Published, Wanted};
+use super::{Worker, record};
 
 /// Clocks of api nodes, workers and the broker may differ by so much.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
@@ -32,16 +32,7 @@ impl Worker {
             return Ok(Ok(Published::default()));
         }
         let first_start = self.start_of(assignment, 1).await?;
-        let requested_at = assignment.summary.requested_at_unix_nanos;
-        let since = first_start.as_ref().map_or(requested_at, |(_, stored_at)| *stored_at);
-        let num_choices = assignment.requested.sampling.as_ref().map_or(1, |sampling| sampling.n.max(1));
-        let wanted = Wanted {
-            inference: assignment.address.inference,
-            ingress: assignment.address.ingress.clone(),
-            num_choices: num_choices as usize,
-            since_unix_nanos: since.saturating_sub(CLOCK_SKEW.as_nanos() as u64),
-        };
-        let published = self.token_scan.published(wanted).await?;
+        let published = self.read_published(assignment, first_start.as_ref()).await?;
         if published.num_tokens() > 0 && !published.has_hole() {
             return Ok(Ok(published));
         }
@@ -61,17 +52,50 @@ impl Worker {
         Ok(Err(failure(FailureKind::Internal, "tokens_lost", message)))
     }
 
-    async fn start_of(&self, assignment: &Assignment, attempt: u32) -> Result<Option<Start>, BusError> {
-        let address = &assignment.address;
-        let subject = subjects::attempt_fact(FactKind::Started, &address.tenant, address.inference, attempt);
-        let Some(record) = self.facts.log().last(StreamName::Inference, subject).await? else {
-            return Ok(None);
+    /// Gives up an attempt that another worker began and brought to no end, so that the next one has a number of its own; true
+    /// if it was one. This is the second net, for losses that no router has heard of.
+    pub(super) async fn give_up_if_begun(&self, assignment: &Assignment) -> Result<bool, BusError> {
+        let Assignment { address, attempt, .. } = assignment;
+        if !assignment.is_redelivered {
+            return Ok(false);
+        }
+        let Some((started, record)) = record::start_of(&self.facts, address, *attempt).await? else {
+            return Ok(false);
         };
-        let fact = schemas::decode_envelope(&record.payload).ok().and_then(|envelope| envelope.fact);
-        Ok(match fact {
-            Some(Fact::Started(started)) => Some((started, record.stored_at_unix_nanos)),
-            _ => None,
-        })
+        let start = (started, record.stored_at_unix_nanos);
+        let published = self.read_published(assignment, Some(&start)).await?;
+        let is_unproven = !published.has_token_of(*attempt);
+        let failed = AttemptFailed {
+            attempt: *attempt,
+            worker: start.0.worker,
+            failure: Some(record::worker_lost()),
+            summary: Some(assignment.summary.clone()),
+            history: Some(history_after_loss(assignment.history, is_unproven, None)),
+        };
+        let facts = self.facts.following(FactHash::of(&record.payload));
+        record::append_attempt_failed(&facts, address, failed).await.map(|()| true)
+    }
+
+    async fn read_published(
+        &self,
+        assignment: &Assignment,
+        first_start: Option<&Start>,
+    ) -> Result<Published, BusError> {
+        let requested_at = assignment.summary.requested_at_unix_nanos;
+        let since = first_start.map_or(requested_at, |(_, stored_at)| *stored_at);
+        let num_choices = assignment.requested.sampling.as_ref().map_or(1, |sampling| sampling.n.max(1));
+        let wanted = Wanted {
+            inference: assignment.address.inference,
+            ingress: assignment.address.ingress.clone(),
+            num_choices: num_choices as usize,
+            since_unix_nanos: since.saturating_sub(CLOCK_SKEW.as_nanos() as u64),
+        };
+        self.token_scan.published(wanted).await
+    }
+
+    async fn start_of(&self, assignment: &Assignment, attempt: u32) -> Result<Option<Start>, BusError> {
+        let start = record::start_of(&self.facts, &assignment.address, attempt).await?;
+        Ok(start.map(|(started, record)| (started, record.stored_at_unix_nanos)))
     }
 
     /// Whether the token stream still reaches back to this time.

@@ -52,6 +52,11 @@ impl Published {
         Self { token_ids: vec![Vec::new(); num_choices], ends: vec![0; num_choices], ..Self::default() }
     }
 
+    /// Whether an attempt, or a later one, has brought a token.
+    pub(super) fn has_token_of(&self, attempt: u32) -> bool {
+        self.attempt >= attempt
+    }
+
     /// Tokens of all choices.
     pub(super) fn num_tokens(&self) -> usize {
         self.token_ids.iter().map(Vec::len).sum()

@@ -10,17 +10,24 @@ use schemas::v1::AttemptHistory;
 /// By how much the company shrinks in which several suspects begin again.
 const DIVISOR: usize = 8;
 
-/// The history of an attempt's inference after the loss of its worker, which held `num_unproven` attempts without a token.
-pub fn history_after_loss(history: AttemptHistory, is_unproven: bool, num_unproven: usize) -> AttemptHistory {
+/// The history of an attempt's inference after the loss of its worker. `is_unproven`: it has brought no token.
+/// `num_unproven`: how many attempts on the worker had not, itself included; `None` when nobody knows. Then
+/// it was alone if it had to begin alone.
+pub fn history_after_loss(
+    history: AttemptHistory,
+    is_unproven: bool,
+    num_unproven: Option<usize>,
+) -> AttemptHistory {
     let num_workers_lost = history.num_workers_lost + 1;
     if !is_unproven {
         return AttemptHistory { num_workers_lost, num_blamed: 0, max_num_unproven: 0, ..history };
     }
-    let max_num_unproven = u32::try_from((num_unproven / DIVISOR).max(1)).unwrap_or(u32::MAX);
+    let was_alone = num_unproven.map_or(history.max_num_unproven == 1, |num_unproven| num_unproven == 1);
+    let max_num_unproven = num_unproven.map_or(1, |num_unproven| (num_unproven / DIVISOR).max(1));
     AttemptHistory {
         num_workers_lost,
-        num_blamed: history.num_blamed + u32::from(num_unproven == 1),
-        max_num_unproven,
+        num_blamed: history.num_blamed + u32::from(was_alone),
+        max_num_unproven: u32::try_from(max_num_unproven).unwrap_or(u32::MAX),
         ..history
     }
 }
@@ -38,11 +45,22 @@ mod tests {
         let check = |before, is_unproven, num_unproven, expected| {
             assert_eq!(history_after_loss(before, is_unproven, num_unproven), expected);
         };
-        check(history(0, 0, 0), true, 1, history(1, 1, 1));
-        check(history(1, 1, 1), true, 1, history(2, 2, 1));
-        check(history(0, 0, 0), true, 100, history(1, 0, 12));
-        check(history(1, 0, 12), true, 12, history(2, 0, 1));
-        check(history(2, 2, 1), false, 3, history(3, 0, 0));
-        check(history(0, 0, 0), false, 0, history(1, 0, 0));
+        check(history(0, 0, 0), true, Some(1), history(1, 1, 1));
+        check(history(1, 1, 1), true, Some(1), history(2, 2, 1));
+        check(history(0, 0, 0), true, Some(100), history(1, 0, 12));
+        check(history(1, 0, 12), true, Some(12), history(2, 0, 1));
+        check(history(2, 2, 1), false, Some(3), history(3, 0, 0));
+        check(history(0, 0, 0), false, Some(0), history(1, 0, 0));
+    }
+
+    #[test]
+    fn where_nobody_knows_its_company_it_must_have_begun_alone() {
+        let check = |before, is_unproven, expected| {
+            assert_eq!(history_after_loss(before, is_unproven, None), expected);
+        };
+        check(history(0, 0, 0), true, history(1, 0, 1));
+        check(history(1, 0, 1), true, history(2, 1, 1));
+        check(history(1, 0, 12), true, history(2, 0, 1));
+        check(history(3, 2, 1), false, history(4, 0, 0));
     }
 }

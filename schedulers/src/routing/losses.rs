@@ -121,11 +121,16 @@ impl Watcher {
     fn give_up(&self, lost: LostWorker) {
         let LostWorker { worker, held } = lost;
         warn!(worker, num_attempts = held.len(), "a worker is lost");
-        let num_unproven = held.iter().filter(|held| held.is_unproven).count();
+        let of_class =
+            |is_batch: bool| held.iter().filter(|held| held.is_unproven && held.is_batch == is_batch).count();
+        let (num_unproven, num_unproven_of_batch) = (of_class(false), of_class(true));
         let facts = self.facts.clone();
         tokio::spawn(async move {
             stream::iter(held)
-                .for_each_concurrent(MAX_NUM_AT_ONCE, |held| give_up(&facts, &worker, held, num_unproven))
+                .for_each_concurrent(MAX_NUM_AT_ONCE, |held| {
+                    let num_beside = if held.is_batch { num_unproven_of_batch } else { num_unproven };
+                    give_up(&facts, &worker, held, num_beside)
+                })
                 .await;
         });
     }
@@ -173,7 +178,7 @@ async fn try_give_up(
         history: Some(history_after_loss(
             assigned.history.unwrap_or_default(),
             held.is_unproven,
-            num_unproven,
+            Some(num_unproven),
         )),
     };
     let started = subjects::attempt_fact(FactKind::Started, &tenant, inference, held.attempt);

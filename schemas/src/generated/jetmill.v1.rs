@@ -1075,6 +1075,9 @@ pub struct HeldAttempt {
     /// It was begun and has brought no token yet: it may be what brings its worker down.
     #[prost(bool, tag = "4")]
     pub is_unproven: bool,
+    /// It is of the class batch, whose attempts begin beside those of the other one.
+    #[prost(bool, tag = "5")]
+    pub is_batch: bool,
 }
 impl ::prost::Name for HeldAttempt {
     const NAME: &'static str = "HeldAttempt";

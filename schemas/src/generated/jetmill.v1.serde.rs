@@ -5527,6 +5527,9 @@ impl serde::Serialize for HeldAttempt {
         if self.is_unproven {
             len += 1;
         }
+        if self.is_batch {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.HeldAttempt", len)?;
         if !self.inference_id.is_empty() {
             struct_ser.serialize_field("inference_id", &self.inference_id)?;
@@ -5541,6 +5544,9 @@ impl serde::Serialize for HeldAttempt {
         }
         if self.is_unproven {
             struct_ser.serialize_field("is_unproven", &self.is_unproven)?;
+        }
+        if self.is_batch {
+            struct_ser.serialize_field("is_batch", &self.is_batch)?;
         }
         struct_ser.end()
     }
@@ -5559,6 +5565,8 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
             "assignedSequence",
             "is_unproven",
             "isUnproven",
+            "is_batch",
+            "isBatch",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -5567,6 +5575,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
             Attempt,
             AssignedSequence,
             IsUnproven,
+            IsBatch,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -5592,6 +5601,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                             "attempt" => Ok(GeneratedField::Attempt),
                             "assignedSequence" | "assigned_sequence" => Ok(GeneratedField::AssignedSequence),
                             "isUnproven" | "is_unproven" => Ok(GeneratedField::IsUnproven),
+                            "isBatch" | "is_batch" => Ok(GeneratedField::IsBatch),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -5615,6 +5625,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                 let mut attempt__ = None;
                 let mut assigned_sequence__ = None;
                 let mut is_unproven__ = None;
+                let mut is_batch__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::InferenceId => {
@@ -5645,6 +5656,12 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                             }
                             is_unproven__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::IsBatch => {
+                            if is_batch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isBatch"));
+                            }
+                            is_batch__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(HeldAttempt {
@@ -5652,6 +5669,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                     attempt: attempt__.unwrap_or_default(),
                     assigned_sequence: assigned_sequence__.unwrap_or_default(),
                     is_unproven: is_unproven__.unwrap_or_default(),
+                    is_batch: is_batch__.unwrap_or_default(),
                 })
             }
         }
