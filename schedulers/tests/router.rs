@@ -155,6 +155,7 @@ async fn speak_once(bench: &Bench, worker: &str, held: &[(InferenceId, u32, bool
             attempt: *attempt,
             assigned_sequence: record.sequence,
             is_unproven: *is_unproven,
+            ..HeldAttempt::default()
         });
     }
     let heartbeat = Heartbeat {

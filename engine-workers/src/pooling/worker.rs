@@ -168,6 +168,7 @@ impl PoolingWorker {
             attempt: assignment.attempt,
             assigned_sequence: assignment.sequence,
             is_unproven: true,
+            is_batch: assignment.is_batch(),
         };
         let computing = Computing { cancelled: cancelled.clone(), held };
         locked(&self.computing).insert(address.inference, computing);

@@ -246,8 +246,9 @@ impl Worker {
         }
         let submitted = self.engine.submit(request).await;
         let Err(error) = submitted else {
-            // Whoever waits for it may have been dropped.
-            drop(accepted.send(()));
+            if accepted.send(()).is_err() {
+                warn!(%inference, "nobody writes the start any more");
+            }
             let is_given_up = locked(&self.active).get(&inference).is_some_and(|held| held.is_given_up);
             if is_given_up || locked(&self.cancellations).contains(inference) {
                 self.abort(inference);
