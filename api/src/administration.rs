@@ -17,6 +17,12 @@ struct Done {
     sequence: u64,
 }
 
+/// What a worker answers when it is asked whether it sleeps.
+#[derive(Debug, Deserialize)]
+struct Wakefulness {
+    is_sleeping: bool,
+}
+
 /// What became of a command to several workers.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -53,7 +59,6 @@ pub(crate) async fn tell_all(
         }
     }
     if told.succeeded.is_empty() {
-        let nobody = || ApiError::unavailable("no worker is up");
         told.failed = told.failed.or(absent).or_else(|| Some(nobody()));
     } else if tokio::time::timeout(state.config.timeouts.query, state.deployments.heard(last_sequence))
         .await
@@ -62,6 +67,29 @@ pub(crate) async fn tell_all(
         tracing::warn!(last_sequence, "an announcement was not heard in time");
     }
     told
+}
+
+/// Whether all workers sleep of those that live; `Err` if none does.
+pub(crate) async fn all_sleep(state: &ApiState, workers: &[(String, Deployment)]) -> Result<bool, ApiError> {
+    let patience = state.config.timeouts.query;
+    let answers = workers.iter().map(|(id, _)| async move {
+        let worker: WorkerId = id.parse().map_err(|_| ApiError::Internal)?;
+        let subject = subjects::worker_query(&worker, "is_sleeping");
+        ask::<Wakefulness>(state, subject, &serde_json::json!({}), patience).await
+    });
+    let mut all_sleep = None;
+    for answer in join_all(answers).await {
+        match answer {
+            Ok(Wakefulness { is_sleeping }) => all_sleep = Some(all_sleep.unwrap_or(true) && is_sleeping),
+            Err(ApiError::Unavailable { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    all_sleep.ok_or_else(nobody)
+}
+
+fn nobody() -> ApiError {
+    ApiError::unavailable("no worker is up")
 }
 
 impl Told {

@@ -15,8 +15,9 @@ use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::json_object::JsonObject;
 
-/// How long an over-long body is read on and thrown away, so that its sender gets to read the refusal.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long and how far an over-long body is read on and thrown away: most senders read no answer before they have sent all.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+const MAX_DRAINED_BYTES: usize = 256 << 20;
 
 /// The text of a JSON body within the node's limits.
 pub(crate) async fn read(config: &ApiConfig, request: Request) -> Result<String, ApiError> {
@@ -25,7 +26,7 @@ pub(crate) async fn read(config: &ApiConfig, request: Request) -> Result<String,
     let read = async {
         check_media_type(&parts.headers)?;
         if content_length(&parts.headers).is_some_and(|length| length > max_num_bytes as u64) {
-            drain(body, max_num_bytes).await;
+            drain(body).await;
             return Err(ApiError::BodyTooLarge { max_num_bytes });
         }
         collect(body, max_num_bytes).await
@@ -51,27 +52,22 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn collect(body: Body, max_num_bytes: usize) -> Result<Vec<u8>, ApiError> {
-    let mut limited = Limited::new(body, max_num_bytes);
+async fn collect(mut body: Body, max_num_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
-    while let Some(frame) = limited.frame().await {
-        match frame {
-            Ok(frame) => {
-                if let Ok(data) = frame.into_data() {
-                    bytes.extend_from_slice(&data);
-                }
-            }
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                return Err(ApiError::BodyTooLarge { max_num_bytes });
-            }
-            Err(_) => return Err(ApiError::malformed("the body broke off before its end")),
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::malformed("the body broke off before its end"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > max_num_bytes - bytes.len() {
+            drain(body).await;
+            return Err(ApiError::BodyTooLarge { max_num_bytes });
         }
+        bytes.extend_from_slice(&data);
     }
     Ok(bytes)
 }
 
-async fn drain(body: Body, max_num_bytes: usize) {
-    let mut limited = Limited::new(body, max_num_bytes.saturating_mul(2));
+async fn drain(body: Body) {
+    let mut limited = Limited::new(body, MAX_DRAINED_BYTES);
     let read_on = async { while let Some(Ok(_)) = limited.frame().await {} };
     if tokio::time::timeout(DRAIN_PATIENCE, read_on).await.is_err() {
         tracing::debug!("an over-long body is not read to its end");

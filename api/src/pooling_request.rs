@@ -64,6 +64,24 @@ pub(crate) fn check_not_empty<'a>(
     }
 }
 
+/// Refuses a text that is repeated in so many pairs that they outgrow what a body may hold.
+pub(crate) fn check_repeated(
+    param: &str,
+    text: &str,
+    num_pairs: usize,
+    limits: &Limits,
+) -> Result<(), ApiError> {
+    let (num_bytes, max_num_bytes) = (text.len().saturating_mul(num_pairs), limits.max_body_bytes);
+    if num_bytes <= max_num_bytes {
+        return Ok(());
+    }
+    let message = format!(
+        "{param} has {} bytes and stands in {num_pairs} pairs: {num_bytes} bytes, at most {max_num_bytes} are allowed",
+        text.len()
+    );
+    Err(ApiError::invalid(param, message))
+}
+
 /// The tokens to keep of each input: −1 stands for as many as the model takes.
 pub(crate) fn truncation(wanted: Option<i64>, deployment: &Deployment) -> Result<Option<u32>, ApiError> {
     let max = deployment.max_model_len_tokens;

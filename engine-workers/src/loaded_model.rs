@@ -10,7 +10,7 @@ use crate::chat_template::error::TemplateError;
 use crate::chat_template::{ChatTemplate, SpecialTokenTexts};
 use crate::cpu_runner::CpuRunner;
 use crate::cpu_runner::error::LoadError;
-use crate::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
+use crate::cpu_runner::options::CpuRunnerOptions;
 use crate::detokenizer::TokenTable;
 use crate::engine::Engine;
 use crate::engine::config::EngineConfig;
@@ -24,8 +24,8 @@ use crate::model_file::config::ModelConfig;
 use crate::model_file::error::ModelFileError;
 use crate::output_parser::reasoning::ReasoningFormat;
 use crate::output_parser::tool_call_format::ToolCallFormat;
-use crate::runner::ModelRunner;
-use crate::runner_source::RunnerSource;
+use crate::runner::ModelRunner as _;
+use crate::runner_source::{RunnerSource, load_draft};
 use crate::speculation::config::SpeculativeMethod;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::error::TokenizerError;
@@ -80,6 +80,26 @@ pub enum ModelLoadError {
     /// The engine over it.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl ModelLoadError {
+    /// A stable name for the log.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File(_) => "model_file",
+            Self::Tokenizer { .. } => "tokenizer",
+            Self::Template { .. } => "chat_template",
+            Self::Runner { error, .. } => error.code(),
+            Self::Changed { .. } => "model_changed",
+            Self::DraftVocabulary { .. } => "draft_vocabulary",
+            Self::Engine(error) => error.code(),
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Runner { error, .. } if error.is_retryable())
+    }
 }
 
 /// What to load and how.
@@ -148,23 +168,17 @@ impl LoadedModel {
         let kernel_path = runner.kernel_path();
         let num_weight_bytes = runner.num_weight_bytes();
         info!(path = %path.display(), kernel_path, num_weight_bytes, "the model is packed");
-        let draft_runner = match options.engine.speculative.as_ref().map(|config| &config.method) {
-            Some(SpeculativeMethod::Draft { model }) => {
-                let draft = ModelFile::open(model)?;
-                check_vocabularies((&path, &text.tokenizer), (model, &draft))?;
-                let options = CpuRunnerOptions {
-                    kv_capacity: draft_kv_capacity(options.runner.kv_capacity),
-                    max_model_len_tokens: None,
-                    requires_full_context: false,
-                    ..options.runner
-                };
-                let draft_runner = runner.load_beside(&draft, &options).map_err(|error| {
-                    ModelLoadError::Runner { path: model.clone(), error: Box::new(error) }
-                })?;
-                info!(path = %model.display(), "the draft model is packed");
-                Some(Box::new(draft_runner) as Box<dyn ModelRunner>)
-            }
+        let draft = match options.engine.speculative.as_ref().map(|config| &config.method) {
+            Some(SpeculativeMethod::Draft { model }) => Some(model.clone()),
             _ => None,
+        };
+        let draft_runner = match &draft {
+            Some(model) => {
+                let file = ModelFile::open(model)?;
+                check_vocabularies((&path, &text.tokenizer), (model, &file))?;
+                Some(load_draft(&runner, model, &file, &options.runner)?)
+            }
+            None => None,
         };
         let (engine, outputs) =
             Engine::start_with_draft_model(Box::new(runner), draft_runner, table, options.engine)?;
@@ -178,16 +192,8 @@ impl LoadedModel {
         };
         let (digest, options, digest_cache_dir) =
             (digest.to_string(), options.runner, options.digest_cache_dir);
-        let source = RunnerSource { path, options, digest, digest_cache_dir };
+        let source = RunnerSource { path, options, digest, digest_cache_dir, draft };
         Ok(Self { card, config: file.config().clone(), source, text, engine, outputs, num_weight_bytes })
-    }
-}
-
-/// A draft model is smaller, and only the running sequences are drafted for.
-fn draft_kv_capacity(capacity: KvCapacity) -> KvCapacity {
-    match capacity {
-        KvCapacity::Blocks(num_blocks) => KvCapacity::Blocks(num_blocks),
-        KvCapacity::Bytes(num_bytes) => KvCapacity::Bytes(num_bytes / 4),
     }
 }
 

@@ -19,6 +19,8 @@ use engine_workers::engine::config::EngineConfig;
 use engine_workers::engine::error::SubmitError;
 use engine_workers::engine::output::{FinishCause, Usage};
 use engine_workers::engine::{Engine, EngineStatus};
+use engine_workers::runner::ModelRunner;
+use engine_workers::runner_source::Runners;
 use engine_workers::speculation::config::{SpeculativeConfig, SpeculativeMethod};
 use fake_runner::{EOS, FakeRunner, Mishap, POISON, VOCAB_SIZE, logits_after};
 use schemas::SamplingParams;
@@ -27,6 +29,11 @@ const PROMPT: [u32; 10] = [11, 12, 13, 14, 15, 16, 17, 18, 19, 20];
 
 fn runner() -> FakeRunner {
     FakeRunner::new(64, 4, 64)
+}
+
+fn runners(target: FakeRunner, draft: Option<FakeRunner>) -> Runners {
+    let draft = draft.map(|draft| Box::new(draft) as Box<dyn ModelRunner>);
+    Runners { target: Box::new(target), draft }
 }
 
 fn greedy(params: &mut SamplingParams) {
@@ -447,12 +454,39 @@ async fn an_engine_asleep_refuses_requests_and_after_waking_answers_alike() {
     assert!(engine.sleep().await.unwrap());
     assert_eq!(engine.submit(new(2)).await, Err(SubmitError::Asleep));
 
-    let error = engine.wake(Box::new(FakeRunner::new(63, 4, 64))).await.unwrap_err();
+    let error = engine.wake(runners(FakeRunner::new(63, 4, 64), None)).await.unwrap_err();
     assert_eq!(error.code(), "another_runner");
     assert_eq!(engine.submit(new(3)).await, Err(SubmitError::Asleep));
-    engine.wake(Box::new(runner())).await.unwrap();
+    engine.wake(runners(runner(), None)).await.unwrap();
     engine.submit(new(4)).await.unwrap();
     let answer = collect(&mut outputs, 1).await.remove(&(4, 0)).unwrap();
     assert_eq!(answer.tokens, expected.tokens);
     assert_eq!(answer.finish.unwrap().usage.num_cached_prompt_tokens, 0, "the prefix cache is gone");
+}
+
+#[tokio::test]
+async fn a_draft_model_is_released_with_the_rest_and_drafts_again_after_waking() {
+    // A runner that is dropped drops what hears the permits.
+    let (permit, permits) = mpsc::channel();
+    let num_permits = 1_000;
+    (0..num_permits).for_each(|_| permit.send(()).unwrap());
+    let config = EngineConfig { speculative: Some(SpeculativeConfig::default()), ..EngineConfig::default() };
+    let (engine, mut outputs) = start_with_draft_model(runner(), runner().with_permits(permits), config);
+    let mut ask = async |number| {
+        engine.submit(request(number, &PROMPT, greedy)).await.unwrap();
+        let answers = collect(&mut outputs, 1).await;
+        assert_eq!(answers[&(number, 0)].tokens, greedy_answer(&PROMPT, 8));
+        engine.stats().spec_decode_num_draft_tokens_total
+    };
+    let num_before = ask(1).await;
+    assert!(num_before > 0);
+    permit.send(()).unwrap();
+    assert!(engine.sleep().await.unwrap());
+    assert!(permit.send(()).is_err(), "the draft model is dropped");
+
+    let error = engine.wake(runners(runner(), None)).await.unwrap_err();
+    assert_eq!(error.code(), "no_draft_model");
+    assert_eq!(engine.submit(request(2, &PROMPT, greedy)).await, Err(SubmitError::Asleep));
+    engine.wake(runners(runner(), Some(runner()))).await.unwrap();
+    assert!(ask(3).await > num_before);
 }

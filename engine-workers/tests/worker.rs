@@ -380,6 +380,25 @@ async fn a_request_waits_while_the_worker_sleeps_and_is_answered_alike_after_it_
 }
 
 #[tokio::test]
+async fn a_worker_that_finds_too_little_memory_sleeps_on_and_says_so() {
+    let bench = Bench::with(Duration::from_secs(30), |worker, _, source| {
+        let kv_capacity = KvCapacity::Blocks(1 << 32);
+        let options = CpuRunnerOptions { kv_capacity, ..source.options };
+        let source = RunnerSource { options, ..source };
+        worker.with_sleep(SleepOptions { source, obeys: true, after_idle: None })
+    })
+    .await;
+    let is_sleeping = async || bench.tell("is_sleeping", json!({})).await;
+    assert_eq!(is_sleeping().await, json!({"is_sleeping": false}));
+    bench.announced(&bench.tell("sleep", json!({})).await).await;
+    let error = bench.tell("wake", json!({})).await["error"].clone();
+    assert_eq!((&error["code"], &error["kind"]), (&json!("not_enough_memory"), &json!("overloaded")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("sleeps on") && message.contains("MiB are available"), "{message}");
+    assert_eq!(is_sleeping().await, json!({"is_sleeping": true}));
+}
+
+#[tokio::test]
 async fn an_idle_worker_sleeps_by_itself_and_wakes_for_the_next_request() {
     let mut bench = Bench::with(Duration::from_secs(30), |worker, _, source| {
         let after_idle = Some(Duration::from_millis(1));

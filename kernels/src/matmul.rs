@@ -54,11 +54,9 @@ pub fn matmul(
     let product = Product { x, quantized, w, out: &Disjoint::new(out), first_row: 0, num_rows };
     let num_panels: usize = w.sections.iter().map(Section::num_panels).sum();
     let num_passes = num_rows.div_ceil(MAX_ROWS_PER_PASS);
-    // Enough pieces that a thread which loses its core for a while does not hold up the others.
-    let grain = (num_panels / (pool.num_threads() * 6)).clamp(1, 64);
     for pass in 0..num_passes {
         let rows = pass * MAX_ROWS_PER_PASS..num_rows.min((pass + 1) * MAX_ROWS_PER_PASS);
-        pool.for_each(num_panels, grain, &|panels| {
+        pool.for_each_alike(num_panels, &|panels| {
             let rows = rows.clone();
             pool.verified_isa().dispatch(ProductPiece { product, rows, panels });
         });

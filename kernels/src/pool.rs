@@ -156,6 +156,27 @@ impl Pool {
         });
     }
 
+    /// Calls `f` for each of `0..num_items` of equal work: large pieces first, then ever smaller ones, so that threads read far
+    /// without a break and yet end together, even if one of them loses its core for a while.
+    pub(crate) fn for_each_alike(&self, num_items: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+        let num_threads = self.num_threads();
+        if num_threads == 1 || num_items <= 1 {
+            if num_items > 0 {
+                f(0..num_items);
+            }
+            return;
+        }
+        let next = AtomicUsize::new(0);
+        let end_of_piece = |start: usize| start + (num_items - start).div_ceil(2 * num_threads);
+        self.run(&|_| {
+            while let Ok(start) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |start| {
+                (start < num_items).then(|| end_of_piece(start))
+            }) {
+                f(start..end_of_piece(start));
+            }
+        });
+    }
+
     /// Calls `f` for pieces of about `grain` rows with the rows' numbers and their part of `out [rows, row_len]`.
     pub(crate) fn for_each_row<T: Send>(
         &self,
@@ -298,6 +319,22 @@ mod tests {
                 }
             });
             assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn every_item_of_equal_work_is_visited_once() {
+        for num_threads in 1..=3 {
+            let pool = Pool::new(num_threads, Isa::Portable).unwrap();
+            for num_items in [0, 1, 2, 7, 100, 1_000] {
+                let counts: Vec<AtomicUsize> = (0..num_items).map(|_| AtomicUsize::new(0)).collect();
+                pool.for_each_alike(num_items, &|range| {
+                    for item in range {
+                        counts[item].fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+            }
         }
     }
 

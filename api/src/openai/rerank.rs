@@ -9,7 +9,7 @@ use crate::deployments::{Deployments, Task};
 use crate::error::ApiError;
 use crate::json_body::parse_object;
 use crate::openai::embedding_answer::PoolingUsage;
-use crate::pooling_request::{PoolingRequest, check_count, check_not_empty, truncation};
+use crate::pooling_request::{PoolingRequest, check_count, check_not_empty, check_repeated, truncation};
 
 /// A request to order documents by how well they answer a query.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -89,6 +89,7 @@ pub(crate) fn read(
     };
     let documents: Vec<String> = request.documents.into_iter().map(text).collect();
     check_not_empty("documents", true, &documents)?;
+    check_repeated("query", &request.query, documents.len(), limits)?;
     let pair = |document: &String| TextPair { query: request.query.clone(), document: document.clone() };
     let pooling = Pooling {
         task: PoolingTask::Score.into(),

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::json_body::parse_object;
 use crate::openai::embedding_answer::PoolingUsage;
 use crate::openai::string_or_list::StringOrList;
-use crate::pooling_request::{PoolingRequest, check_count, check_not_empty, truncation};
+use crate::pooling_request::{PoolingRequest, check_count, check_not_empty, check_repeated, truncation};
 
 /// A request to score pairs of texts.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -65,6 +65,9 @@ pub(crate) fn read(
             second.len()
         );
         return Err(ApiError::invalid("text_1", message));
+    }
+    if let [text] = first.as_slice() {
+        check_repeated("text_1", text, second.len(), limits)?;
     }
     let pair = |(query, document): (&String, String)| PoolingInput {
         content: Some(Content::Pair(TextPair { query: query.clone(), document })),

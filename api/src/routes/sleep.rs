@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::administration::tell_all;
+use crate::administration::{all_sleep, tell_all};
 use crate::deployments::{Deployment, Task};
 use crate::error::{ApiError, ErrorBody};
 use crate::state::ApiState;
@@ -37,7 +37,7 @@ pub(crate) struct WakeQuery {
 /// Whether the workers sleep.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IsSleeping {
-    /// True when all do.
+    /// True when all do that live.
     is_sleeping: bool,
 }
 
@@ -89,7 +89,7 @@ pub(crate) async fn is_sleeping(
 ) -> Result<Json<IsSleeping>, ApiError> {
     let Query(query) = query.map_err(|_| bad_query())?;
     let workers = workers(&state, query.model.as_deref())?;
-    Ok(Json(IsSleeping { is_sleeping: workers.iter().all(|(_, deployment)| deployment.is_asleep) }))
+    Ok(Json(IsSleeping { is_sleeping: all_sleep(&state, &workers).await? }))
 }
 
 fn bad_query() -> ApiError {

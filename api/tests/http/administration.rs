@@ -41,7 +41,7 @@ impl FakeWorker {
         };
         let announced = Arc::new(Mutex::new(announced));
         let worker = Self { log: log.clone(), id, announced, told: Arc::default(), refuses };
-        for command in ["load_lora", "unload_lora", "sleep", "wake"] {
+        for command in ["load_lora", "unload_lora", "sleep", "wake", "is_sleeping"] {
             let subject = subjects::worker_query(&WorkerId::slug(id), command);
             let mut questions = log.answer(subject, id.to_owned()).await.unwrap();
             let worker = worker.clone();
@@ -58,6 +58,9 @@ impl FakeWorker {
     }
 
     async fn obey(&self, command: &str, question: Value) -> Value {
+        if command == "is_sleeping" {
+            return json!({"is_sleeping": self.announced.lock().unwrap().is_asleep});
+        }
         self.told.lock().unwrap().push((command.to_owned(), question.clone()));
         if self.refuses {
             return json!({"error": {"code": "lora_tensor", "message": "tensor `x` is not finite",
@@ -189,6 +192,7 @@ async fn workers_sleep_and_wake_and_a_dead_one_does_not_hinder() {
     assert!(!is_sleeping("/is_sleeping").await);
     assert_eq!(text(&node, "/sleep?level=1", json!({})).await, (200, String::new()));
     assert!(workers.iter().all(|worker| worker.announced.lock().unwrap().is_asleep));
+    assert!(is_sleeping("/is_sleeping").await, "the dead one is awake in the log alone");
     assert_eq!(text(&node, "/wake_up", json!({})).await, (200, String::new()));
     assert!(!is_sleeping("/is_sleeping").await);
     assert_eq!(node.post("/sleep?model=gpt", &json!({})).await.status(), 404);
@@ -203,6 +207,18 @@ async fn a_node_whose_only_worker_sleeps_says_so() {
     assert_eq!(node.post("/wake_up", &json!({})).await.status(), 200);
     let answer: Value = node.get("/is_sleeping").await.json().await.unwrap();
     assert_eq!(answer, json!({"is_sleeping": false}));
+}
+
+#[tokio::test]
+async fn nobody_sleeps_where_nobody_lives() {
+    let log = MemoryLog::new();
+    crate::node::announce(&log, "smol", true).await;
+    let node = Node::start_bare(log, |_| {}).await;
+    node.wait_until_ready().await;
+    let response = node.get("/is_sleeping").await;
+    assert_eq!(response.status(), 503);
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["error"]["code"], "unavailable");
 }
 
 #[tokio::test]

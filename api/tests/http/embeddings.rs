@@ -141,6 +141,7 @@ async fn a_request_at_fault_is_told_which_field() {
     };
     let score = |first: Value, second: Value| json!({"model": "rank", "text_1": first, "text_2": second});
     let many = vec!["a"; 2_049];
+    let (most, long) = (vec!["a"; 2_048], "a".repeat(4_097));
     let table = [
         (EMBEDDINGS, json!({}), 400, Some("model")),
         (EMBEDDINGS, json!([]), 400, None),
@@ -168,9 +169,11 @@ async fn a_request_at_fault_is_told_which_field() {
         (RERANK, rank(json!({"documents": ["a", {"text": ""}]})), 400, Some("documents.1")),
         (RERANK, rank(json!({"documents": ["a", 7]})), 400, Some("documents.1")),
         (RERANK, rank(json!({"documents": many})), 400, Some("documents")),
+        (RERANK, rank(json!({"query": long, "documents": most})), 400, Some("query")),
         (RERANK, rank(json!({"top_n": -1})), 400, Some("top_n")),
         (RERANK, rank(json!({"max_tokens_per_doc": 5})), 400, Some("max_tokens_per_doc")),
         (SCORE, score(json!("a"), json!([])), 400, Some("text_2")),
+        (SCORE, score(json!(long), json!(most)), 400, Some("text_1")),
         (SCORE, score(json!(["a", "b"]), json!(["a", "b", "c"])), 400, Some("text_1")),
         (SCORE, score(json!(["a", "b"]), json!(["a", ""])), 400, Some("text_2.1")),
         (SCORE, score(json!(7), json!("a")), 400, Some("text_1")),

@@ -23,10 +23,11 @@ async fn raw(node: &Node, bytes: &[u8]) -> String {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_however_it_comes() {
     let node = Node::start_with(hello(), |config| config.limits.max_body_bytes = 10_000).await;
-    let body = serde_json::to_vec(&chat(json!({"user": "x".repeat(20_000)}))).unwrap();
+    // More than sockets hold, so that its sender hears nothing unless all of it is taken.
+    let body = serde_json::to_vec(&chat(json!({"user": "x".repeat(30_000_000)}))).unwrap();
     let request = || node.client.post(node.url(CHAT)).header("content-type", "application/json");
     let chunks: Vec<Result<Vec<u8>, std::io::Error>> =
-        body.chunks(1_000).map(|part| Ok(part.to_vec())).collect();
+        body.chunks(100_000).map(|part| Ok(part.to_vec())).collect();
     let chunked = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
     for response in
         [request().body(body).send().await.unwrap(), request().body(chunked).send().await.unwrap()]

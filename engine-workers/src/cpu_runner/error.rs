@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::model_file::error::ModelFileError;
 
-/// Why a model cannot be loaded. Only [`LoadError::NotEnoughMemory`] may be cured by trying again.
+/// Why a model cannot be loaded. Only a lack of memory may be cured by trying again.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// An option is out of range.
@@ -97,6 +97,6 @@ impl LoadError {
 
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NotEnoughMemory { .. })
+        matches!(self, Self::NotEnoughMemory { .. } | Self::Kernel(KernelError::OutOfMemory { .. }))
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::error::{EngineError, SubmitError};
 use crate::engine::request::{EngineRequest, RequestLimits, ValidRequest};
 use crate::engine::stats::EngineStats;
 use crate::engine::{EngineStatus, locked};
-use crate::runner::ModelRunner;
+use crate::runner_source::Runners;
 
 /// What the engine's thread is told.
 pub(super) enum Command {
@@ -24,10 +24,10 @@ pub(super) enum Command {
     Abort(InferenceId),
     /// Take no more requests and say when the last one has ended.
     Drain(oneshot::Sender<()>),
-    /// Drop the runner if no sequence is there, and say whether it is gone.
+    /// Drop the runners if no sequence is there, and say whether they are gone.
     Sleep(oneshot::Sender<bool>),
-    /// Go on with another runner.
-    Wake { runner: Box<dyn ModelRunner>, reply: oneshot::Sender<Result<(), EngineError>> },
+    /// Go on with other runners.
+    Wake { runners: Runners, reply: oneshot::Sender<Result<(), EngineError>> },
     /// Give everything up and end.
     Shutdown,
 }
@@ -75,7 +75,7 @@ impl EngineHandle {
         answer.await.map_err(|_| SubmitError::Stopped)
     }
 
-    /// Drops the runner with its weights and its cache, if no sequence is there; false, and nothing changed, if one is.
+    /// Drops the runners with their weights and caches, if no sequence is there; false, and nothing changed, if one is.
     /// Requests are refused until [`EngineHandle::wake`]; with the cache goes the prefix cache.
     pub async fn sleep(&self) -> Result<bool, EngineError> {
         let (reply, answer) = oneshot::channel();
@@ -83,10 +83,11 @@ impl EngineHandle {
         answer.await.map_err(|_| EngineError::Stopped)
     }
 
-    /// Goes on with a runner of the same shape as the one that was dropped; an engine that is awake keeps its own.
-    pub async fn wake(&self, runner: Box<dyn ModelRunner>) -> Result<(), EngineError> {
+    /// Goes on with a runner of the same shape as the one that was dropped, and with a draft model if it had one; an engine
+    /// that is awake keeps its own.
+    pub async fn wake(&self, runners: Runners) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Wake { runner, reply }).map_err(|_| EngineError::Stopped)?;
+        self.commands.send(Command::Wake { runners, reply }).map_err(|_| EngineError::Stopped)?;
         answer.await.unwrap_or(Err(EngineError::Stopped))
     }
 

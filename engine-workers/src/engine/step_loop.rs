@@ -179,7 +179,7 @@ impl StepLoop {
                     self.drains.push(reply);
                 }
                 Command::Sleep(reply) => self.fall_asleep(reply),
-                Command::Wake { runner, reply } => self.wake(runner, reply),
+                Command::Wake { runners, reply } => self.wake(runners, reply),
                 Command::Shutdown => return Ok(false),
             }
         }

@@ -32,7 +32,8 @@ const STACK_BYTES: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_REASON_CHARS: usize = 400;
 /// What the library says in words of its own options, and what that means to a client.
-const TOLD: [(&str, &str); 2] = [
+const TOLD: [(&str, &str); 3] = [
+    ("NoExtensionBias", "no answer could match it"),
     (
         "oneOf constraints are not supported",
         "oneOf is supported only where no document can match two of its options",

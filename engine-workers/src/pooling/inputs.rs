@@ -10,6 +10,9 @@ use super::vector::{cosine, normalize};
 use crate::model_file::encoder_config::{Dimensions, EncoderConfig, EncoderHead};
 use crate::tokenizer::Tokenizer;
 
+/// Far more than a token of any text takes.
+const MAX_BYTES_PER_TOKEN: usize = 512;
+
 /// What a request may ask of a model.
 #[derive(Debug, Clone)]
 pub(super) struct PoolingRules {
@@ -200,6 +203,8 @@ impl Texts<'_> {
     }
 
     fn encode(&self, text: &str, second: Option<&str>, param: &str) -> Result<EncoderInput, Failure> {
+        let text = self.readable(text, param)?;
+        let second = second.map(|second| self.readable(second, param)).transpose()?;
         let framed = self
             .tokenizer
             .encode_framed(text, second, self.max_num_tokens)
@@ -209,6 +214,23 @@ impl Texts<'_> {
         let input = EncoderInput { token_ids: framed.token_ids, second_start };
         self.check_length(&input, param)?;
         Ok(input)
+    }
+
+    /// What is looked at of a text: reading it takes time by the byte, however few tokens are kept.
+    fn readable<'t>(&self, text: &'t str, param: &str) -> Result<&'t str, Failure> {
+        let max_num_tokens = self.rules.max_input_tokens;
+        let max_num_bytes = max_num_tokens.saturating_mul(MAX_BYTES_PER_TOKEN);
+        if text.len() <= max_num_bytes {
+            Ok(text)
+        } else if self.max_num_tokens.is_some() {
+            Ok(&text[..text.floor_char_boundary(max_num_bytes)])
+        } else {
+            let message = format!(
+                "{param} has {} bytes, the model takes at most {max_num_tokens} tokens: shorten it, or set truncate_prompt_tokens",
+                text.len()
+            );
+            Err(invalid("context_length_exceeded", message).at(param))
+        }
     }
 
     fn check_length(&self, input: &EncoderInput, param: &str) -> Result<(), Failure> {

@@ -34,7 +34,7 @@ pub(crate) struct Drafter {
 enum Source {
     Lookups(HashMap<SequenceId, PromptLookup>),
     Model(Box<DraftModel>),
-    /// The draft model failed.
+    /// The draft model failed, or is released while the engine sleeps.
     None,
 }
 
@@ -102,11 +102,21 @@ impl Drafter {
         }
     }
 
-    /// Gives the draft model up, as it holds memory that its owner wants back; from now on lookups draft.
+    /// Drops the draft model, as it holds memory that its owner wants back.
     pub(crate) fn release_model(&mut self) {
-        if !matches!(self.source, Source::Lookups(_)) {
-            self.source = Source::Lookups(HashMap::new());
+        if self.wants_model() {
+            self.source = Source::None;
         }
+    }
+
+    /// Drafts by this model from now on.
+    pub(crate) fn take_model(&mut self, runner: Box<dyn ModelRunner>) {
+        self.source = Source::Model(Box::new(DraftModel::new(runner)));
+    }
+
+    /// Whether drafts are to come from a model.
+    pub(crate) fn wants_model(&self) -> bool {
+        !matches!(self.source, Source::Lookups(_))
     }
 
     /// The sequence has ended.

@@ -159,7 +159,8 @@ impl Answer {
         match &finish.reason {
             FinishCause::Cancelled => self.is_cancelled = true,
             FinishCause::Error(error) => {
-                self.failure = Some(failure(kind_of(error), error.code, error.message.clone()));
+                let param = if error.code.starts_with("grammar_") { "grammar" } else { "" };
+                self.failure = Some(failure(kind_of(error), error.code, error.message.clone()).at(param));
                 self.is_failure_retryable = error.is_retryable;
             }
             _ => {}

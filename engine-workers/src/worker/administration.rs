@@ -1,5 +1,5 @@
-//! What the api asks of one worker by name: adapters, sleep and wake. Each answer holds the sequence of the announcement
-//! that follows from it, so that the asker can wait until it has heard it.
+//! What the api asks of one worker by name: adapters, sleep and wake. The answer to a command holds the sequence of the
+//! announcement that follows from it, so that the asker can wait until it has heard it.
 
 use std::sync::Arc;
 
@@ -25,10 +25,11 @@ enum Request {
     UnloadLora,
     Sleep,
     Wake,
+    IsSleeping,
 }
 
 impl Request {
-    const ALL: [Self; 4] = [Self::LoadLora, Self::UnloadLora, Self::Sleep, Self::Wake];
+    const ALL: [Self; 5] = [Self::LoadLora, Self::UnloadLora, Self::Sleep, Self::Wake, Self::IsSleeping];
 
     const fn name(self) -> &'static str {
         match self {
@@ -36,6 +37,7 @@ impl Request {
             Self::UnloadLora => "unload_lora",
             Self::Sleep => "sleep",
             Self::Wake => "wake",
+            Self::IsSleeping => "is_sleeping",
         }
     }
 }
@@ -85,13 +87,17 @@ impl Worker {
     }
 
     async fn administer(&self, request: Request, question: QueryMessage) {
-        let outcome = match request {
+        let announced = match request {
             Request::LoadLora => self.load_adapter(&question.payload).await,
             Request::UnloadLora => self.unload_adapter(&question.payload).await,
             Request::Sleep => self.fall_asleep(false).await,
             Request::Wake => self.wake().await,
+            Request::IsSleeping => {
+                let answer = json!({ "is_sleeping": self.wakefulness.is_asleep() });
+                return (question.reply)(answer.to_string().into());
+            }
         };
-        let answer: Value = match outcome {
+        let answer: Value = match announced {
             Ok(sequence) => json!({ "sequence": sequence }),
             Err(failure) => error_body(&failure),
         };

@@ -9,7 +9,8 @@ use schemas::v1::{Failure, FailureKind};
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
-use super::{Worker, locked};
+use super::{PAUSE_AFTER_FAILURE, Worker, locked};
+use crate::loaded_model::ModelLoadError;
 use crate::runner_source::RunnerSource;
 
 /// Between two attempts to put an engine to sleep that is about to be free.
@@ -99,10 +100,10 @@ impl Worker {
         let _exclusive = self.wakefulness.changing.lock().await;
         if self.wakefulness.is_asleep() {
             let loaded = tokio::task::spawn_blocking(move || options.source.load()).await;
-            let runner = loaded
+            let runners = loaded
                 .map_err(|error| internal("model_not_loaded", error.to_string()))?
-                .map_err(|error| internal("model_not_loaded", error.to_string()))?;
-            self.engine.wake(runner).await.map_err(|error| internal(error.code(), error.to_string()))?;
+                .map_err(|error| not_loaded(&error))?;
+            self.engine.wake(runners).await.map_err(|error| internal(error.code(), error.to_string()))?;
             self.wakefulness.is_asleep.send_replace(false);
             info!("the worker is awake");
         }
@@ -121,6 +122,8 @@ impl Worker {
             Ok(_) => true,
             Err(failure) => {
                 warn!(code = failure.code, reason = failure.message, "the worker cannot wake");
+                // What it cannot begin comes again at once.
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                 false
             }
         }
@@ -153,6 +156,15 @@ impl Worker {
 fn not_enabled() -> Failure {
     let message = "sleep is not enabled: set worker.enable_sleep";
     failure(FailureKind::NotFound, "sleep_not_enabled", message)
+}
+
+fn not_loaded(error: &ModelLoadError) -> Failure {
+    if error.is_retryable() {
+        let message = format!("the model sleeps on, as its weights cannot be loaded now: {error}");
+        failure(FailureKind::Overloaded, error.code(), message)
+    } else {
+        internal(error.code(), error.to_string())
+    }
 }
 
 fn internal(code: &str, message: String) -> Failure {

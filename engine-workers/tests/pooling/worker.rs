@@ -134,7 +134,7 @@ async fn a_request_of_many_inputs_ends_with_a_vector_for_each_and_the_tokens_of_
 #[tokio::test]
 async fn what_cannot_be_embedded_is_told_with_its_place() {
     let mut bench = Bench::new(false, json!({"matryoshka_dimensions": [16, 32]})).await;
-    let long = "sea ".repeat(100);
+    let (long, huge) = ("sea ".repeat(100), "sea ".repeat(500_000));
     let with = |requested: Requested, change: fn(&mut Pooling)| {
         let mut pooling = requested.pooling.clone().unwrap();
         change(&mut pooling);
@@ -146,6 +146,7 @@ async fn what_cannot_be_embedded_is_told_with_its_place() {
     let table = [
         (embed(vec![text("sea"), text(&long)]), "context_length_exceeded", "input.1"),
         (embed(vec![text(&long)]), "context_length_exceeded", "input"),
+        (embed(vec![text(&huge)]), "context_length_exceeded", "input"),
         (embed(vec![outside]), "invalid_token", "input"),
         (
             with(embed(vec![text("sea")]), |pooling| pooling.dimensions = 20),
@@ -167,13 +168,14 @@ async fn what_cannot_be_embedded_is_told_with_its_place() {
         let failure = ended.failure.unwrap();
         assert_eq!((failure.code.as_str(), failure.param.as_str()), (code, param), "{}", failure.message);
     }
-    let cut = with(embed(vec![text(&long)]), |pooling| {
+    let cut = with(embed(vec![text(&long), text(&huge)]), |pooling| {
         pooling.dimensions = 16;
         pooling.truncate_prompt_tokens = Some(8);
     });
     let ended = bench.ask(100, cut).await;
-    let [vector] = &ended.pooled[..] else { panic!("{:?}", ended.failure) };
+    let [vector, of_huge] = &ended.pooled[..] else { panic!("{:?}", ended.failure) };
     assert_eq!((vector.num_tokens, vector.values.len()), (8, 16));
+    assert_eq!(vector, of_huge);
     let norm: f32 = vector.values.iter().map(|value| value * value).sum();
     assert!((norm - 1.0).abs() < 1e-5);
 }

@@ -37,7 +37,7 @@ def main() -> None:
         print("oneDNN cannot use AMX on this machine", flush=True)
         environment["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_FP16"
     command = [
-        str(place / "bin" / "vllm"), "serve", arguments.model, "--host", "127.0.0.1", "--port", str(arguments.port),
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", arguments.model, "--host", "127.0.0.1", "--port", str(arguments.port),
         "--served-model-name", arguments.model_name, "--dtype", "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "64",
         "--disable-uvicorn-access-log",
     ]

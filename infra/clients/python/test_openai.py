@@ -201,6 +201,12 @@ class Colour(pydantic.BaseModel):
     note: str | None = pydantic.Field(max_length=20)
 
 
+class Weather(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+    kind: Literal["sun", "rain"]
+    degrees: int = pydantic.Field(ge=0, le=99)
+
+
 class StructuredOutputs(ServerCase):
     def parse(self, **more):
         options = {"model": self.model, "messages": CHAT, "max_tokens": 200, "temperature": 0, **more}
@@ -222,6 +228,41 @@ class StructuredOutputs(ServerCase):
         ) as stream:
             final = stream.get_final_completion()
         self.assertEqual(final.choices[0].message.parsed, self.parse().choices[0].message.parsed)
+
+    def test_beta_parses_alike(self) -> None:
+        options = {"model": self.model, "messages": CHAT, "max_tokens": 200, "temperature": 0}
+        parsed = self.client.beta.chat.completions.parse(response_format=Colour, **options).choices[0].message.parsed
+        self.assertEqual(parsed, self.parse().choices[0].message.parsed)
+
+    def test_chunks_add_up_to_a_document_for_each_choice(self) -> None:
+        schema = {"name": "weather", "schema": Weather.model_json_schema()}
+        form = {"type": "json_schema", "json_schema": schema}
+        texts = {0: "", 1: ""}
+        for chunk in self.chat(response_format=form, stream=True, n=2, max_tokens=200, temperature=1.0, seed=6):
+            for choice in chunk.choices:
+                texts[choice.index] += choice.delta.content or ""
+        for text in texts.values():
+            Weather.model_validate_json(text)
+
+    def test_structured_outputs_take_a_schema_as_object_or_text(self) -> None:
+        schema = Weather.model_json_schema()
+        answers = set()
+        for json_schema in (schema, json.dumps(schema)):
+            options = {"extra_body": {"structured_outputs": {"json": json_schema}}, "max_tokens": 60}
+            answers.add(self.text(**options))
+            chunks = list(self.chat(stream=True, **options))
+            answers.add("".join(chunk.choices[0].delta.content or "" for chunk in chunks))
+            self.assertEqual(chunks[-1].choices[0].finish_reason, "stop")
+        Weather.model_validate_json(answers.pop())
+        self.assertFalse(answers, "all four are the same")
+
+    def test_completions_are_held_to_a_form_too(self) -> None:
+        options = {"model": self.model, "prompt": "The code is ", "max_tokens": 20, "temperature": 1.0}
+        body = {"structured_outputs": {"regex": "[0-9]{3}(-[0-9]{2})?"}}
+        answer = self.client.completions.create(n=2, extra_body=body, **options)
+        for choice in answer.choices:
+            self.assertRegex(choice.text, "^[0-9]{3}(-[0-9]{2})?$")
+            self.assertEqual(choice.finish_reason, "stop")
 
     def test_max_tokens_cuts_an_answer_with_length(self) -> None:
         with self.assertRaises(openai.LengthFinishReasonError):
@@ -249,9 +290,18 @@ class StructuredOutputs(ServerCase):
                     self.chat(response_format=form, stream=stream)
                 self.assertEqual(raised.exception.param, "response_format")
                 self.assertEqual(raised.exception.code, "invalid_json_schema")
-        with self.assertRaises(openai.BadRequestError) as raised:
-            self.chat(extra_body={"structured_outputs": {"regex": "(a"}})
-        self.assertEqual(raised.exception.param, "structured_outputs")
+        for outputs in (
+            {"regex": "(a"},
+            {"grammar": "start: nothing"},
+            {"choice": []},
+            {"json": {"type": "nonsense"}},
+            {"json": "{"},
+            {"regex": "a", "choice": ["a"]},
+            {},
+        ):
+            with self.subTest(outputs=outputs), self.assertRaises(openai.BadRequestError) as raised:
+                self.chat(extra_body={"structured_outputs": outputs})
+            self.assertTrue(raised.exception.param.startswith("structured_outputs"), raised.exception.param)
         self.assertEqual(self.chat().usage.completion_tokens, 12)
 
 

@@ -20,7 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("api", &["schemas", "bus", "read-model", "audit"]),
 ];
 
-const INFRA: [&str; 2] = ["jetmill", "bench"];
+const INFRA: [&str; 3] = ["jetmill", "bench", "chaos"];
 
 /// Libraries that live behind one door.
 const ONLY_IN: [(&str, &str); 6] = [

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use crate::engine::error::EngineError;
 use crate::engine::step_loop::StepLoop;
 use crate::runner::{ModelRunner, RunnerError, RunnerShape, SequenceChunk};
+use crate::runner_source::Runners;
 
 const PATH: &str = "asleep";
 
@@ -33,7 +34,7 @@ impl StepLoop {
         self.runner.kernel_path() == PATH
     }
 
-    /// Drops the runner unless a sequence needs it.
+    /// Drops the runners unless a sequence needs them.
     pub(super) fn fall_asleep(&mut self, reply: oneshot::Sender<bool>) {
         // Without sequences no block is held, so that the prefix cache can be cleared: its blocks are gone.
         let is_free = self.answers.is_empty() && self.scheduler.clear_prefix_cache();
@@ -50,25 +51,25 @@ impl StepLoop {
         }
     }
 
-    /// Takes a runner in the place of the one that was dropped.
-    pub(super) fn wake(
-        &mut self,
-        runner: Box<dyn ModelRunner>,
-        reply: oneshot::Sender<Result<(), EngineError>>,
-    ) {
-        let found = runner.shape();
-        let outcome = if !self.is_asleep() {
-            Ok(())
-        } else if found == self.shape {
-            self.runner = runner;
-            tracing::info!("the engine is awake");
-            Ok(())
-        } else {
-            let (found, expected) = (format!("{found:?}"), format!("{:?}", self.shape));
-            Err(EngineError::AnotherRunner { found, expected })
-        };
+    /// Takes runners in the place of those that were dropped.
+    pub(super) fn wake(&mut self, runners: Runners, reply: oneshot::Sender<Result<(), EngineError>>) {
+        let outcome = if self.is_asleep() { self.take_runners(runners) } else { Ok(()) };
         if reply.send(outcome).is_err() {
             tracing::debug!("nobody waits for the engine to wake any more");
         }
+    }
+
+    fn take_runners(&mut self, Runners { target, draft }: Runners) -> Result<(), EngineError> {
+        let found = target.shape();
+        if found != self.shape {
+            let (found, expected) = (format!("{found:?}"), format!("{:?}", self.shape));
+            return Err(EngineError::AnotherRunner { found, expected });
+        }
+        if let Some(drafter) = self.drafter.as_mut().filter(|drafter| drafter.wants_model()) {
+            drafter.take_model(draft.ok_or(EngineError::NoDraftModel)?);
+        }
+        self.runner = target;
+        tracing::info!("the engine is awake");
+        Ok(())
     }
 }

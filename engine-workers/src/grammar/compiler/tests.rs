@@ -105,6 +105,16 @@ fn what_cannot_be_honoured_is_refused() {
     check_refused(&choices(&["a", ""]), "invalid_grammar");
 }
 
+#[test]
+fn what_nothing_can_match_is_told_in_words() {
+    for (kind, message) in [
+        (schema(r##"{"$ref":"#"}"##), "the JSON schema cannot be used: no answer could match it"),
+        (Kind::Lark("start: start".to_owned()), "the grammar cannot be used: no answer could match it"),
+    ] {
+        assert_eq!(compiler().compile(&kind).unwrap_err().to_string(), message);
+    }
+}
+
 /// A grammar that looks costly is refused with `code`, or else it compiles unless that takes too long, and then its answer
 /// goes on or fails by itself.
 fn check_bomb(kind: &Kind, code: Option<&str>) {

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, chat, text_of};
 use crate::lora_fixture::{LoraFixture, SMOLLM2};
-use crate::site::{MODEL, Site};
+use crate::site::{MODEL, Site, model_file};
 use crate::wait::{soon, until};
 
+const DRAFTED: &str = "jetmill:spec_decode_num_draft_tokens_total";
 const QUESTION: &str = "Name the planets of the solar system.";
 
 async fn post(client: &Client, path: &str, body: Value) -> (u16, String) {
@@ -64,7 +65,10 @@ async fn an_adapter_is_loaded_used_and_unloaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_a_server_that_sleeps() {
     let site = Site::new();
-    let (process, client) = site.serve(&["--enable-sleep"]).await;
+    // The model drafts for itself: both of its copies must go and come back.
+    let draft_model = model_file();
+    let arguments = ["--enable-sleep", "--draft-model", draft_model.to_str().unwrap()];
+    let (process, client) = site.serve(&arguments).await;
     let (status, expected) = ask(&client, MODEL).await;
     assert_eq!(status, 200);
     let awake_bytes = process.resident_bytes();
@@ -72,8 +76,10 @@ async fn a_request_waits_for_a_server_that_sleeps() {
     let is_sleeping: Value = client.get("/is_sleeping").send().await.unwrap().json().await.unwrap();
     assert_eq!(is_sleeping, json!({"is_sleeping": true}));
     let asleep_bytes = process.resident_bytes();
-    // 98 MB of weights are gone, and the blocks of the cache that were used.
-    assert!(asleep_bytes + (80 << 20) < awake_bytes, "{asleep_bytes} bytes asleep, {awake_bytes} awake");
+    // Twice 98 MB of weights are gone, and the blocks of the caches that were used.
+    assert!(asleep_bytes + (160 << 20) < awake_bytes, "{asleep_bytes} bytes asleep, {awake_bytes} awake");
+    let num_drafted = client.metric(DRAFTED).await;
+    assert!(num_drafted > 0.0);
 
     let waiting = tokio::spawn({
         let client = client.clone();
@@ -88,4 +94,5 @@ async fn a_request_waits_for_a_server_that_sleeps() {
     assert_eq!(post(&client, "/wake_up", json!({})).await, (200, String::new()));
     let (status, answer) = soon("the answer", waiting).await.unwrap();
     assert_eq!((status, text_of(&answer)), (200, text_of(&expected)));
+    assert!(client.metric(DRAFTED).await > num_drafted, "the draft model is back");
 }
