@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bus::{ReadFrom, StreamName, subjects};
+use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::lora::registry::{AdapterOptions, AdapterRegistry};
+use engine_workers::runner_source::RunnerSource;
 use engine_workers::worker::SleepOptions;
 use futures_util::StreamExt as _;
 use schemas::v1::envelope::Fact;
