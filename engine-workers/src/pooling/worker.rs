@@ -49,7 +49,6 @@ struct Computing {
 }
 
 /// How an attempt ended.
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
 enum Ending {
     /// For good.
     Ended(Box<Ended>),
