@@ -45,6 +45,7 @@ mod terms;
 mod token_clock;
 mod token_dispatcher;
 mod upload;
+mod upload_body;
 mod webhooks;
 mod worker_query;
 

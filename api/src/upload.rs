@@ -1,30 +1,30 @@
 //! A file on its way in: parts of a form, stored as they come.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use bus::{FileWriter, WrittenFile};
+use bus::{BusError, FileWriter, WrittenFile};
 use bytes::Bytes;
 use http::header;
-use http_body_util::BodyExt as _;
 use schemas::v1::FileCreated;
 use schemas::{FileId, TenantId};
 use tokio::runtime::Handle;
 use tracing::warn;
 
 use crate::error::ApiError;
+use crate::idempotency::IdempotencyKey;
 use crate::state::ApiState;
+use crate::upload_body::UploadBody;
 
 /// What a client may say that a file is for.
 const PURPOSES: &[&str] = &["assistants", "batch", "evals", "fine-tune", "user_data", "vision"];
+/// Ids of files and of inferences follow from a client's keys by the same rule; no request has so many prompts.
+const FILE_INDEX: usize = usize::MAX;
 const MAX_TEXT_BYTES: usize = 1_024;
 const MAX_FILENAME_CHARS: usize = 255;
 /// What a form holds beside the file.
 const MAX_FORM_BYTES: u64 = 64 << 10;
-/// How long an over-long body is read on and thrown away, so that its sender gets to read the refusal.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 const MIN_EXPIRY: u64 = 3_600;
 const MAX_EXPIRY: u64 = 30 * 86_400;
 
@@ -36,13 +36,15 @@ pub(crate) struct Upload {
     expires_anchor: Option<String>,
     expires_seconds: Option<u64>,
     file: Option<(String, WrittenFile)>,
+    /// Whether its client gave a key: then what was stored serves the next attempt.
+    is_keyed: bool,
     is_kept: bool,
     runtime: Handle,
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if self.is_kept {
+        if self.is_kept || self.is_keyed {
             return;
         }
         let (state, id) = (Arc::clone(&self.state), self.id.clone());
@@ -58,25 +60,39 @@ impl Drop for Upload {
 impl Upload {
     /// Takes a whole form in. The file's bytes are durable when this returns, and nobody knows of them yet.
     pub(crate) async fn receive(state: &Arc<ApiState>, request: Request) -> Result<Self, ApiError> {
+        let (request, body) = UploadBody::of(request);
+        let received = Self::read(state, request).await;
+        if received.is_err() {
+            body.read_on();
+        }
+        received
+    }
+
+    async fn read(state: &Arc<ApiState>, request: Request) -> Result<Self, ApiError> {
         let max_num_bytes = state.config.limits.max_file_bytes;
         let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if length
             .and_then(|length| length.parse().ok())
             .is_some_and(|length: u64| length > max_num_bytes.saturating_add(MAX_FORM_BYTES))
         {
-            drain(request).await;
             return Err(too_large(max_num_bytes));
         }
+        let key = IdempotencyKey::of(request.headers())?;
+        let id = key.as_ref().map_or_else(
+            || state.jobs.fresh_name("file-"),
+            |key| format!("file-{}", key.inference_id(&state.config.tenant, FILE_INDEX)),
+        );
         let mut form = Multipart::from_request(request, &())
             .await
             .map_err(|_| invalid("the body must be multipart/form-data with the fields purpose and file"))?;
         let mut upload = Self {
             state: Arc::clone(state),
-            id: FileId::slug(&state.jobs.fresh_name("file-")),
+            id: FileId::slug(&id),
             purpose: None,
             expires_anchor: None,
             expires_seconds: None,
             file: None,
+            is_keyed: key.is_some(),
             is_kept: false,
             runtime: Handle::current(),
         };
@@ -125,15 +141,19 @@ impl Upload {
         let mut writer = FileWriter::new(Arc::clone(&state.log), tenant, self.id.clone());
         while let Some(bytes) = next_part(state, &mut field).await? {
             if writer.num_bytes() + bytes.len() as u64 > max_num_bytes {
-                let read_on = async { while let Ok(Some(_)) = field.chunk().await {} };
-                if tokio::time::timeout(DRAIN_PATIENCE, read_on).await.is_err() {
-                    tracing::debug!("an over-long file is not read to its end");
-                }
                 return Err(too_large(max_num_bytes));
             }
-            writer.write(&bytes).await?;
+            writer.write(&bytes).await.map_err(|error| self.refused(error))?;
         }
-        Ok(writer.finish().await?)
+        writer.finish().await.map_err(|error| self.refused(error))
+    }
+
+    /// Bytes that are not those of the key's first upload.
+    fn refused(&self, error: BusError) -> ApiError {
+        match error {
+            BusError::Object { .. } if self.is_keyed => ApiError::KeyReused,
+            error => error.into(),
+        }
     }
 
     /// The fact that makes the file known, after every field was checked.
@@ -209,12 +229,4 @@ fn invalid(message: &str) -> ApiError {
 
 fn too_large(max_num_bytes: u64) -> ApiError {
     ApiError::BodyTooLarge { max_num_bytes: usize::try_from(max_num_bytes).unwrap_or(usize::MAX) }
-}
-
-async fn drain(request: Request) {
-    let mut body = request.into_body();
-    let read_on = async { while let Some(Ok(_)) = body.frame().await {} };
-    if tokio::time::timeout(DRAIN_PATIENCE, read_on).await.is_err() {
-        tracing::debug!("an over-long body is not read to its end");
-    }
 }

@@ -42,7 +42,8 @@ pub struct FileWriter {
 }
 
 impl FileWriter {
-    /// A writer of a file of which nothing stands.
+    /// A writer of a file of which nothing stands, or its beginning. `Err(Object)` comes from any call once other bytes
+    /// turn out to stand in their place.
     pub fn new(log: Arc<dyn EventLog>, tenant: TenantId, file: FileId) -> Self {
         let digest = blake3::Hasher::new();
         Self { log, tenant, file, buffer: BytesMut::new(), num_bytes: 0, num_chunks: 0, digest }
@@ -86,10 +87,16 @@ impl FileWriter {
             payload: chunk,
             expect: Expect::FirstOnSubject,
         };
-        // An id is its writer's own, so what stands is this very chunk, stored before its acknowledgement was lost.
-        match self.log.append(append).await? {
-            AppendOutcome::Stored { .. } | AppendOutcome::AlreadyThere => self.num_chunks += 1,
+        let (subject, chunk) = (append.subject.clone(), append.payload.clone());
+        if self.log.append(append).await? == AppendOutcome::AlreadyThere {
+            // Another one, or this one before it was interrupted, writes the same file.
+            let standing = self.log.last(StreamName::Files, subject).await?;
+            if standing.is_none_or(|standing| standing.payload != chunk) {
+                let reason = format!("other bytes stand at chunk {}", self.num_chunks);
+                return Err(BusError::Object { name: self.file.to_string(), reason });
+            }
         }
+        self.num_chunks += 1;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! the worker lives and answer questions.
 //! Every inference ends by one path, `Worker::end`.
 
+mod abandonment;
 mod active;
 mod administration;
 pub(crate) mod assignment;
@@ -167,6 +168,7 @@ impl Worker {
         });
         let helpers = [
             tokio::spawn(Arc::clone(&worker).hear_cancellations()),
+            tokio::spawn(Arc::clone(&worker).watch_clients()),
             tokio::spawn(Arc::clone(&worker).keep_deliveries_alive()),
             tokio::spawn(Arc::clone(&worker).beat()),
             tokio::spawn(Arc::clone(&worker).hear_losses()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::FileId;
+use schemas::v1::BatchCreated;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -41,6 +42,17 @@ pub(crate) struct ValidBatchRequest {
     pub(crate) completion_window: String,
     pub(crate) window: Duration,
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl ValidBatchRequest {
+    /// Whether a batch is what this request asks for.
+    pub(crate) fn asks_for(&self, created: &BatchCreated) -> bool {
+        let metadata: BTreeMap<_, _> = created.metadata.iter().collect();
+        self.input_file.as_str() == created.input_file
+            && self.endpoint == created.endpoint
+            && self.completion_window == created.completion_window
+            && self.metadata.iter().collect::<BTreeMap<_, _>>() == metadata
+    }
 }
 
 /// Reads and checks a body.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audit::{CheckpointLog, Life, LifeFact, record_access};
+use audit::{AuditError, CheckpointLog, InclusionProof, Life, LifeFact, prove_inclusion, record_access};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -46,13 +46,33 @@ pub(crate) async fn inference(
     record_access(state.log.as_ref(), state.facts.stamp(), &writer, access).await?;
     let life = Life::read(state.log.as_ref(), id).await?;
     let life = life.ok_or_else(|| ApiError::UnknownInference { id: id.to_string() })?;
-    let last_sequence = life.facts.last().map_or(0, |fact| fact.sequence);
-    let checkpoint = CheckpointLog::new(Arc::clone(&state.log)).first_covering(last_sequence).await;
-    let checkpoint = checkpoint.map_err(|error| {
+    let unreadable = |error: AuditError| {
         warn!(code = error.code(), %error, "the checkpoints cannot be read");
         ApiError::Internal
-    })?;
-    Ok(Json(life_body(id, &life, checkpoint)?).into_response())
+    };
+    let last_sequence = life.facts.last().map_or(0, |fact| fact.sequence);
+    let checkpoint = CheckpointLog::new(Arc::clone(&state.log)).first_covering(last_sequence).await;
+    let checkpoint = checkpoint.map_err(unreadable)?;
+    let sequences: Vec<u64> = life.facts.iter().map(|fact| fact.sequence).collect();
+    let proofs = prove_inclusion(&state.log, &sequences).await.map_err(unreadable)?;
+    let mut body = life_body(id, &life, checkpoint)?;
+    if let Some(facts) = body["facts"].as_array_mut() {
+        for (shown, fact) in facts.iter_mut().zip(&life.facts) {
+            shown["proof"] = proofs.get(&fact.sequence).map(proof_body).transpose()?.unwrap_or(Value::Null);
+        }
+    }
+    Ok(Json(body).into_response())
+}
+
+/// What `schemas/audit/src/leaf.rs` and RFC 9162 need to lead a fact's hash to a signed root.
+fn proof_body(proof: &InclusionProof) -> Result<Value, ApiError> {
+    let hex = |hash: &[u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Ok(json!({
+        "leaf_hash": hex(&proof.leaf.hash()),
+        "leaf_index": proof.leaf_index,
+        "path": proof.path.iter().map(hex).collect::<Vec<_>>(),
+        "checkpoint": as_json(&proof.checkpoint)?,
+    }))
 }
 
 fn life_body(id: InferenceId, life: &Life, checkpoint: Option<CheckpointSigned>) -> Result<Value, ApiError> {

@@ -12,6 +12,7 @@ use schemas::v1::{BatchCancelRequested, BatchCreated};
 
 use crate::auth::Caller;
 use crate::error::{ApiError, ErrorBody};
+use crate::idempotency::IdempotencyKey;
 use crate::json_body;
 use crate::openai::batch_object::BatchObject;
 use crate::openai::batch_request::{self, BatchRequest};
@@ -19,6 +20,8 @@ use crate::page::{Page, PageQuery};
 use crate::routes::files::{self, bad_query, path};
 use crate::state::ApiState;
 
+/// Ids of batches and of inferences follow from a client's keys by the same rule; no request has so many prompts.
+const BATCH_INDEX: usize = usize::MAX - 1;
 const NUM_LISTED: usize = 20;
 const MAX_NUM_LISTED: usize = 100;
 
@@ -32,14 +35,23 @@ pub(crate) async fn create_batch(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<BatchObject>, ApiError> {
+    let tenant = &state.config.tenant;
+    let key = IdempotencyKey::of(request.headers())?;
     let body = json_body::read(&state.config, request).await?;
     let request = batch_request::read(&body)?;
+    let name = key.map_or_else(
+        || state.jobs.fresh_name("batch_"),
+        |key| format!("batch_{}", key.inference_id(tenant, BATCH_INDEX)),
+    );
+    let id = BatchId::slug(&name);
+    if let Some(standing) = state.jobs.batch(tenant, &id).await? {
+        return request.asks_for(&standing.created).then(|| shown(standing)).ok_or(ApiError::KeyReused);
+    }
     let input_file = files::find(&state, request.input_file.as_str()).await?;
     if input_file.created.purpose != "batch" {
         let message = "the file was not uploaded with the purpose batch";
         return Err(ApiError::invalid("input_file_id", message));
     }
-    let id = BatchId::slug(&state.jobs.fresh_name("batch_"));
     let window_nanos = u64::try_from(request.window.as_nanos()).unwrap_or(u64::MAX);
     let created = BatchCreated {
         batch: id.to_string(),
@@ -50,7 +62,7 @@ pub(crate) async fn create_batch(
         metadata: request.metadata.into_iter().collect(),
         caller: caller.0.to_string(),
     };
-    state.jobs.append(&state.config.tenant, Fact::BatchCreated(created)).await?;
+    state.jobs.append(tenant, Fact::BatchCreated(created)).await?;
     find(&state, id.as_str()).await.map(shown)
 }
 

@@ -33,9 +33,14 @@ pub(crate) async fn create_file(
     request: Request,
 ) -> Result<Json<FileObject>, ApiError> {
     let upload = Upload::receive(&state, request).await?;
-    state.jobs.append(&state.config.tenant, Fact::FileCreated(upload.to_fact()?)).await?;
+    let created = upload.to_fact()?;
+    state.jobs.append(&state.config.tenant, Fact::FileCreated(created.clone())).await?;
     let id = upload.keep();
-    find(&state, id.as_str()).await.map(|file| Json(FileObject::new(file)))
+    let file = find(&state, id.as_str()).await?;
+    // With a key the file may be an earlier upload's.
+    let is_same = (&file.created.digest, &file.created.purpose, &file.created.filename)
+        == (&created.digest, &created.purpose, &created.filename);
+    if is_same { Ok(Json(FileObject::new(file))) } else { Err(ApiError::KeyReused) }
 }
 
 /// Lists files.

@@ -317,7 +317,8 @@ fn nanos(duration: Duration) -> u64 {
 fn departure_of<'a>(requests: impl IntoIterator<Item = &'a Requested>) -> Departure {
     let mut grace = Duration::ZERO;
     for requested in requests {
-        if requested.background {
+        // A request that says nothing of it was not made for a client.
+        if requested.background || requested.grace_nanos == 0 {
             return Departure::Leave;
         }
         grace = grace.max(Duration::from_nanos(requested.grace_nanos));

@@ -127,3 +127,39 @@ async fn a_tenant_sees_nothing_of_another_ones_files_and_batches() {
     let again = node.answer(&format!("/v1/batches/{batch}/cancel"), &json!(null)).await;
     assert_eq!(again["cancelling_at"], cancelling["cancelling_at"]);
 }
+
+#[tokio::test]
+async fn a_key_makes_one_file_and_one_batch() {
+    let node = Node::start(silence()).await;
+    let upload = async |key: &str, content: &str| {
+        let request = node.client.post(node.url("/v1/files")).header("idempotency-key", key);
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        let request = request.header("content-type", content_type);
+        let response = request.body(form(&[("purpose", "batch"), ("file", content)])).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let first = upload("k", "{}").await;
+    assert_eq!(first.0, 200);
+    assert_eq!(upload("k", "{}").await, first);
+    assert_eq!(upload("k", "[]").await.0, 422);
+    assert_eq!(upload("k", "{}\n").await.0, 422);
+    assert_ne!(upload("l", "{}").await.1["id"], first.1["id"]);
+    let content = node.get(&format!("/v1/files/{}/content", first.1["id"].as_str().unwrap())).await;
+    assert_eq!(content.text().await.unwrap(), "{}");
+
+    let create = async |metadata: Value| {
+        let body = json!({
+            "input_file_id": first.1["id"],
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": metadata,
+        });
+        let request = node.client.post(node.url("/v1/batches")).header("idempotency-key", "k");
+        let response = request.json(&body).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let batch = create(json!({"a": "1"})).await;
+    assert_eq!(batch.0, 200);
+    assert_eq!(create(json!({"a": "1"})).await, batch);
+    assert_eq!(create(json!({"a": "2"})).await.0, 422);
+}

@@ -6,8 +6,9 @@ use bus::BusError;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
-use crate::backend::{hello, silence};
+use crate::backend::{hello, script, silence};
 use crate::client::{CHAT, chat};
 use crate::node::Node;
 
@@ -102,6 +103,22 @@ async fn a_full_node_says_when_to_come_back() {
     assert!((1..=60).contains(&wait));
     let answer: Value = response.json().await.unwrap();
     assert_eq!(answer["error"]["type"], "rate_limit_error");
+}
+
+#[tokio::test]
+async fn a_request_s_own_timeout_ends_it() {
+    let (sender, mut reasons) = mpsc::unbounded_channel();
+    let waiting = script(move |asked| {
+        let sender = sender.clone();
+        async move { sender.send(asked.cancel_reason().await).unwrap() }
+    });
+    let node = Node::start(waiting).await;
+    let response = node.post(CHAT, &chat(json!({"timeout": 0.05}))).await;
+    assert_eq!(response.status(), 408);
+    assert_eq!(response.json::<Value>().await.unwrap()["error"]["code"], "request_timeout");
+    assert_eq!(reasons.recv().await.unwrap(), "timeout");
+    let response = node.post(CHAT, &chat(json!({"timeout": 99_999}))).await;
+    assert_eq!(response.status(), 400);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use super::abandonment::ClientTerms;
 use super::assignment::Assignment;
 use crate::engine::output::{FinishCause, Replayed, SequenceFailure, SequenceOutput};
 use crate::output_parser::{OutputParser, OutputRules, Parsed};
@@ -27,6 +28,8 @@ pub(super) struct Active {
     /// Stream sequence of the assigned fact.
     pub(super) sequence: u64,
     pub(super) is_batch: bool,
+    /// For whom it is computed.
+    pub(super) client: ClientTerms,
     pub(super) delivery: Arc<Delivery>,
     /// Given back when the attempt is over.
     pub(super) _slot: OwnedSemaphorePermit,
@@ -61,6 +64,7 @@ impl Active {
             attempt: assignment.attempt,
             sequence: assignment.sequence,
             is_batch: assignment.is_batch(),
+            client: ClientTerms::of(&assignment.requested),
             delivery,
             _slot: slot,
             beginning: None,

@@ -3,19 +3,22 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use audit::archive::ArchiveReader;
 use audit::{
-    Checkpointer, CheckpointerSettings, PublicKey, Selection, SigningKey, Verification, export,
-    record_access, verify,
+    CheckpointLog, Checkpointer, CheckpointerSettings, PublicKey, Selection, SigningKey, Verification,
+    export, prove_consistency, record_access, verify,
 };
-use bus::EventLog;
+use bus::{EventLog, ReadFrom, StreamName, subjects};
 use clap::{Args, Subcommand};
+use futures_util::TryStreamExt as _;
 use rand::TryRngCore as _;
 use schemas::v1::RecordAccessed;
 use schemas::{InferenceId, TenantId};
+use serde_json::json;
 
 use crate::broker::{Broker, data_dir};
 use crate::config::Config;
@@ -27,6 +30,14 @@ use crate::record::print_line;
 pub(crate) enum AuditCommand {
     /// Prints the public key that verifies archives of this record.
     Key,
+    /// Prints the newest checkpoint as JSON, for somebody else to keep.
+    Checkpoint {
+        /// Also proves that it goes on from the checkpoint of this number.
+        #[arg(long)]
+        since: Option<u64>,
+    },
+    /// Lists who read the record, one JSON object a line.
+    Accesses,
     /// Writes an archive of a part of the record, with what proves it.
     Export(ExportArguments),
     /// Checks an archive with the public key alone; names the first fact that is not what was logged.
@@ -101,13 +112,15 @@ pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<()> {
             print_line(&key.public_key().to_string());
             Ok(())
         }
+        AuditCommand::Checkpoint { since } => print_checkpoint(config, *since).await,
+        AuditCommand::Accesses => print_accesses(config).await,
         AuditCommand::Export(arguments) => write_archive(config, arguments).await,
         AuditCommand::Verify { archive, public_key } => verify_archive(archive, public_key),
     }
 }
 
 /// The checkpointer of this process; its key is made when it is missing.
-pub(crate) fn checkpointer(config: &Config, log: &std::sync::Arc<dyn EventLog>) -> Result<Checkpointer> {
+pub(crate) fn checkpointer(config: &Config, log: &Arc<dyn EventLog>) -> Result<Checkpointer> {
     let mut seed = [0; 32];
     rand::rngs::OsRng.try_fill_bytes(&mut seed).context("the system gives no randomness")?;
     let key = SigningKey::load_or_create(&key_path(config), &seed)?;
@@ -115,7 +128,7 @@ pub(crate) fn checkpointer(config: &Config, log: &std::sync::Arc<dyn EventLog>) 
         interval: Duration::from_secs(config.audit.checkpoint_interval_seconds.get()),
         max_num_records: config.audit.max_num_checkpoint_records.get().into(),
     };
-    Ok(Checkpointer::new(std::sync::Arc::clone(log), instance::stamps(), key, settings))
+    Ok(Checkpointer::new(Arc::clone(log), instance::stamps(), key, settings))
 }
 
 fn key_path(config: &Config) -> PathBuf {
@@ -147,6 +160,33 @@ impl TimeRange {
         };
         format!("{}{}", shown("from", self.from), shown("to", self.to)).trim_end().to_owned()
     }
+}
+
+async fn print_checkpoint(config: &Config, since: Option<u64>) -> Result<()> {
+    let broker = Broker::open_existing(config).await?;
+    let log = broker.log();
+    let newest =
+        CheckpointLog::new(Arc::clone(&log)).newest().await?.context("no checkpoint was signed yet")?;
+    let mut line = json!({ "checkpoint": newest });
+    if let Some(number) = since {
+        let proof = prove_consistency(&log, number).await?;
+        let proof = proof.with_context(|| format!("there is no checkpoint {number}"))?;
+        let hex = |hash: &[u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let path: Vec<String> = proof.path.iter().map(hex).collect();
+        line = json!({ "checkpoint": proof.newest, "since": proof.since, "consistency_path": path });
+    }
+    print_line(&line.to_string());
+    broker.close().await
+}
+
+async fn print_accesses(config: &Config) -> Result<()> {
+    let broker = Broker::open_existing(config).await?;
+    let patterns = vec![subjects::all_audit_accesses()];
+    let mut records = broker.log().read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
+    while let Some(record) = records.try_next().await? {
+        print_line(&serde_json::to_string(&schemas::decode_audit(&record.payload)?)?);
+    }
+    broker.close().await
 }
 
 async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<()> {

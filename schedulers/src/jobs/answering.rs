@@ -23,6 +23,8 @@ use super::window::{Window, WindowLimits};
 /// How often progress is written down, and a request to cancel is looked for.
 const TICK: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// Lines taken in a row, before anything else is heard: a file of bad lines must not keep the clock out.
+const MAX_NUM_TAKEN: usize = 256;
 /// Lines that are being appended at once.
 const MAX_NUM_APPENDS: usize = 64;
 /// Lines taken ahead of the first that is not over, for each that is under way.
@@ -66,16 +68,24 @@ impl BatchRun {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = self.wants_stop().await?;
         while stop.is_none() {
-            while window.has_room()
+            let mut num_taken = 0;
+            while num_taken < MAX_NUM_TAKEN
+                && window.has_room()
                 && appends.len() < MAX_NUM_APPENDS
                 && let Some(taken) = self.next_line(&mut intake).await?
             {
                 appends.extend(self.take(&mut window, taken));
+                num_taken += 1;
             }
             if intake.is_over && window.open().len() == 0 {
                 break;
             }
             tokio::select! {
+                biased;
+                _ = tick.tick() => {
+                    self.write_progress(&window).await?;
+                    stop = self.wants_stop().await?;
+                }
                 Some(appended) = appends.next() => Self::note(&mut window, appended?),
                 ended = ends.next() => {
                     let (id, record) = ended?;
@@ -83,10 +93,7 @@ impl BatchRun {
                         window.end(id, is_answered(&ended));
                     }
                 }
-                _ = tick.tick() => {
-                    self.write_progress(&window).await?;
-                    stop = self.wants_stop().await?;
-                }
+                () = tokio::task::yield_now(), if num_taken == MAX_NUM_TAKEN => {}
             }
         }
         while let Some(appended) = appends.next().await {

@@ -47,6 +47,14 @@ impl BatchRun {
         self.finish(&file).await
     }
 
+    /// Ends it as failed: it cannot be run, for a reason that the log of this process tells.
+    pub(super) async fn give_up(self) -> Result<(), BusError> {
+        if self.batch.ended.is_some() {
+            return Ok(());
+        }
+        self.fail("batch_broken", "the batch could not be run; the input file may be damaged").await
+    }
+
     /// Counts the lines; false when there is nothing to run, which ends the batch.
     async fn validate(&mut self, file: &StoredFile) -> Result<bool, BusError> {
         let max_num_lines = self.options.max_num_lines;

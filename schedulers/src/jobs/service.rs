@@ -16,6 +16,8 @@ use super::line_codec::LineCodec;
 use super::run::BatchRun;
 
 const FETCH_WAIT: Duration = Duration::from_secs(30);
+/// Failures that will not pass by themselves, after which a batch ends as failed.
+const MAX_NUM_FAILURES_FOR_GOOD: u32 = 5;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// What bounds the work of one process.
@@ -125,27 +127,33 @@ impl Service {
     /// Tries until the batch is over; `Err` for what is no batch.
     async fn run(&self, delivery: &Delivery) -> Result<(), &'static str> {
         let begun = begun(delivery).ok_or("not the beginning of a batch")?;
+        let mut num_failures_for_good = 0;
         loop {
-            match self.run_once(&begun).await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    warn!(batch = %begun.id, %error, "a batch broke off and goes on from where it stood");
-                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-                }
+            let outcome = match self.pick_up(&begun).await {
+                Ok(Some(run)) if num_failures_for_good == MAX_NUM_FAILURES_FOR_GOOD => run.give_up().await,
+                Ok(Some(run)) => run.run().await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            let Err(error) = outcome else { return Ok(()) };
+            warn!(batch = %begun.id, %error, "a batch broke off and goes on from where it stood");
+            if !error.is_retryable() && num_failures_for_good < MAX_NUM_FAILURES_FOR_GOOD {
+                num_failures_for_good += 1;
             }
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
         }
     }
 
-    async fn run_once(&self, begun: &Batch) -> Result<(), BusError> {
-        let Some(batch) = self.jobs.batch(&begun.tenant, &begun.id).await? else { return Ok(()) };
-        let run = BatchRun {
+    /// The batch as the log tells it now.
+    async fn pick_up(&self, begun: &Batch) -> Result<Option<BatchRun>, BusError> {
+        let batch = self.jobs.batch(&begun.tenant, &begun.id).await?;
+        Ok(batch.map(|batch| BatchRun {
             jobs: self.jobs.clone(),
             facts: self.facts.clone(),
             codec: Arc::clone(&self.codec),
             options: self.options.clone(),
             batch,
-        };
-        run.run().await
+        }))
     }
 }
 

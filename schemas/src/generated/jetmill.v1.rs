@@ -91,7 +91,7 @@ pub struct Requested {
     /// Digest of what was asked when the client gave an idempotency key, from which the inference's id then follows.
     #[prost(bytes = "vec", tag = "13")]
     pub request_digest: ::prost::alloc::vec::Vec<u8>,
-    /// How long it goes on while no client waits for it. Without meaning in the background.
+    /// How long it goes on while no client waits for it; 0: it was not made for a client. Without meaning in the background.
     #[prost(uint64, tag = "14")]
     pub grace_nanos: u64,
     /// Nobody waits for it: it is never cancelled for that.

@@ -70,3 +70,28 @@ async fn streams_go_on_at_another_api_and_are_the_same_text() {
     }
     assert_eq!(ids[0], ids[1]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inference_whose_api_died_is_cancelled_when_nobody_comes_back() {
+    let site = Site::new();
+    let (_broker, nats) = start_broker(&site);
+    let shared = ["--nats", nats.as_str()];
+    let _guardrail = site.spawn("guardrail", "guardrail", &shared);
+    let _router = site.spawn("router", "router", &shared);
+    let _worker = site.spawn_with_model("worker", "worker", &shared);
+    let (api_1, client) = api(&site, "api-1", &shared).await;
+    until("the api is ready", async || client.is_ready().await.then_some(())).await;
+    let mut body = chat(QUESTION, 1_800, true);
+    body["grace_period_seconds"] = 1.into();
+    let mut stream = client.stream_of(client.post(&body)).await;
+    stream.read_text(20).await;
+    api_1.kill().await;
+    let facts = until("the inference has ended", async || {
+        let facts = site.facts(&shared, &stream.id).await;
+        facts.iter().any(|fact| kind_of(fact) == "ended").then_some(facts)
+    })
+    .await;
+    let cancel = facts.iter().find(|fact| kind_of(fact) == "cancel_requested").unwrap();
+    assert_eq!(cancel["cancel_requested"]["reason"], "client_gone");
+    assert_eq!(end_of(&facts)["outcome"], "OUTCOME_CANCELLED");
+}

@@ -35,11 +35,8 @@ impl Client {
              --{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n\
              {text}\r\n--{BOUNDARY}--\r\n"
         );
-        let request = self
-            .post_to("/v1/files", &Value::Null)
-            .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
-            .body(body);
-        answer(request).await["id"].as_str().unwrap().to_owned()
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        answer(self.post_text("/v1/files", &content_type, body)).await["id"].as_str().unwrap().to_owned()
     }
 
     async fn begin_batch(&self, text: &str) -> String {
@@ -212,6 +209,7 @@ async fn a_cancelled_batch_keeps_what_has_ended_and_names_the_rest() {
     ids.dedup();
     assert_eq!((ids.len(), answered.len() + failed.len()), (NUM_LINES, NUM_LINES));
     assert!(failed.iter().all(|row| row["error"]["code"] == "batch_cancelled"), "{failed:?}");
+    site.assert_proven().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! A client that leaves.
 
+use crate::client::chat;
 use crate::record::end_of;
 use crate::site::Site;
 use crate::wait::until;
@@ -8,7 +9,9 @@ use crate::wait::until;
 async fn a_client_that_leaves_cancels_its_inference_and_frees_the_engine() {
     let site = Site::new();
     let (_process, client) = site.serve(&[]).await;
-    let mut stream = client.stream("Tell me a story.", 1_500).await;
+    let mut body = chat("Tell me a story.", 1_500, true);
+    body["grace_period_seconds"] = 0.into();
+    let mut stream = client.stream_of(client.post(&body)).await;
     stream.read_text(20).await;
     assert_eq!(client.metric("jetmill:num_requests_running").await, 1.0);
     let id = stream.id.clone();

@@ -57,6 +57,11 @@ impl Client {
         self.http.post(format!("http://{}{path}", self.address)).json(body)
     }
 
+    pub(crate) fn post_text(&self, path: &str, content_type: &str, text: String) -> RequestBuilder {
+        let request = self.http.post(format!("http://{}{path}", self.address));
+        request.header("content-type", content_type).body(text)
+    }
+
     pub(crate) async fn is_ready(&self) -> bool {
         let answer = self.get("/health/readiness").send().await;
         answer.is_ok_and(|answer| answer.status().is_success())

@@ -67,6 +67,7 @@ async fn what_was_accepted_survives_the_death_of_every_process_and_ends_once() {
             assert_eq!(facts[..before.len()], before[..], "facts of {id} are lost or changed");
         }
     }
+    site.assert_proven().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

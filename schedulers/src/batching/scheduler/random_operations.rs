@@ -7,6 +7,7 @@ use proptest::test_runner::TestCaseError;
 
 use super::*;
 use crate::batching::block_hash::CacheKey;
+use crate::batching::config::Policy;
 use crate::batching::sequence::AwaitedInput;
 use crate::batching::step_plan::StepResult;
 use crate::batching::stop_rules::StopRules;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::batching::block_hash::CacheKey;
+use crate::batching::config::Policy;
 use crate::batching::kv_event::KvEvent;
 use crate::batching::sequence::AwaitedInput;
 use crate::batching::step_plan::StepResult;

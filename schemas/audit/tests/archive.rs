@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use audit::archive::{ArchiveReader, ArchiveWriter, Entry, Part, StoredFact};
+use audit::merkle::proof::is_consistent;
 use audit::{
     Checkpointer, CheckpointerSettings, ExportReport, Finding, FindingKind, PublicKey, Selection, SigningKey,
-    Verification, export, verify,
+    Verification, export, prove_consistency, prove_inclusion, verify,
 };
 use bus::{AppendOutcome, EventLog, FactWriter, MemoryLog, Stamp, StampSource, subjects};
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{Admitted, Ended, Envelope, Prompt, Requested, prompt::Content};
+use schemas::v1::{Admitted, CheckpointSigned, Ended, Envelope, Prompt, Requested, prompt::Content};
 use schemas::{EventId, FactHash, FactKind, InferenceId, TenantId};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -359,4 +360,31 @@ async fn several_checkpointers_and_restarts_make_one_row_of_checkpoints() {
     let verified = site.verify();
     assert_eq!(verified.finding, None);
     assert_eq!(verified.num_checkpoints, 3 + 9);
+}
+
+#[tokio::test]
+async fn every_record_is_proven_to_its_checkpoint_and_every_checkpoint_to_the_newest() {
+    let site = Site::with_lives().await;
+    site.checkpointer().sign_what_is_new().await.unwrap();
+    site.append(9, None, FactKind::Requested, Fact::Requested(Requested::default())).await;
+    let proofs = prove_inclusion(&site.log, &(1..=13).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(proofs.keys().copied().collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    for (sequence, proof) in &proofs {
+        assert_eq!((proof.leaf.sequence, proof.leaf_index), (*sequence, sequence - 1));
+        assert_eq!(proof.checkpoint.number, sequence.div_ceil(INTERVAL));
+        assert!(proof.holds());
+        let mut moved = proof.clone();
+        moved.leaf.sequence += 1;
+        assert!(!moved.holds());
+    }
+    for number in 1..=3 {
+        let proof = prove_consistency(&site.log, number).await.unwrap().unwrap();
+        let root =
+            |checkpoint: &CheckpointSigned| <[u8; 32]>::try_from(checkpoint.root_hash.as_slice()).unwrap();
+        let (old, new) = (root(&proof.since), root(&proof.newest));
+        let (first, second) = ((proof.since.tree_size, &old), (proof.newest.tree_size, &new));
+        assert!(is_consistent(first, second, &proof.path));
+        assert_eq!(number == 3, proof.path.is_empty());
+    }
+    assert_eq!(prove_consistency(&site.log, 4).await.unwrap(), None);
 }

@@ -17,6 +17,7 @@ mod keys;
 mod leaf;
 mod life;
 pub mod merkle;
+mod proof;
 mod verify;
 
 pub use access::record_access;
@@ -28,4 +29,5 @@ pub use finding::{Finding, FindingKind};
 pub use keys::{PublicKey, SigningKey};
 pub use leaf::Leaf;
 pub use life::{Life, LifeFact};
+pub use proof::{ConsistencyProof, InclusionProof, prove_consistency, prove_inclusion};
 pub use verify::{Verification, verify};

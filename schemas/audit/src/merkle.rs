@@ -1,5 +1,7 @@
 //! Merkle tree hashes as in RFC 9162, section 2.1.1: SHA-256, `0x00` before a leaf, `0x01` before two nodes.
 
+pub mod proof;
+
 use sha2::{Digest as _, Sha256};
 
 /// A node of the tree.
@@ -62,11 +64,11 @@ impl GrowingTree {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The leaves of the reference tree of RFC 6962's implementations, and the roots of its first trees.
-    const LEAVES: [&str; 8] =
+    pub(crate) const LEAVES: [&str; 8] =
         ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
     const ROOTS: [&str; 9] = [
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -80,11 +82,11 @@ mod tests {
         "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
     ];
 
-    fn hex(bytes: &[u8]) -> String {
+    pub(crate) fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn unhex(text: &str) -> Vec<u8> {
+    pub(crate) fn unhex(text: &str) -> Vec<u8> {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
