@@ -38,7 +38,6 @@ pub struct PoolingWorker {
 }
 
 /// How an attempt ended.
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
 enum Ending {
     /// For good.
     Ended(Box<Ended>),
