@@ -38,7 +38,7 @@ use serde_json::json;
 
 const NUM_STREAMS: usize = 16;
 const NUM_TOKENS: u32 = 64;
-const NUM_ROUNDS: usize = 4;
+const NUM_ROUNDS: usize = 2;
 const INPUT_TOKENS: u32 = 64;
 const LEAST_TIME: Duration = Duration::from_secs(4);
 

@@ -1,6 +1,7 @@
 """Vectors a second of a BERT encoder by PyTorch, beside `features vectors`: the same token ids, lengths and batches.
 
 Runs in the environment of vLLM, which brings torch and transformers: PYTHON vectors.py MODEL [NUM_THREADS]
+Where oneDNN dies of an illegal instruction (see vllm_server.py): ONEDNN_MAX_CPU_ISA=AVX512_CORE_FP16.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 import transformers
 
 INPUT_TOKENS = 64
-LEAST_SECONDS = 3
+LEAST_SECONDS = 2
 
 
 def main(path: str, num_threads: int) -> None:
