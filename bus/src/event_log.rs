@@ -245,6 +245,10 @@ pub trait EventLog: Send + Sync + 'static {
     /// order; only one that was under way when the connection broke may be stored late, and be heard twice.
     async fn publish(&self, stream: StreamName, subject: String, payload: Bytes) -> Result<(), BusError>;
 
+    /// Sends a message to whoever listens now; no stream keeps it, and where nobody hears it is gone. `Err` when the
+    /// connection is down: what is said later is worth more than what was said before.
+    async fn send(&self, subject: String, payload: Bytes) -> Result<(), BusError>;
+
     /// Hears messages on a subject pattern (`*` one token, `>` the rest) that are published from now on, at core latency.
     /// Appended records are heard as well (claim-checked ones resolved), and so may be appends that their guard or a full
     /// stream then refuses: what matters is believed only when the log has it. A listener that falls far behind loses

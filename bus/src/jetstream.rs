@@ -155,6 +155,14 @@ impl EventLog for JetStreamLog {
         self.core.sender.publish(outgoing).await
     }
 
+    async fn send(&self, subject: String, payload: Bytes) -> Result<(), BusError> {
+        limits::check_message(&subject)?;
+        if !self.is_connected() {
+            return Err(BusError::Unreachable("the connection is down".to_owned()));
+        }
+        self.core.api.link.client.publish(subject, payload).await.map_err(failure::lost)
+    }
+
     async fn listen(&self, pattern: String) -> Result<LiveMessages, BusError> {
         limits::check_pattern(&pattern)?;
         let client = &self.core.api.link.client;

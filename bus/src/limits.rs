@@ -32,6 +32,16 @@ pub(crate) fn check_append(append: &Append, max_num_bytes: usize) -> Result<(), 
     Ok(())
 }
 
+/// `Err(Refused)` for a message that a stream would capture, or on no literal subject.
+pub(crate) fn check_message(subject: &str) -> Result<(), BusError> {
+    let is_captured =
+        || StreamName::ALL.iter().any(|stream| subject_pattern::is_match(stream.subjects(), subject));
+    if subject.len() > MAX_SUBJECT_BYTES || !subject_pattern::is_literal(subject) || is_captured() {
+        return Err(BusError::Refused(format!("'{subject}' is no literal subject outside of the streams")));
+    }
+    Ok(())
+}
+
 /// `Err(Refused)` for a stream that keeps what it has, or a pattern of another one.
 pub(crate) fn check_purge(stream: StreamName, pattern: &str) -> Result<(), BusError> {
     check_pattern(pattern)?;

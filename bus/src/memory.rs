@@ -169,6 +169,14 @@ impl EventLog for MemoryLog {
         }
     }
 
+    async fn send(&self, subject: String, payload: Bytes) -> Result<(), BusError> {
+        crate::limits::check_message(&subject)?;
+        let mut state = self.shared.lock();
+        state.faults.check_connection()?;
+        state.hear(&subject, &payload);
+        Ok(())
+    }
+
     async fn listen(&self, pattern: String) -> Result<LiveMessages, BusError> {
         crate::limits::check_pattern(&pattern)?;
         let mut state = self.shared.lock();

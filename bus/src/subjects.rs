@@ -49,6 +49,16 @@ pub fn tokens_for(ingress: &IngressId) -> String {
     format!("tokens.{ingress}.*")
 }
 
+/// `heartbeat.<worker>`: that it lives, and what it holds.
+pub fn heartbeat(worker: &WorkerId) -> String {
+    format!("heartbeat.{worker}")
+}
+
+/// The heartbeats of all workers.
+pub fn all_heartbeats() -> String {
+    "heartbeat.*".to_owned()
+}
+
 /// `control.deployment.<id>`.
 pub fn control_deployment(id: &DeploymentId) -> String {
     format!("control.deployment.{id}")

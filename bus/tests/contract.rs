@@ -103,6 +103,7 @@ contract! {
     files_and_batches_are_what_their_facts_tell
     published_messages_are_heard_and_kept_in_order
     appended_records_are_heard
+    what_is_sent_is_heard_and_not_kept
     a_question_is_answered_by_one_of_a_group
     a_question_is_heard_by_every_group_and_the_first_answer_counts
     a_question_without_responder_fails_at_once
@@ -629,6 +630,20 @@ async fn appended_records_are_heard(log: Arc<dyn EventLog>) {
     store(&log, "requested.t.1", "not asked for").await;
     store(&log, "ended.t.1", "end").await;
     assert_eq!(in_time(heard.next()).await.unwrap().payload, "end");
+}
+
+async fn what_is_sent_is_heard_and_not_kept(log: Arc<dyn EventLog>) {
+    let mut heard = in_time(log.listen("heartbeat.*".to_owned())).await.unwrap();
+    in_time(log.send("heartbeat.w1".to_owned(), "alive".into())).await.unwrap();
+    let message = in_time(heard.next()).await.unwrap();
+    assert_eq!((message.subject.as_str(), message.payload), ("heartbeat.w1", "alive".into()));
+    for stream in StreamName::ALL {
+        assert_eq!(in_time(log.last_sequence(stream)).await.unwrap(), 0);
+    }
+    for subject in ["tokens.api.w1", "heartbeat.*", ""] {
+        let refused = in_time(log.send(subject.to_owned(), Bytes::new())).await;
+        assert!(matches!(refused, Err(BusError::Refused(_))), "{subject}: {refused:?}");
+    }
 }
 
 async fn a_question_is_answered_by_one_of_a_group(log: Arc<dyn EventLog>) {

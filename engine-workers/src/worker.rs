@@ -1,7 +1,8 @@
 //! The worker: assigned facts in, tokens and ends out.
 //!
-//! [`Worker::run`] starts five tasks over one shared state: `intake` takes assignments for the slots that are free, `pump`
-//! publishes what the engine says, and three small ones hear cancellations, keep deliveries alive and answer questions.
+//! [`Worker::run`] starts its tasks over one shared state: `intake` takes assignments for the slots that are free, `pump`
+//! publishes what the engine says, and small ones hear cancellations and lost attempts, keep deliveries alive, tell that
+//! the worker lives and answer questions.
 //! Every inference ends by one path, `Worker::end`.
 
 mod abandonment;
@@ -10,12 +11,16 @@ mod administration;
 pub(crate) mod assignment;
 pub(crate) mod cancellations;
 mod frames;
+mod holding;
 mod intake;
 mod model_text;
+pub(crate) mod pulse;
 mod pump;
 pub(crate) mod questions;
 pub(crate) mod record;
+mod resumption;
 mod spoken_tools;
+mod token_scan;
 mod tool_request;
 mod upkeep;
 mod wakefulness;
@@ -35,7 +40,9 @@ pub use self::wakefulness::SleepOptions;
 
 use self::active::ActiveInferences;
 use self::cancellations::Cancellations;
+use self::pulse::Pulse;
 use self::questions::Questions;
+use self::token_scan::TokenScan;
 use self::wakefulness::Wakefulness;
 use crate::engine::handle::EngineHandle;
 use crate::engine::output_queue::OutputReceiver;
@@ -90,6 +97,13 @@ pub struct Worker {
     left: Notify,
     cancellations: Mutex<Cancellations>,
     slots: Arc<Semaphore>,
+    /// One per slot; an attempt holds some until its first token.
+    beginnings: Arc<Semaphore>,
+    batch_beginnings: Arc<Semaphore>,
+    pulse: Pulse,
+    /// Held by whoever looks what was given up while this worker was not heard.
+    regaining: tokio::sync::Mutex<()>,
+    token_scan: TokenScan,
     batch_slots: Arc<Semaphore>,
     adapters: Option<Arc<AdapterRegistry>>,
     wakefulness: Wakefulness,
@@ -113,6 +127,11 @@ impl Worker {
         let slots = Arc::new(Semaphore::new(options.num_slots));
         let batch_slots = Arc::new(Semaphore::new(options.num_slots * NUM_BATCH_SLOTS_PER_SLOT));
         Self {
+            pulse: Pulse::new(facts.clone(), options.id.clone()),
+            token_scan: TokenScan::new(Arc::clone(facts.log())),
+            beginnings: Arc::new(Semaphore::new(options.num_slots)),
+            batch_beginnings: Arc::new(Semaphore::new(options.num_slots * NUM_BATCH_SLOTS_PER_SLOT)),
+            regaining: tokio::sync::Mutex::default(),
             facts,
             engine,
             text,
@@ -151,6 +170,8 @@ impl Worker {
             tokio::spawn(Arc::clone(&worker).hear_cancellations()),
             tokio::spawn(Arc::clone(&worker).watch_clients()),
             tokio::spawn(Arc::clone(&worker).keep_deliveries_alive()),
+            tokio::spawn(Arc::clone(&worker).beat()),
+            tokio::spawn(Arc::clone(&worker).hear_losses()),
             tokio::spawn(Arc::clone(&worker).hear_administration()),
             tokio::spawn(Arc::clone(&worker).sleep_when_idle()),
             tokio::spawn(
@@ -175,6 +196,7 @@ impl Worker {
             warn!(%error, "the pump ended badly");
         }
         helpers.iter().for_each(tokio::task::JoinHandle::abort);
+        worker.pulse.say_last().await;
         taken
     }
 

@@ -253,7 +253,8 @@ proptest! {
             false => num_published_bytes(&undisturbed.tokens[..num_kept], &stops),
         };
         prop_assert_eq!(&rest.tokens, &undisturbed.tokens[num_kept..]);
-        prop_assert_eq!(rest.text, &undisturbed.text[num_kept_bytes..]);
+        prop_assert_eq!(&rest.text, &undisturbed.text[num_kept_bytes..]);
+        prop_assert_eq!(&rest.replayed_text, &undisturbed.text[..num_kept_bytes]);
         let reasons = [rest.finish, undisturbed.finish].map(|finish| finish.map(|finish| finish.reason));
         prop_assert_eq!(&reasons[0], &reasons[1]);
     }

@@ -4,202 +4,32 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bus::{EventLog, FactWriter, LiveMessages, MemoryLog, ReadFrom, Stamp, StreamName, subjects};
+use bus::{ReadFrom, StreamName, subjects};
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
-use engine_workers::engine::config::EngineConfig;
-use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
 use engine_workers::lora::registry::{AdapterOptions, AdapterRegistry};
-use engine_workers::model_file::config::ModelConfig;
 use engine_workers::runner_source::RunnerSource;
-use engine_workers::worker::{SleepOptions, Worker, WorkerOptions};
+use engine_workers::worker::SleepOptions;
 use futures_util::StreamExt as _;
-use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::grammar::Kind;
 use schemas::v1::{
-    Assigned, CancelRequested, ChatPrompt, DeploymentAnnounced, Ended, FailureKind, FinishReason, FrameEntry,
-    Outcome, Prompt, RequestSummary, Requested, TokenFrame, ToolCall, WorkClass, control_envelope,
+    CancelRequested, ChatPrompt, FailureKind, FinishReason, Outcome, ToolCall, WorkClass, control_envelope,
     prompt::Content,
 };
-use schemas::{EventId, FactKind, InferenceId, PoolName, SamplingParams, TenantId};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use schemas::{FactKind, InferenceId, SamplingParams};
 use uuid::Uuid;
 
 #[path = "support/lora_fixture.rs"]
 mod lora_fixture;
+#[path = "support/worker_bench.rs"]
+#[expect(dead_code, reason = "later attempts are for the tests of resumption")]
+mod worker_bench;
 
 use lora_fixture::{LoraFixture, SMOLLM2};
 use serde_json::json;
-
-const MODEL: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../.jetmill/models/smollm2-135m-instruct-q4_1.gguf");
-
-fn load() -> LoadedModel {
-    assert!(Path::new(MODEL).exists(), "the model is missing: run infra/test, which fetches it");
-    LoadedModel::load(ModelLoadOptions {
-        path: MODEL.into(),
-        name: Some("smol".to_owned()),
-        aliases: Vec::new(),
-        formats: FormatOptions::default(),
-        runner: CpuRunnerOptions {
-            num_threads: 2,
-            kv_capacity: KvCapacity::Blocks(128),
-            max_model_len_tokens: Some(512),
-            ..CpuRunnerOptions::default()
-        },
-        engine: EngineConfig { max_num_seqs: 8, ..EngineConfig::default() },
-        digest_cache_dir: None,
-    })
-    .unwrap()
-}
-
-struct Bench {
-    log: Arc<dyn EventLog>,
-    facts: FactWriter,
-    frames: LiveMessages,
-    tenant: TenantId,
-    pool: PoolName,
-    shutdown: CancellationToken,
-    worker: JoinHandle<Result<(), bus::BusError>>,
-}
-
-impl Bench {
-    async fn new(grace: Duration) -> Self {
-        Self::with(grace, |worker, _, _| worker).await
-    }
-
-    async fn with(grace: Duration, change: impl FnOnce(Worker, ModelConfig, RunnerSource) -> Worker) -> Self {
-        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
-        let counter = AtomicU64::new(1);
-        let stamps = Arc::new(move || {
-            let next = counter.fetch_add(1, Ordering::Relaxed);
-            Stamp { event_id: EventId::new(Uuid::from_u128(u128::from(next))), unix_nanos: next }
-        });
-        let facts = FactWriter::new(Arc::clone(&log), stamps, "worker", "w1".parse().unwrap());
-        let frames = log.listen("tokens.api-1.*".to_owned()).await.unwrap();
-        let model = load();
-        let pool: PoolName = "smol".parse().unwrap();
-        let options = WorkerOptions { id: "w1".parse().unwrap(), pool: pool.clone(), num_slots: 8, grace };
-        let worker = Worker::new(facts.clone(), model.engine, model.text, model.card, options);
-        let worker = change(worker, model.config, model.source);
-        let shutdown = CancellationToken::new();
-        let worker = tokio::spawn(worker.run(model.outputs, shutdown.clone()));
-        Self { log, facts, frames, tenant: "default".parse().unwrap(), pool, shutdown, worker }
-    }
-
-    async fn assign(&self, number: u128, content: Content, sampling: SamplingParams) -> InferenceId {
-        self.assign_to("smol", number, content, sampling).await
-    }
-
-    async fn assign_to(
-        &self,
-        model: &str,
-        number: u128,
-        content: Content,
-        sampling: SamplingParams,
-    ) -> InferenceId {
-        let id = InferenceId::new(Uuid::from_u128(number));
-        let requested = Requested {
-            model: model.to_owned(),
-            ingress: "api-1".to_owned(),
-            prompt: Some(Prompt { content: Some(content) }),
-            sampling: Some(sampling.into()),
-            ..Requested::default()
-        };
-        let subject = subjects::fact(FactKind::Requested, &self.tenant, id);
-        self.facts.append(id, &self.tenant, subject.clone(), Fact::Requested(requested)).await.unwrap();
-        let content_sequence = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap().sequence;
-        let summary = RequestSummary {
-            model: model.to_owned(),
-            ingress: "api-1".to_owned(),
-            content_sequence,
-            ..RequestSummary::default()
-        };
-        let assigned = Assigned { attempt: 1, summary: Some(summary), ..Assigned::default() };
-        let subject = subjects::assigned(&self.pool, WorkClass::Interactive, id, 1);
-        self.facts.append(id, &self.tenant, subject, Fact::Assigned(assigned)).await.unwrap();
-        id
-    }
-
-    async fn next_entries(&mut self) -> Vec<FrameEntry> {
-        TokenFrame::decode(self.frames.next().await.unwrap().payload).unwrap().entries
-    }
-
-    /// Text per choice, up to the terminal entry; indexes must be contiguous.
-    async fn answer(&mut self, id: InferenceId) -> (BTreeMap<u32, (String, Vec<u32>)>, Outcome) {
-        let mut choices: BTreeMap<u32, (String, Vec<u32>)> = BTreeMap::new();
-        loop {
-            for entry in self.next_entries().await {
-                if entry.inference_id != id.to_string() {
-                    continue;
-                }
-                if let Some(end) = entry.end {
-                    return (choices, end.outcome());
-                }
-                let choice = choices.entry(entry.choice).or_default();
-                assert_eq!(choice.1.len(), entry.first_token_index as usize, "indexes are contiguous");
-                choice.0.push_str(&entry.text);
-                choice.1.extend(entry.token_ids);
-            }
-        }
-    }
-
-    async fn ended(&self, id: InferenceId) -> Ended {
-        let subject = subjects::fact(FactKind::Ended, &self.tenant, id);
-        let record = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap();
-        match schemas::decode_envelope(&record.payload).unwrap().fact {
-            Some(Fact::Ended(ended)) => ended,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Tells the worker something by its name.
-    async fn tell(&self, command: &str, question: serde_json::Value) -> serde_json::Value {
-        let subject = subjects::worker_query(&"w1".parse().unwrap(), command);
-        loop {
-            // The worker subscribes while it starts.
-            let patience = Duration::from_secs(60);
-            match self.log.ask(subject.clone(), question.to_string().into(), patience).await {
-                Err(bus::BusError::NoResponder(_)) => tokio::task::yield_now().await,
-                answer => break serde_json::from_slice(&answer.unwrap()).unwrap(),
-            }
-        }
-    }
-
-    /// What the worker announced at this place of the log.
-    async fn announced(&self, answer: &serde_json::Value) -> DeploymentAnnounced {
-        let sequence = answer["sequence"].as_u64().unwrap_or_else(|| panic!("{answer}"));
-        let record = self.log.get(StreamName::Control, sequence).await.unwrap().unwrap();
-        match schemas::decode_control(&record.payload).unwrap().fact {
-            Some(control_envelope::Fact::DeploymentAnnounced(announced)) => announced,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn num_facts(&self, kind: FactKind) -> usize {
-        let patterns = vec![subjects::all_of(kind)];
-        let records = self.log.read(StreamName::Inference, patterns, ReadFrom::Start, false).await.unwrap();
-        records.count().await
-    }
-}
-
-fn text(text: &str) -> Content {
-    Content::Text(text.to_owned())
-}
-
-fn greedy(max_tokens: u32) -> SamplingParams {
-    SamplingParams {
-        temperature: 0.0,
-        max_tokens: Some(max_tokens),
-        ignore_eos: true,
-        ..SamplingParams::default()
-    }
-}
+use worker_bench::{Bench, greedy, text};
 
 #[tokio::test]
 async fn an_assignment_becomes_contiguous_frames_and_one_end_that_agrees_with_them() {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bus::{
-    Append, EventLog, Expect, FactWriter, LiveMessages, MemoryLog, ReadFrom, Stamp, StreamName, subjects,
+    Append, DeadLetter, EventLog, Expect, FactWriter, LiveMessages, MemoryLog, ReadFrom, Stamp, StreamName,
+    subjects,
 };
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use schedulers::routing::{self, RoutingPolicy};
 use schemas::v1::envelope::Fact;
 use schemas::v1::{
-    Admitted, Assigned, AttemptFailed, ControlEnvelope, DeploymentAnnounced, Outcome, RequestSummary,
-    TokenFrame, control_envelope,
+    Admitted, Assigned, AttemptFailed, ControlEnvelope, DeploymentAnnounced, Heartbeat, HeldAttempt, Outcome,
+    RequestSummary, TokenFrame, WorkClass, control_envelope,
 };
 use schemas::{EventId, FactKind, InferenceId, TenantId, WrittenBy};
 use tokio_util::sync::CancellationToken;
@@ -140,4 +141,67 @@ async fn lost_attempts_are_tried_again_until_they_are_used_up() {
         bench.lose(id(3), "smol", attempt).await;
     }
     assert_eq!(bench.next_end().await, (id(3).to_string(), Outcome::Failed, "attempts_exhausted".to_owned()));
+}
+
+/// A worker that says once that it holds these attempts, and nothing more.
+async fn speak_once(bench: &Bench, worker: &str, held: &[(InferenceId, u32, bool)]) {
+    let mut attempts = Vec::new();
+    for (inference, attempt, is_unproven) in held {
+        let pool = "smol".parse().unwrap();
+        let subject = subjects::assigned(&pool, WorkClass::Interactive, *inference, *attempt);
+        let record = bench.log.last(StreamName::Inference, subject).await.unwrap().unwrap();
+        attempts.push(HeldAttempt {
+            inference_id: inference.to_string(),
+            attempt: *attempt,
+            assigned_sequence: record.sequence,
+            is_unproven: *is_unproven,
+            ..HeldAttempt::default()
+        });
+    }
+    let heartbeat = Heartbeat {
+        worker: worker.to_owned(),
+        incarnation: "1".to_owned(),
+        held: attempts,
+        ..Heartbeat::default()
+    };
+    let subject = subjects::heartbeat(&worker.parse().unwrap());
+    bench.log.send(subject, heartbeat.encode_to_vec().into()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_of_a_worker_that_falls_silent_go_elsewhere() {
+    let bench = Bench::new().await;
+    bench.announce("w1", "smol").await;
+    bench.admit(id(4), "smol").await;
+    bench.assignments(1).await;
+    bench.announce("w2", "smol").await;
+    for worker in ["w1", "w2"] {
+        let held: &[_] = if worker == "w1" { &[(id(4), 1, false)] } else { &[] };
+        speak_once(&bench, worker, held).await;
+    }
+    let assigned = bench.assignments(2).await;
+    let history = assigned[1].history.unwrap();
+    assert_eq!((assigned[1].attempt, history.num_workers_lost, history.num_blamed), (2, 1, 0));
+    assert_eq!(history.num_failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inference_that_is_alone_to_blame_for_three_workers_goes_to_the_dead_letters() {
+    let mut bench = Bench::new().await;
+    bench.announce("w1", "smol").await;
+    bench.admit(id(5), "smol").await;
+    bench.admit(id(6), "smol").await;
+    bench.assignments(2).await;
+    for attempt in 1..=3 {
+        speak_once(&bench, &format!("w{attempt}"), &[(id(5), attempt, true), (id(6), attempt, false)]).await;
+        let num_assigned = if attempt == 3 { 7 } else { 2 + 2 * attempt };
+        bench.assignments(num_assigned as usize).await;
+    }
+    assert_eq!(bench.next_end().await, (id(5).to_string(), Outcome::Failed, "worker_lost".to_owned()));
+    let mut letters =
+        bench.log.read(StreamName::DeadLetters, Vec::new(), ReadFrom::Start, true).await.unwrap();
+    let letter = DeadLetter::decode(&letters.next().await.unwrap().unwrap().payload).unwrap();
+    assert_eq!(letter.subject, subjects::attempt_fact(FactKind::AttemptFailed, &bench.tenant, id(5), 3));
+    let assigned = bench.assignments(7).await;
+    assert_eq!(assigned[6].attempt, 4, "the other one goes on");
 }

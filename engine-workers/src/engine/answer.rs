@@ -270,12 +270,12 @@ impl Answer {
         }
     }
 
-    /// Takes the tokens of an earlier attempt, whose text was published with them; the end, if they reach it.
-    pub(super) fn replay(&mut self, tokens: &[u32]) -> Option<FinishCause> {
-        let mut published = String::new();
+    /// Takes the tokens of an earlier attempt and appends to `published` the text that was published with them; the end, if
+    /// they reach it.
+    pub(super) fn replay(&mut self, tokens: &[u32], published: &mut String) -> Option<FinishCause> {
         for token in tokens {
             let finish = self.rules.stop.finish_reason(*token, self.num_tokens() + 1);
-            if let Some(cause) = self.push(*token, finish, &mut published) {
+            if let Some(cause) = self.push(*token, finish, published) {
                 return Some(cause);
             }
         }

@@ -12,8 +12,23 @@ use crate::sampler::token_logprobs::TokenLogprobs;
 pub struct StepOutput {
     /// Number of the (last) step, from 1.
     pub step: u64,
+    /// What resumed sequences bring along, before anything that they add to it.
+    pub replayed: Vec<Replayed>,
     /// Sequences with something new, each at most once.
     pub sequences: Vec<SequenceOutput>,
+}
+
+/// The beginning of a resumed answer as the engine read it, which an earlier attempt has published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// Its inference.
+    pub id: InferenceId,
+    /// Which of the inference's `n` answers.
+    pub choice: u32,
+    /// The tokens that the request brought along.
+    pub token_ids: Vec<u32>,
+    /// The text that was certain with the last of them.
+    pub text: String,
 }
 
 /// What is new of one sequence.

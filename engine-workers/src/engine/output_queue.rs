@@ -123,6 +123,7 @@ fn num_ends(output: &StepOutput) -> usize {
 /// Appends `next` to the unread `last`, sequence by sequence.
 fn merge(last: &mut StepOutput, next: StepOutput) {
     last.step = next.step;
+    last.replayed.extend(next.replayed);
     for new in next.sequences {
         let unread = last.sequences.iter_mut().find(|old| old.id == new.id && old.choice == new.choice);
         match unread {
@@ -167,7 +168,7 @@ mod tests {
             prompt: None,
             finish,
         };
-        StepOutput { step, sequences: vec![sequence] }
+        StepOutput { step, sequences: vec![sequence], ..StepOutput::default() }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::Command;
 use crate::engine::inference::Inference;
 use crate::engine::locked;
-use crate::engine::output::{SequenceOutput, StepOutput};
+use crate::engine::output::{Replayed, SequenceOutput, StepOutput};
 use crate::engine::output_queue::OutputSender;
 use crate::engine::stats::EngineStats;
 use crate::grammar::mask_thread::MaskThread;
@@ -51,6 +51,8 @@ pub(super) struct StepLoop {
     outputs: OutputSender,
     inferences: HashMap<InferenceId, Inference>,
     answers: HashMap<SequenceId, Answer>,
+    /// What was resumed since the last step.
+    new_replayed: Vec<Replayed>,
     /// Output that waits for the end of the step.
     new_outputs: Vec<SequenceOutput>,
     logits: Vec<f32>,
@@ -86,6 +88,7 @@ impl StepLoop {
             outputs,
             inferences: HashMap::new(),
             answers: HashMap::new(),
+            new_replayed: Vec::new(),
             new_outputs: Vec::new(),
             logits: Vec::new(),
             next_sequence: 0,
@@ -240,11 +243,14 @@ impl StepLoop {
     fn publish(&mut self) -> Result<(), EngineError> {
         self.stats.scheduler = self.scheduler.stats();
         *locked(&self.published_stats) = self.stats;
-        if self.new_outputs.is_empty() {
+        if self.new_outputs.is_empty() && self.new_replayed.is_empty() {
             return Ok(());
         }
-        let sequences = std::mem::take(&mut self.new_outputs);
-        let output = StepOutput { step: self.stats.scheduler.num_steps_total, sequences };
+        let output = StepOutput {
+            step: self.stats.scheduler.num_steps_total,
+            replayed: std::mem::take(&mut self.new_replayed),
+            sequences: std::mem::take(&mut self.new_outputs),
+        };
         if self.outputs.push(output) { Ok(()) } else { Err(EngineError::ReceiverGone) }
     }
 

@@ -5,13 +5,13 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bus::{BusError, Delivery, FactWriter, Handled, StreamName, serve_deliveries, subjects, topology};
-use schemas::v1::envelope::Fact;
+use bus::{BusError, Delivery, FactWriter, Handled, Record, serve_deliveries, topology};
+use schedulers::routing::history_after_loss;
 use schemas::v1::{
-    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, Outcome, Started,
-    Timings, Usage, WorkClass, control_envelope,
+    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
+    Outcome, Started, Timings, Usage, WorkClass, control_envelope,
 };
-use schemas::{FactHash, FactKind, InferenceId, failure};
+use schemas::{FactHash, InferenceId, failure};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -21,8 +21,12 @@ use super::inputs::{PoolingRules, PreparedRequest};
 use super::loaded_encoder::LoadedEncoder;
 use crate::worker::assignment::Assignment;
 use crate::worker::cancellations::{self, Cancellations};
+use crate::worker::pulse::Pulse;
 use crate::worker::questions::Questions;
-use crate::worker::record::{append_control, append_started, end};
+use crate::worker::record::{
+    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, start_of,
+    worker_lost,
+};
 use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
 
 /// One worker over one encoder. A request is computed as a whole: one delivery, one question to the engine, one end.
@@ -34,11 +38,17 @@ pub struct PoolingWorker {
     card: ModelCard,
     options: WorkerOptions,
     cancellations: Mutex<Cancellations>,
-    computing: Mutex<HashMap<InferenceId, CancellationToken>>,
+    computing: Mutex<HashMap<InferenceId, Computing>>,
+    pulse: Pulse,
+}
+
+/// An attempt under way.
+struct Computing {
+    cancelled: CancellationToken,
+    held: HeldAttempt,
 }
 
 /// How an attempt ended.
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
 enum Ending {
     /// For good.
     Ended(Box<Ended>),
@@ -51,7 +61,8 @@ impl PoolingWorker {
     pub fn new(facts: FactWriter, encoder: LoadedEncoder, options: WorkerOptions) -> Self {
         let LoadedEncoder { card, text, rules, engine } = encoder;
         let cancellations = Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS));
-        Self { facts, engine, text, rules, card, options, cancellations, computing: Mutex::default() }
+        let pulse = Pulse::new(facts.clone(), options.id.clone());
+        Self { pulse, facts, engine, text, rules, card, options, cancellations, computing: Mutex::default() }
     }
 
     /// Announces the deployment and works until `shutdown`, then finishes what it holds as far as the grace allows. `Err` when
@@ -64,8 +75,9 @@ impl PoolingWorker {
             max_model_len_tokens: worker.card.max_model_len_tokens,
         });
         let log = worker.facts.log();
-        let hearing = Arc::clone(&worker);
+        let (hearing, beating) = (Arc::clone(&worker), Arc::clone(&worker));
         let helpers = [
+            tokio::spawn(async move { beating.pulse.beat(|| beating.held_attempts()).await }),
             tokio::spawn(async move { hearing.hear_cancellations().await }),
             tokio::spawn(questions.serve_forever(Arc::clone(log), pool.clone())),
         ];
@@ -103,6 +115,7 @@ impl PoolingWorker {
             info!("what is not finished comes to another worker");
         }
         helpers.iter().for_each(tokio::task::JoinHandle::abort);
+        worker.pulse.say_last().await;
         ended
     }
 
@@ -127,8 +140,8 @@ impl PoolingWorker {
     async fn hear_cancellations(&self) {
         cancellations::follow(&self.facts, |inference| {
             locked(&self.cancellations).insert(inference);
-            if let Some(token) = locked(&self.computing).get(&inference) {
-                token.cancel();
+            if let Some(computing) = locked(&self.computing).get(&inference) {
+                computing.cancelled.cancel();
             }
         })
         .await;
@@ -140,14 +153,26 @@ impl PoolingWorker {
             Err(reason) => return Ok(Handled::Undeliverable(reason)),
         };
         let address = assignment.address.clone();
-        if delivery.num_delivered > 1 {
-            let subject = subjects::fact(FactKind::Ended, &address.tenant, address.inference);
-            if self.facts.log().last(StreamName::Inference, subject).await?.is_some() {
-                return Ok(Handled::Done);
-            }
+        if assignment.is_repeated && is_over(&self.facts, &address, assignment.attempt).await? {
+            return Ok(Handled::Done);
+        }
+        if assignment.is_redelivered
+            && let Some((started, record)) = start_of(&self.facts, &address, assignment.attempt).await?
+        {
+            self.give_up(&assignment, started, &record).await?;
+            return Ok(Handled::Done);
         }
         let cancelled = CancellationToken::new();
-        locked(&self.computing).insert(address.inference, cancelled.clone());
+        let held = HeldAttempt {
+            inference_id: address.inference.to_string(),
+            attempt: assignment.attempt,
+            assigned_sequence: assignment.sequence,
+            is_unproven: true,
+            is_batch: assignment.is_batch(),
+        };
+        let computing = Computing { cancelled: cancelled.clone(), held };
+        locked(&self.computing).insert(address.inference, computing);
+        self.pulse.note_change();
         if locked(&self.cancellations).contains(address.inference) {
             cancelled.cancel();
         }
@@ -157,13 +182,14 @@ impl PoolingWorker {
             () = cancelled.cancelled() => Ending::Ended(Box::new(self.ended(&assignment, Outcome::Cancelled))),
             never = keep_alive(&delivery) => match never {},
         };
-        locked(&self.computing).remove(&address.inference);
         let facts = self.facts.following(previous);
-        match ending {
-            Ending::Ended(ended) => end(&facts, &address, *ended).await?,
-            Ending::Lost(failure) => self.lose(&facts, assignment, failure).await?,
-        }
-        Ok(Handled::Done)
+        let settled = match ending {
+            Ending::Ended(ended) => end(&facts, &address, *ended).await,
+            Ending::Lost(failure) => self.lose(&facts, assignment, failure).await,
+        };
+        locked(&self.computing).remove(&address.inference);
+        self.pulse.note_change();
+        settled.map(|()| Handled::Done)
     }
 
     /// Computes it; `previous` becomes the last fact that was written of it.
@@ -182,7 +208,7 @@ impl PoolingWorker {
             model_digest: self.card.model_digest.clone(),
             ..Started::default()
         };
-        let started = append_started(&self.facts, assignment, started);
+        let started = append_started(&self.facts, assignment, started, std::future::ready(true));
         let computed = self.engine.encode(prepared.inputs.clone()).await;
         match started.await {
             Ok(started) => *previous = started,
@@ -229,19 +255,36 @@ impl PoolingWorker {
         assignment: Assignment,
         failure: Failure,
     ) -> Result<(), BusError> {
-        let Assignment { address, attempt, summary, .. } = assignment;
-        let worker = self.options.id.to_string();
         let failed = AttemptFailed {
-            attempt,
-            worker,
+            attempt: assignment.attempt,
+            worker: self.options.id.to_string(),
             failure: Some(failure),
-            summary: Some(summary),
-            ..AttemptFailed::default()
+            summary: Some(assignment.summary),
+            history: Some(history_after_failure(assignment.history)),
         };
-        let subject =
-            subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt);
-        let fact = Fact::AttemptFailed(failed);
-        facts.append(address.inference, &address.tenant, subject, fact).await.map(|_| ())
+        append_attempt_failed(facts, &assignment.address, failed).await
+    }
+
+    /// Another worker began it and brought it to no end; there is no telling which of its requests was to blame.
+    async fn give_up(
+        &self,
+        assignment: &Assignment,
+        started: Started,
+        record: &Record,
+    ) -> Result<(), BusError> {
+        let failed = AttemptFailed {
+            attempt: assignment.attempt,
+            worker: started.worker,
+            failure: Some(worker_lost()),
+            summary: Some(assignment.summary.clone()),
+            history: Some(history_after_loss(assignment.history, false, None)),
+        };
+        let facts = self.facts.following(FactHash::of(&record.payload));
+        append_attempt_failed(&facts, &assignment.address, failed).await
+    }
+
+    fn held_attempts(&self) -> Vec<HeldAttempt> {
+        locked(&self.computing).values().map(|computing| computing.held.clone()).collect()
     }
 
     fn failed(&self, assignment: &Assignment, failure: Failure) -> Ended {

@@ -6,38 +6,83 @@ use std::time::Duration;
 
 use bus::{Delivery, InferenceAddress};
 use schemas::v1::{
-    Choice, Ended, Failure, FailureKind, FinishReason, Outcome, RequestSummary, Timings, ToolCall, Usage,
+    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, RequestSummary,
+    Timings, ToolCall, Usage,
 };
 use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::abandonment::ClientTerms;
-use crate::engine::output::{FinishCause, SequenceFailure, SequenceOutput};
+use super::assignment::Assignment;
+use crate::engine::output::{FinishCause, Replayed, SequenceFailure, SequenceOutput};
 use crate::output_parser::{OutputParser, OutputRules, Parsed};
 
 /// Every inference between its take-up and its end.
 pub(super) type ActiveInferences = HashMap<InferenceId, Active>;
 
-/// One inference that the engine computes.
+/// One attempt at an inference, from the moment it is taken up until its end is durable.
 pub(super) struct Active {
     pub(super) address: InferenceAddress,
     pub(super) attempt: u32,
+    /// Stream sequence of the assigned fact.
+    pub(super) sequence: u64,
+    pub(super) is_batch: bool,
     /// For whom it is computed.
     pub(super) client: ClientTerms,
     pub(super) delivery: Arc<Delivery>,
+    /// Given back when the attempt is over.
+    pub(super) _slot: OwnedSemaphorePermit,
+    /// Held from the attempt's beginning until its first token.
+    pub(super) beginning: Option<OwnedSemaphorePermit>,
+    /// Another worker has it now, or will: nothing is said of it any more.
+    pub(super) is_given_up: bool,
+    /// Absent before the engine has it, and after.
+    pub(super) computation: Option<Computation>,
+}
+
+/// What the engine computes of an attempt.
+pub(super) struct Computation {
     /// The fact that this attempt answers.
     pub(super) assigned: FactHash,
     /// Ends when the started fact is durable, and says which fact the end follows.
     pub(super) started: JoinHandle<FactHash>,
-    /// Given back when the inference is over.
-    pub(super) slot: OwnedSemaphorePermit,
     pub(super) summary: RequestSummary,
+    pub(super) history: AttemptHistory,
     /// Whether the client asked for the prompt's text.
     pub(super) echo: bool,
     /// What computes it, its adapter included.
     pub(super) engine_fingerprint: String,
     pub(super) answer: Answer,
+}
+
+impl Active {
+    /// An attempt that was not begun.
+    pub(super) fn new(assignment: &Assignment, delivery: Arc<Delivery>, slot: OwnedSemaphorePermit) -> Self {
+        Self {
+            address: assignment.address.clone(),
+            attempt: assignment.attempt,
+            sequence: assignment.sequence,
+            is_batch: assignment.is_batch(),
+            client: ClientTerms::of(&assignment.requested),
+            delivery,
+            _slot: slot,
+            beginning: None,
+            is_given_up: false,
+            computation: None,
+        }
+    }
+
+    /// As heartbeats tell it.
+    pub(super) fn held(&self) -> HeldAttempt {
+        HeldAttempt {
+            inference_id: self.address.inference.to_string(),
+            attempt: self.attempt,
+            assigned_sequence: self.sequence,
+            is_unproven: self.beginning.is_some(),
+            is_batch: self.is_batch,
+        }
+    }
 }
 
 /// An answer as far as it is known.
@@ -92,7 +137,7 @@ impl Answer {
         if self.timings.time_to_first_token_nanos == 0 && !output.token_ids.is_empty() {
             self.timings.time_to_first_token_nanos = nanos(since_requested);
         }
-        let at = self.choice_at(output);
+        let at = self.choice_at(output.id, output.choice);
         let (choice, parser) = &mut self.choices[at];
         choice.token_ids.extend_from_slice(&output.token_ids);
         let mut parsed = parser.push(&output.text);
@@ -127,10 +172,22 @@ impl Answer {
         Heard { parsed, finish_reason, stop_reason, is_over: finish.is_last_of_inference }
     }
 
-    fn choice_at(&mut self, output: &SequenceOutput) -> usize {
-        let index = output.choice;
+    /// Takes in what earlier attempts have published.
+    pub(super) fn replay(&mut self, replayed: &Replayed) {
+        let at = self.choice_at(replayed.id, replayed.choice);
+        let (choice, parser) = &mut self.choices[at];
+        choice.token_ids.extend_from_slice(&replayed.token_ids);
+        append(choice, &parser.push(&replayed.text));
+    }
+
+    /// The first token of an earlier attempt came so long after the client's request.
+    pub(super) fn set_time_to_first_token(&mut self, since_requested: Duration) {
+        self.timings.time_to_first_token_nanos = nanos(since_requested);
+    }
+
+    fn choice_at(&mut self, inference: InferenceId, index: u32) -> usize {
         self.choices.iter().position(|(choice, _)| choice.index == index).unwrap_or_else(|| {
-            let parser = self.rules.parser(output.id, index);
+            let parser = self.rules.parser(inference, index);
             self.choices.push((Choice { index, ..Choice::default() }, parser));
             self.choices.len() - 1
         })

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{BusError, Consumer, Delivery, subjects, topology};
-use schemas::v1::{Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content};
-use schemas::{FactHash, FactKind, SamplingParams, failure};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use bus::{BusError, Consumer, Delivery, topology};
+use schemas::v1::{
+    AttemptFailed, Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content,
+};
+use schemas::{FactHash, SamplingParams, failure};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::abandonment::ClientTerms;
-use super::active::{Active, Answer};
+use super::active::{Answer, Computation};
 use super::assignment::Assignment;
 use super::model_text::PreparedPrompt;
 use super::{PAUSE_AFTER_FAILURE, Worker, locked, record};
@@ -87,9 +88,46 @@ impl Worker {
             Ok(assignment) => assignment,
             Err(reason) => return delivery.dead_letter(reason).await,
         };
-        if delivery.num_delivered > 1 && self.is_over(&assignment).await? {
-            return delivery.ack().await;
+        if !self.hold(&assignment, &delivery, slot).await? {
+            return Ok(());
         }
+        let (inference, attempt) = (assignment.address.inference, assignment.attempt);
+        let submitted = self.begin_held(assignment, &delivery).await;
+        if !matches!(submitted, Ok(true)) {
+            self.forget(inference, attempt);
+        }
+        submitted.map(drop)
+    }
+
+    /// True once the engine has it.
+    async fn begin_held(
+        self: &Arc<Self>,
+        assignment: Assignment,
+        delivery: &Delivery,
+    ) -> Result<bool, BusError> {
+        if assignment.is_repeated
+            && record::is_over(&self.facts, &assignment.address, assignment.attempt).await?
+        {
+            delivery.ack().await?;
+            return Ok(false);
+        }
+        if self.give_up_if_begun(&assignment).await? {
+            delivery.ack().await?;
+            return Ok(false);
+        }
+        if !self.wait_for_turn(&assignment).await {
+            return Ok(false);
+        }
+        let adapter = self.adapter_of(&assignment.summary.model).unwrap_or_default();
+        let fingerprint = self.fingerprint(adapter.as_deref());
+        let published = match self.published_before(&assignment, &fingerprint).await? {
+            Ok(published) => published,
+            Err(failure) => {
+                self.give_up(&assignment, failure).await?;
+                delivery.ack().await?;
+                return Ok(false);
+            }
+        };
         let worker = Arc::clone(self);
         let prepared = tokio::task::spawn_blocking(move || {
             let request = worker.engine_request(&assignment);
@@ -98,21 +136,17 @@ impl Worker {
         let (assignment, request) = prepared.await.map_err(|error| BusError::Refused(error.to_string()))?;
         match request {
             Ok((request, output)) => {
-                let taken = (delivery, slot);
-                self.submit(assignment, request, Answer::new(output), taken).await
+                let request = EngineRequest { generated: published.token_ids.clone(), ..request };
+                let mut answer = Answer::new(output);
+                if let Some(first_at) = published.first_published_at_unix_nanos {
+                    let requested_at = assignment.summary.requested_at_unix_nanos;
+                    answer
+                        .set_time_to_first_token(Duration::from_nanos(first_at.saturating_sub(requested_at)));
+                }
+                self.submit(assignment, request, answer, delivery).await
             }
-            Err(failure) => self.refuse(&assignment, failure, &delivery).await,
+            Err(failure) => self.refuse(&assignment, failure, delivery).await.map(|()| false),
         }
-    }
-
-    /// Whether an earlier delivery came to an end, or this one to a worker that still computes it.
-    async fn is_over(&self, assignment: &Assignment) -> Result<bool, BusError> {
-        let inference = assignment.address.inference;
-        if locked(&self.active).contains_key(&inference) {
-            return Ok(false);
-        }
-        let subject = subjects::fact(FactKind::Ended, &assignment.address.tenant, inference);
-        Ok(self.facts.log().last(bus::StreamName::Inference, subject).await?.is_some())
     }
 
     fn engine_request(&self, assignment: &Assignment) -> Result<(EngineRequest, OutputRules), Failure> {
@@ -147,7 +181,7 @@ impl Worker {
             request.grammar = Some(compiled);
         }
         request.priority = assignment.summary.priority;
-        request.is_batch = assignment.summary.class() == WorkClass::Batch;
+        request.is_batch = assignment.is_batch();
         let salt = &assignment.requested.cache_salt;
         request.cache_salt = (!salt.is_empty()).then(|| salt.clone());
         Ok((request, output))
@@ -181,52 +215,72 @@ impl Worker {
         Ok(sampling.max_tokens.unwrap_or_else(|| u32::try_from(num_left).unwrap_or(u32::MAX)))
     }
 
-    /// The inference is active before it is submitted, so that no output and no cancellation can miss it.
+    /// Its computation is known before it is submitted, so that no output and no cancellation can miss it.
     async fn submit(
-        self: &Arc<Self>,
+        &self,
         assignment: Assignment,
         request: EngineRequest,
         answer: Answer,
-        (delivery, slot): (Arc<Delivery>, OwnedSemaphorePermit),
-    ) -> Result<(), BusError> {
-        let inference = assignment.address.inference;
-        let active = Active {
-            address: assignment.address.clone(),
-            attempt: assignment.attempt,
-            client: ClientTerms::of(&assignment.requested),
-            delivery: Arc::clone(&delivery),
+        delivery: &Delivery,
+    ) -> Result<bool, BusError> {
+        let (inference, attempt) = (assignment.address.inference, assignment.attempt);
+        let (accepted, is_accepted) = oneshot::channel();
+        let has_begun = async move { is_accepted.await.is_ok() };
+        let computation = Computation {
             assigned: assignment.assigned,
-            started: self.append_started(&assignment, &request),
-            slot,
+            started: self.append_started(&assignment, &request, has_begun),
             summary: assignment.summary.clone(),
+            history: assignment.history,
             echo: request.sampling.echo,
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             answer,
         };
         {
             let mut inferences = locked(&self.active);
-            if let Some(held) = inferences.get_mut(&inference) {
-                // A redelivery of what this worker still computes: the newer delivery is the one to acknowledge.
-                held.delivery = delivery;
-                return Ok(());
-            }
-            inferences.insert(inference, active);
+            let held = inferences.get_mut(&inference);
+            let Some(held) = held.filter(|held| held.attempt == attempt && !held.is_given_up) else {
+                return Ok(false);
+            };
+            held.computation = Some(computation);
             self.wakefulness.count_taken();
         }
         let submitted = self.engine.submit(request).await;
-        if submitted.is_ok() && locked(&self.cancellations).contains(inference) {
-            self.abort(inference);
-        }
-        let Err(error) = submitted else { return Ok(()) };
-        locked(&self.active).remove(&inference);
-        self.left.notify_waiters();
+        let Err(error) = submitted else {
+            if accepted.send(()).is_err() {
+                warn!(%inference, "nobody writes the start any more");
+            }
+            let is_given_up = locked(&self.active).get(&inference).is_some_and(|held| held.is_given_up);
+            if is_given_up || locked(&self.cancellations).contains(inference) {
+                self.abort(inference);
+            }
+            return Ok(true);
+        };
         match error {
-            error if error.is_retryable() => delivery.retry_after(PAUSE_AFTER_FAILURE).await,
-            error => self.refuse(&assignment, submit_failure(&error), &delivery).await,
+            error if error.is_retryable() => delivery.retry_after(PAUSE_AFTER_FAILURE).await?,
+            error => self.refuse(&assignment, submit_failure(&error), delivery).await?,
         }
+        Ok(false)
     }
 
-    fn append_started(&self, assignment: &Assignment, request: &EngineRequest) -> JoinHandle<FactHash> {
+    /// Leaves an inference to another attempt.
+    async fn give_up(&self, assignment: &Assignment, failure: Failure) -> Result<(), BusError> {
+        let failed = AttemptFailed {
+            attempt: assignment.attempt,
+            worker: self.options.id.to_string(),
+            failure: Some(failure),
+            summary: Some(assignment.summary.clone()),
+            history: Some(record::history_after_failure(assignment.history)),
+        };
+        let facts = self.facts.following(assignment.assigned);
+        record::append_attempt_failed(&facts, &assignment.address, failed).await
+    }
+
+    fn append_started(
+        &self,
+        assignment: &Assignment,
+        request: &EngineRequest,
+        has_begun: impl Future<Output = bool> + Send + 'static,
+    ) -> JoinHandle<FactHash> {
         let started = Started {
             attempt: assignment.attempt,
             worker: self.options.id.to_string(),
@@ -234,9 +288,9 @@ impl Worker {
             num_prompt_tokens: u32::try_from(request.prompt_token_ids.len()).unwrap_or(u32::MAX),
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             model_digest: self.card.model_digest.clone(),
-            ..Started::default()
+            num_resumed_tokens: request.generated.iter().map(Vec::len).sum::<usize>() as u32,
         };
-        record::append_started(&self.facts, assignment, started)
+        record::append_started(&self.facts, assignment, started, has_begun)
     }
 
     async fn refuse(

@@ -4,17 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::subjects;
-use schemas::v1::envelope::Fact;
+use bus::{Delivery, InferenceAddress};
+use schemas::IngressId;
 use schemas::v1::{AttemptFailed, FrameEntry};
-use schemas::{FactKind, IngressId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::active::Active;
+use super::active::Computation;
 use super::frames::{EntryContext, entry};
-use super::{Worker, locked};
+use super::{Worker, locked, record};
 use crate::engine::output::{SequenceOutput, StepOutput};
 use crate::engine::output_queue::OutputReceiver;
 
@@ -27,6 +26,7 @@ impl Worker {
     ) {
         let ends = TaskTracker::new();
         while let Some(output) = outputs.recv().await {
+            self.may_speak().await;
             let step = output.step;
             let (frames, finished) = self.take_in(output);
             for (ingress, entries) in frames {
@@ -34,9 +34,9 @@ impl Worker {
                     warn!(%ingress, step, %error, "a token frame was not published");
                 }
             }
-            for active in finished {
+            for finished in finished {
                 let worker = Arc::clone(&self);
-                ends.spawn(async move { worker.settle(active).await });
+                ends.spawn(async move { worker.settle(finished).await });
             }
         }
         engine_stopped.cancel();
@@ -45,79 +45,90 @@ impl Worker {
     }
 
     /// The step's frames, one per api node, and the inferences that it finished.
-    fn take_in(&self, output: StepOutput) -> (HashMap<IngressId, Vec<FrameEntry>>, Vec<Active>) {
+    fn take_in(&self, output: StepOutput) -> (HashMap<IngressId, Vec<FrameEntry>>, Vec<Finished>) {
         let mut frames: HashMap<IngressId, Vec<FrameEntry>> = HashMap::new();
         let mut finished = Vec::new();
         let now_unix_nanos = self.facts.stamp().unix_nanos;
         let mut inferences = locked(&self.active);
+        for replayed in output.replayed {
+            let active = inferences.get_mut(&replayed.id).and_then(|active| active.computation.as_mut());
+            if let Some(computation) = active {
+                computation.answer.replay(&replayed);
+            }
+        }
         for sequence in output.sequences.into_iter().flat_map(SequenceOutput::into_single_tokens) {
             let id = sequence.id;
             // Absent: it was handed back, and another worker speaks for it now.
             let Some(active) = inferences.get_mut(&id) else { continue };
-            let since_requested =
-                Duration::from_nanos(now_unix_nanos.saturating_sub(active.summary.requested_at_unix_nanos));
-            let heard =
-                active.answer.push(&sequence, |id| self.text.tokenizer.token_bytes(id), since_requested);
+            if active.is_given_up {
+                if sequence.finish.is_some_and(|finish| finish.is_last_of_inference) {
+                    inferences.remove(&id);
+                    self.left.notify_waiters();
+                }
+                continue;
+            }
+            let Some(computation) = &mut active.computation else { continue };
+            let since_requested = now_unix_nanos.saturating_sub(computation.summary.requested_at_unix_nanos);
+            let heard = computation.answer.push(
+                &sequence,
+                |id| self.text.tokenizer.token_bytes(id),
+                Duration::from_nanos(since_requested),
+            );
             let is_over = heard.is_over;
+            if is_over || !sequence.token_ids.is_empty() {
+                active.beginning = None;
+            }
             let context = EntryContext {
                 attempt: active.attempt,
-                engine_fingerprint: &active.engine_fingerprint,
-                echo: active.echo,
+                engine_fingerprint: &computation.engine_fingerprint,
+                echo: computation.echo,
                 text: &self.text,
             };
-            let is_lost = is_over && active.answer.retryable_failure().is_some();
+            let is_lost = is_over && computation.answer.retryable_failure().is_some();
             if !is_lost {
                 frames
                     .entry(active.address.ingress.clone())
                     .or_default()
                     .push(entry(sequence, heard, &context));
             }
-            if is_over && let Some(active) = inferences.remove(&id) {
-                finished.push(active);
+            if is_over && let Some(computation) = active.computation.take() {
+                let (address, attempt) = (active.address.clone(), active.attempt);
+                let delivery = Arc::clone(&active.delivery);
+                finished.push(Finished { address, attempt, delivery, computation });
             }
         }
         (frames, finished)
     }
 
     /// Writes how an inference ended, then acknowledges its delivery and frees its slot.
-    async fn settle(&self, active: Active) {
-        let Active {
-            address,
-            attempt,
-            delivery,
-            assigned,
-            started,
-            slot,
-            summary,
-            answer,
-            engine_fingerprint,
-            ..
-        } = active;
+    async fn settle(&self, finished: Finished) {
+        let Finished { address, attempt, delivery, computation } = finished;
+        let Computation { assigned, started, summary, history, answer, engine_fingerprint, .. } = computation;
         let previous = started.await.unwrap_or_else(|error| {
             warn!(inference = %address.inference, %error, "the start was not written");
             assigned
         });
+        self.may_speak().await;
+        // None: it was handed back meanwhile.
+        let held = locked(&self.active)
+            .get(&address.inference)
+            .filter(|held| held.attempt == attempt)
+            .map(|held| (held.is_given_up, Arc::clone(&held.delivery)));
+        let (is_given_up, delivery) = held.unwrap_or((false, delivery));
+        if is_given_up {
+            return self.forget(address.inference, attempt);
+        }
         let written = match answer.retryable_failure().cloned() {
             Some(failure) => {
-                let worker = self.options.id.to_string();
                 let failed = AttemptFailed {
                     attempt,
-                    worker,
+                    worker: self.options.id.to_string(),
                     failure: Some(failure),
                     summary: Some(summary),
-                    ..AttemptFailed::default()
+                    history: Some(record::history_after_failure(history)),
                 };
-                let subject = subjects::attempt_fact(
-                    FactKind::AttemptFailed,
-                    &address.tenant,
-                    address.inference,
-                    attempt,
-                );
-                self.facts
-                    .following(previous)
-                    .append(address.inference, &address.tenant, subject, Fact::AttemptFailed(failed))
-                    .await
-                    .map(|_| ())
+                let facts = self.facts.following(previous);
+                record::append_attempt_failed(&facts, &address, failed).await
             }
             None => {
                 let ended = answer.into_ended(attempt, self.options.id.as_str(), &engine_fingerprint);
@@ -131,7 +142,14 @@ impl Worker {
         if let Err(error) = settled {
             warn!(inference = %address.inference, %error, "an inference could not be settled and comes again");
         }
-        drop(slot);
-        self.left.notify_waiters();
+        self.forget(address.inference, attempt);
     }
+}
+
+/// An attempt that the engine is done with.
+struct Finished {
+    address: InferenceAddress,
+    attempt: u32,
+    delivery: Arc<Delivery>,
+    computation: Computation,
 }

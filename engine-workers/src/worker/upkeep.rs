@@ -22,7 +22,12 @@ impl Worker {
         .await;
     }
 
-    /// Restarts the acknowledgement timeout of every delivery that is being computed.
+    /// Says for ever that this worker lives, and what it holds.
+    pub(super) async fn beat(self: Arc<Self>) {
+        self.pulse.beat(|| self.held_attempts()).await;
+    }
+
+    /// Restarts the acknowledgement timeout of every delivery that is held.
     pub(super) async fn keep_deliveries_alive(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(bus::topology::POOL_ACK_WAIT / 3);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -37,7 +42,7 @@ impl Worker {
         }
     }
 
-    /// Returns when nothing is being computed.
+    /// Returns when nothing is held.
     pub(super) async fn all_left(&self) {
         loop {
             let mut left = std::pin::pin!(self.left.notified());

@@ -21,6 +21,8 @@ use crate::fake_runner::{EOS, VOCAB_SIZE};
 pub(crate) struct Answered {
     /// Index of the first token; above 0 if the answer was resumed.
     pub(crate) first_index: Option<usize>,
+    /// Text of the tokens that the request brought along.
+    pub(crate) replayed_text: String,
     pub(crate) tokens: Vec<u32>,
     pub(crate) text: String,
     /// The text as it came with each token.
@@ -87,6 +89,11 @@ pub(crate) async fn collect(outputs: &mut OutputReceiver, num_ends: usize) -> An
     let mut num_ended = 0;
     while num_ended < num_ends {
         let Some(output) = outputs.recv().await else { break };
+        for replayed in output.replayed {
+            let answer = answers.entry((replayed.id.uuid().as_u128() as u64, replayed.choice)).or_default();
+            assert_eq!(answer, &Answered::default(), "what was known comes first");
+            answer.replayed_text = replayed.text;
+        }
         for sequence in output.sequences {
             num_ended += usize::from(sequence.finish.is_some());
             take(&mut answers, sequence);
@@ -98,7 +105,8 @@ pub(crate) async fn collect(outputs: &mut OutputReceiver, num_ends: usize) -> An
 /// Adds one output to what is known, and checks that it follows it.
 pub(crate) fn take(answers: &mut Answers, output: SequenceOutput) {
     let number = output.id.uuid().as_u128() as u64;
-    let is_first_of_inference = !answers.keys().any(|(other, _)| *other == number);
+    let is_first_of_inference =
+        !answers.iter().any(|((other, _), answer)| *other == number && answer.first_index.is_some());
     let answer = answers.entry((number, output.choice)).or_default();
     assert_eq!(output.prompt.is_some(), is_first_of_inference, "the first output reports the prompt");
     assert!(answer.finish.is_none(), "nothing follows the end");

@@ -229,7 +229,8 @@ fn router_role(
     log: &Arc<dyn EventLog>,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let policy = RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get() };
+    let policy =
+        RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get(), ..RoutingPolicy::default() };
     let facts = instance::fact_writer(log, "router", &instance::name());
     async move { Ok(routing::serve(facts, policy, shutdown).await?) }
 }

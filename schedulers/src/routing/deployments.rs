@@ -1,6 +1,6 @@
 //! Which deployments there are: a fold of the CONTROL stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::PoolName;
 use schemas::v1::{ControlEnvelope, DeploymentAnnounced, control_envelope::Fact};
@@ -31,6 +31,7 @@ impl Deployment {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deployments {
     by_id: BTreeMap<String, Deployment>,
+    silent: BTreeSet<String>,
 }
 
 impl Deployments {
@@ -53,6 +54,26 @@ impl Deployments {
     /// in the log until it wakes.
     pub fn serving(&self, model: &str) -> impl Iterator<Item = &Deployment> {
         self.by_id.values().filter(move |deployment| deployment.serves(model))
+    }
+
+    /// The ids of all.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.by_id.keys().map(String::as_str)
+    }
+
+    /// Whose workers are not heard any more, in place of what was known before.
+    pub fn set_silent(&mut self, silent: BTreeSet<String>) {
+        self.silent = silent;
+    }
+
+    /// Whether a deployment's worker is not heard any more.
+    pub fn is_silent(&self, deployment: &str) -> bool {
+        self.silent.contains(deployment)
+    }
+
+    /// Takes over from an older fold whose workers are silent.
+    pub fn with_silent_of(self, older: &Self) -> Self {
+        Self { silent: older.silent.clone(), ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! admitted, attempt_failed → assigned, or the end.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bus::{
@@ -9,12 +9,13 @@ use bus::{
 };
 use futures_util::StreamExt as _;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{Assigned, Ended, Failure, Outcome, RequestSummary};
+use schemas::v1::{Assigned, AttemptHistory, Ended, Failure, Outcome, RequestSummary};
 use schemas::{FactHash, InferenceId, TenantId};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Deployments, Refusal, Route, RoutingPolicy, route};
+use super::losses::watch_workers;
+use super::{Attempt, Deployments, Refusal, Route, RoutingPolicy, route};
 
 const MAX_NUM_IN_FLIGHT: usize = 1024;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -30,6 +31,7 @@ pub async fn serve(
     let deployments = Arc::new(RwLock::new(Deployments::default()));
     let follower =
         tokio::spawn(follow_deployments(Arc::clone(facts.log()), Arc::clone(&deployments), shutdown.clone()));
+    let watcher = tokio::spawn(watch_workers(facts.clone(), Arc::clone(&deployments)));
     info!("the router is ready");
     let router = Router { facts, policy, deployments };
     serve_deliveries(consumer, MAX_NUM_IN_FLIGHT, shutdown, move |delivery| {
@@ -38,6 +40,7 @@ pub async fn serve(
     })
     .await;
     follower.abort();
+    watcher.abort();
     Ok(())
 }
 
@@ -55,23 +58,26 @@ impl Router {
         };
         match self.decide(&pending).await? {
             Ok(route) => self.assign(pending, route).await?,
-            Err(Refusal(failure)) => self.give_up(pending, failure).await?,
+            Err(Refusal { failure, is_poison }) => {
+                self.give_up(pending, failure).await?;
+                if is_poison {
+                    return Ok(Handled::Undeliverable("its workers were lost while they computed it"));
+                }
+            }
         }
         Ok(Handled::Done)
     }
 
     /// A model that nobody serves is looked up in the log once more: its announcement may be newer than what was heard.
     async fn decide(&self, pending: &PendingAttempt) -> Result<Result<Route, Refusal>, BusError> {
-        let decide = |deployments: &Deployments| {
-            route(
-                deployments,
-                &self.policy,
-                &pending.summary.model,
-                pending.attempt,
-                pending.last_failure.as_ref(),
-            )
+        let attempt = Attempt {
+            model: &pending.summary.model,
+            number: pending.attempt,
+            history: &pending.history,
+            last_failure: pending.last_failure.as_ref(),
         };
-        let heard = decide(&self.deployments.read().unwrap_or_else(PoisonError::into_inner));
+        let decide = |deployments: &Deployments| route(deployments, &self.policy, &attempt);
+        let heard = decide(&self.known());
         if heard.is_ok() {
             return Ok(heard);
         }
@@ -80,7 +86,12 @@ impl Router {
         while let Some(record) = records.next().await {
             apply(&mut fresh, &record?.payload);
         }
+        let fresh = fresh.with_silent_of(&self.known());
         Ok(decide(&fresh))
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Deployments> {
+        self.deployments.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn assign(&self, pending: PendingAttempt, route: Route) -> Result<(), BusError> {
@@ -92,7 +103,7 @@ impl Router {
             pool: route.pool.to_string(),
             summary: Some(pending.summary),
             reasons: route.reasons,
-            ..Assigned::default()
+            history: (pending.attempt > 1).then_some(pending.history),
         };
         let facts = self.facts.following(pending.previous);
         facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
@@ -117,6 +128,7 @@ struct PendingAttempt {
     tenant: TenantId,
     summary: RequestSummary,
     attempt: u32,
+    history: AttemptHistory,
     last_failure: Option<Failure>,
     /// The fact that asks for it.
     previous: FactHash,
@@ -126,19 +138,23 @@ impl PendingAttempt {
     fn read(payload: &[u8], sequence: u64) -> Option<Self> {
         let envelope = schemas::decode_envelope(payload).ok()?;
         let (inference, tenant) = (envelope.inference().ok()?, envelope.tenant().ok()?);
-        let (summary, attempt, last_failure) = match envelope.fact? {
+        let (summary, attempt, history, last_failure) = match envelope.fact? {
             Fact::Admitted(admitted) => {
                 let mut summary = admitted.summary?;
                 if admitted.redacted_prompt.is_some() {
                     summary.redacted_sequence = sequence;
                 }
-                (summary, 1, None)
+                (summary, 1, AttemptHistory::default(), None)
             }
-            Fact::AttemptFailed(failed) => (failed.summary?, failed.attempt + 1, failed.failure),
+            Fact::AttemptFailed(failed) => {
+                // Written before there was a history: every attempt failed by itself.
+                let fallback = AttemptHistory { num_failures: failed.attempt, ..AttemptHistory::default() };
+                (failed.summary?, failed.attempt + 1, failed.history.unwrap_or(fallback), failed.failure)
+            }
             _ => return None,
         };
         let previous = FactHash::of(payload);
-        Some(Self { inference, tenant, summary, attempt, last_failure, previous })
+        Some(Self { inference, tenant, summary, attempt, history, last_failure, previous })
     }
 }
 

@@ -1049,6 +1049,9 @@ pub struct Heartbeat {
     /// It ends in order, so its silence means nothing.
     #[prost(bool, tag = "4")]
     pub is_last: bool,
+    /// Time of the process when it said this, by which it knows how late it hears itself.
+    #[prost(uint64, tag = "5")]
+    pub uptime_nanos: u64,
 }
 impl ::prost::Name for Heartbeat {
     const NAME: &'static str = "Heartbeat";
@@ -1072,6 +1075,9 @@ pub struct HeldAttempt {
     /// It was begun and has brought no token yet: it may be what brings its worker down.
     #[prost(bool, tag = "4")]
     pub is_unproven: bool,
+    /// It is of the class batch, whose attempts begin beside those of the other one.
+    #[prost(bool, tag = "5")]
+    pub is_batch: bool,
 }
 impl ::prost::Name for HeldAttempt {
     const NAME: &'static str = "HeldAttempt";

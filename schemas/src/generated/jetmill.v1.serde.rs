@@ -5362,6 +5362,9 @@ impl serde::Serialize for Heartbeat {
         if self.is_last {
             len += 1;
         }
+        if self.uptime_nanos != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Heartbeat", len)?;
         if !self.worker.is_empty() {
             struct_ser.serialize_field("worker", &self.worker)?;
@@ -5374,6 +5377,11 @@ impl serde::Serialize for Heartbeat {
         }
         if self.is_last {
             struct_ser.serialize_field("is_last", &self.is_last)?;
+        }
+        if self.uptime_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("uptime_nanos", ToString::to_string(&self.uptime_nanos).as_str())?;
         }
         struct_ser.end()
     }
@@ -5390,6 +5398,8 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
             "held",
             "is_last",
             "isLast",
+            "uptime_nanos",
+            "uptimeNanos",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -5398,6 +5408,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
             Incarnation,
             Held,
             IsLast,
+            UptimeNanos,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -5423,6 +5434,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                             "incarnation" => Ok(GeneratedField::Incarnation),
                             "held" => Ok(GeneratedField::Held),
                             "isLast" | "is_last" => Ok(GeneratedField::IsLast),
+                            "uptimeNanos" | "uptime_nanos" => Ok(GeneratedField::UptimeNanos),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -5446,6 +5458,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                 let mut incarnation__ = None;
                 let mut held__ = None;
                 let mut is_last__ = None;
+                let mut uptime_nanos__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Worker => {
@@ -5472,6 +5485,14 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                             }
                             is_last__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::UptimeNanos => {
+                            if uptime_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("uptimeNanos"));
+                            }
+                            uptime_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(Heartbeat {
@@ -5479,6 +5500,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                     incarnation: incarnation__.unwrap_or_default(),
                     held: held__.unwrap_or_default(),
                     is_last: is_last__.unwrap_or_default(),
+                    uptime_nanos: uptime_nanos__.unwrap_or_default(),
                 })
             }
         }
@@ -5505,6 +5527,9 @@ impl serde::Serialize for HeldAttempt {
         if self.is_unproven {
             len += 1;
         }
+        if self.is_batch {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.HeldAttempt", len)?;
         if !self.inference_id.is_empty() {
             struct_ser.serialize_field("inference_id", &self.inference_id)?;
@@ -5519,6 +5544,9 @@ impl serde::Serialize for HeldAttempt {
         }
         if self.is_unproven {
             struct_ser.serialize_field("is_unproven", &self.is_unproven)?;
+        }
+        if self.is_batch {
+            struct_ser.serialize_field("is_batch", &self.is_batch)?;
         }
         struct_ser.end()
     }
@@ -5537,6 +5565,8 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
             "assignedSequence",
             "is_unproven",
             "isUnproven",
+            "is_batch",
+            "isBatch",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -5545,6 +5575,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
             Attempt,
             AssignedSequence,
             IsUnproven,
+            IsBatch,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -5570,6 +5601,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                             "attempt" => Ok(GeneratedField::Attempt),
                             "assignedSequence" | "assigned_sequence" => Ok(GeneratedField::AssignedSequence),
                             "isUnproven" | "is_unproven" => Ok(GeneratedField::IsUnproven),
+                            "isBatch" | "is_batch" => Ok(GeneratedField::IsBatch),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -5593,6 +5625,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                 let mut attempt__ = None;
                 let mut assigned_sequence__ = None;
                 let mut is_unproven__ = None;
+                let mut is_batch__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::InferenceId => {
@@ -5623,6 +5656,12 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                             }
                             is_unproven__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::IsBatch => {
+                            if is_batch__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isBatch"));
+                            }
+                            is_batch__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(HeldAttempt {
@@ -5630,6 +5669,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                     attempt: attempt__.unwrap_or_default(),
                     assigned_sequence: assigned_sequence__.unwrap_or_default(),
                     is_unproven: is_unproven__.unwrap_or_default(),
+                    is_batch: is_batch__.unwrap_or_default(),
                 })
             }
         }

@@ -12,7 +12,7 @@ use schemas::InferenceId;
 use crate::engine::answer::{Answer, AnswerRules};
 use crate::engine::error::{EngineError, SubmitError};
 use crate::engine::inference::{Inference, PromptScores};
-use crate::engine::output::{FinishCause, PromptReport, SequenceFailure};
+use crate::engine::output::{FinishCause, PromptReport, Replayed, SequenceFailure};
 use crate::engine::request::EngineRequest;
 use crate::engine::step_loop::StepLoop;
 
@@ -41,7 +41,12 @@ impl StepLoop {
             let generated = request.generated.get(choice as usize).map_or(&[][..], Vec::as_slice);
             let tokens = Arc::clone(&self.tokens);
             let mut answer = Answer::new(&request, choice, Arc::clone(&rules), tokens, submitted_at);
-            let end = answer.replay(generated);
+            let mut text = String::new();
+            let end = answer.replay(generated, &mut text);
+            if !generated.is_empty() {
+                let token_ids = generated.to_vec();
+                self.new_replayed.push(Replayed { id: request.id, choice, token_ids, text });
+            }
             let id = SequenceId(self.next_sequence);
             self.next_sequence += 1;
             self.answers.insert(id, answer);

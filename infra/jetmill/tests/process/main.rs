@@ -28,3 +28,4 @@ mod shutdown;
 mod site;
 mod startup;
 mod wait;
+mod worker_loss;

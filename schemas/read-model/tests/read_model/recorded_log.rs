@@ -89,6 +89,10 @@ impl EventLog for RecordedLog {
         self.memory.publish(stream, subject, payload).await
     }
 
+    async fn send(&self, subject: String, payload: Bytes) -> Result<(), BusError> {
+        self.memory.send(subject, payload).await
+    }
+
     async fn listen(&self, pattern: String) -> Result<LiveMessages, BusError> {
         self.memory.listen(pattern).await
     }
