@@ -29,7 +29,7 @@ pub(crate) fn details(fact: &Fact, with_content: bool) -> Vec<String> {
 }
 
 fn requested_lines(requested: &Requested, with_content: bool) -> Vec<String> {
-    let caller = if requested.caller.is_empty() { "no key" } else { &requested.caller };
+    let caller = if requested.caller.is_empty() { "none" } else { &requested.caller };
     let mut lines = vec![format!("asked with key {caller}, priority {}", requested.priority)];
     if let Some(sampling) = &requested.sampling {
         let max_tokens = sampling.max_tokens.map_or_else(|| "the context".to_owned(), |max| max.to_string());
