@@ -958,6 +958,9 @@ impl serde::Serialize for AuditEnvelope {
                 audit_envelope::Fact::RecordAccessed(v) => {
                     struct_ser.serialize_field("record_accessed", v)?;
                 }
+                audit_envelope::Fact::ContentErased(v) => {
+                    struct_ser.serialize_field("content_erased", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -982,6 +985,8 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             "checkpointSigned",
             "record_accessed",
             "recordAccessed",
+            "content_erased",
+            "contentErased",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -992,6 +997,7 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             RecordedBy,
             CheckpointSigned,
             RecordAccessed,
+            ContentErased,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1019,6 +1025,7 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
                             "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            "contentErased" | "content_erased" => Ok(GeneratedField::ContentErased),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1085,6 +1092,13 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                                 return Err(serde::de::Error::duplicate_field("recordAccessed"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                        GeneratedField::ContentErased => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("contentErased"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::ContentErased)
 ;
                         }
                     }
@@ -2927,6 +2941,288 @@ impl<'de> serde::Deserialize<'de> for Choice {
         deserializer.deserialize_struct("jetmill.v1.Choice", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ContentErased {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        if !self.tenant.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
+        if self.num_keys != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentErased", len)?;
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        if !self.tenant.is_empty() {
+            struct_ser.serialize_field("tenant", &self.tenant)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
+        if self.num_keys != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_keys", ToString::to_string(&self.num_keys).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentErased {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "caller",
+            "tenant",
+            "inference_id",
+            "inferenceId",
+            "end_user",
+            "endUser",
+            "num_keys",
+            "numKeys",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Caller,
+            Tenant,
+            InferenceId,
+            EndUser,
+            NumKeys,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "caller" => Ok(GeneratedField::Caller),
+                            "tenant" => Ok(GeneratedField::Tenant),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
+                            "numKeys" | "num_keys" => Ok(GeneratedField::NumKeys),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentErased;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentErased")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentErased, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut caller__ = None;
+                let mut tenant__ = None;
+                let mut inference_id__ = None;
+                let mut end_user__ = None;
+                let mut num_keys__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Tenant => {
+                            if tenant__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tenant"));
+                            }
+                            tenant__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumKeys => {
+                            if num_keys__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numKeys"));
+                            }
+                            num_keys__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentErased {
+                    caller: caller__.unwrap_or_default(),
+                    tenant: tenant__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    end_user: end_user__.unwrap_or_default(),
+                    num_keys: num_keys__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentErased", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ContentKey {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentKey", len)?;
+        if !self.key.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("key", pbjson::private::base64::encode(&self.key).as_str())?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentKey {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentKey;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentKey")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentKey, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentKey {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentKey", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for ControlEnvelope {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -3976,6 +4272,9 @@ impl serde::Serialize for Envelope {
         if !self.previous_hash.is_empty() {
             len += 1;
         }
+        if self.sealed.is_some() {
+            len += 1;
+        }
         if self.fact.is_some() {
             len += 1;
         }
@@ -4004,6 +4303,9 @@ impl serde::Serialize for Envelope {
             #[allow(clippy::needless_borrow)]
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
+        }
+        if let Some(v) = self.sealed.as_ref() {
+            struct_ser.serialize_field("sealed", v)?;
         }
         if let Some(v) = self.fact.as_ref() {
             match v {
@@ -4056,6 +4358,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedBy",
             "previous_hash",
             "previousHash",
+            "sealed",
             "requested",
             "admitted",
             "assigned",
@@ -4078,6 +4381,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             RecordedAtUnixNanos,
             RecordedBy,
             PreviousHash,
+            Sealed,
             Requested,
             Admitted,
             Assigned,
@@ -4114,6 +4418,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
+                            "sealed" => Ok(GeneratedField::Sealed),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
                             "assigned" => Ok(GeneratedField::Assigned),
@@ -4148,6 +4453,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
                 let mut previous_hash__ = None;
+                let mut sealed__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -4198,6 +4504,12 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             previous_hash__ = 
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::Sealed => {
+                            if sealed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sealed"));
+                            }
+                            sealed__ = map_.next_value()?;
                         }
                         GeneratedField::Requested => {
                             if fact__.is_some() {
@@ -4265,6 +4577,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
                     previous_hash: previous_hash__.unwrap_or_default(),
+                    sealed: sealed__,
                     fact: fact__,
                 })
             }
@@ -7364,6 +7677,9 @@ impl serde::Serialize for Requested {
         if self.batch_place.is_some() {
             len += 1;
         }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
         if !self.model.is_empty() {
             struct_ser.serialize_field("model", &self.model)?;
@@ -7427,6 +7743,9 @@ impl serde::Serialize for Requested {
         if let Some(v) = self.batch_place.as_ref() {
             struct_ser.serialize_field("batch_place", v)?;
         }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
         struct_ser.end()
     }
 }
@@ -7462,6 +7781,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "deadlineUnixNanos",
             "batch_place",
             "batchPlace",
+            "end_user",
+            "endUser",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -7484,6 +7805,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             AnswerOptions,
             DeadlineUnixNanos,
             BatchPlace,
+            EndUser,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -7523,6 +7845,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
                             "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
                             "batchPlace" | "batch_place" => Ok(GeneratedField::BatchPlace),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -7560,6 +7883,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut answer_options__ = None;
                 let mut deadline_unix_nanos__ = None;
                 let mut batch_place__ = None;
+                let mut end_user__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -7678,6 +8002,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             batch_place__ = map_.next_value()?;
                         }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Requested {
@@ -7699,6 +8029,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     answer_options: answer_options__,
                     deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
                     batch_place: batch_place__,
+                    end_user: end_user__.unwrap_or_default(),
                 })
             }
         }
@@ -8422,6 +8753,139 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.SamplingParams", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Sealed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        if !self.ciphertext.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Sealed", len)?;
+        if !self.key.is_empty() {
+            struct_ser.serialize_field("key", &self.key)?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        if !self.ciphertext.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("ciphertext", pbjson::private::base64::encode(&self.ciphertext).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Sealed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+            "ciphertext",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+            Ciphertext,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            "ciphertext" => Ok(GeneratedField::Ciphertext),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Sealed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Sealed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Sealed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                let mut ciphertext__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Ciphertext => {
+                            if ciphertext__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ciphertext"));
+                            }
+                            ciphertext__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Sealed {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                    ciphertext: ciphertext__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Sealed", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Started {
