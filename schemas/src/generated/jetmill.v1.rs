@@ -1212,7 +1212,7 @@ pub struct AuditEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "4")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11")]
+    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11, 30")]
     pub fact: ::core::option::Option<audit_envelope::Fact>,
 }
 /// Nested message and enum types in `AuditEnvelope`.
@@ -1223,6 +1223,8 @@ pub mod audit_envelope {
         CheckpointSigned(super::CheckpointSigned),
         #[prost(message, tag = "11")]
         RecordAccessed(super::RecordAccessed),
+        #[prost(message, tag = "30")]
+        SegmentArchived(super::SegmentArchived),
     }
 }
 impl ::prost::Name for AuditEnvelope {
@@ -1297,6 +1299,55 @@ impl ::prost::Name for RecordAccessed {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.RecordAccessed".into()
+    }
+}
+/// A stretch of the INFERENCE stream stands in a file of the archive, so that it may leave the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SegmentArchived {
+    /// Counts from 1 without gaps.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Its name in the archive's directory.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub num_bytes: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Stream sequences of its first and last record. Each segment begins behind the one before.
+    #[prost(uint64, tag = "5")]
+    pub first_sequence: u64,
+    #[prost(uint64, tag = "6")]
+    pub last_sequence: u64,
+    #[prost(uint64, tag = "7")]
+    pub num_records: u64,
+    /// When the log stored the oldest and the newest of them.
+    #[prost(uint64, tag = "8")]
+    pub oldest_unix_nanos: u64,
+    #[prost(uint64, tag = "9")]
+    pub newest_unix_nanos: u64,
+    /// The checkpoint that it ends with.
+    #[prost(uint64, tag = "10")]
+    pub last_checkpoint: u64,
+    #[prost(bytes = "vec", tag = "11")]
+    pub root_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Where the file's last part begins, and the SHA-256 of the file from there: parts are believed without reading the whole.
+    #[prost(uint64, tag = "12")]
+    pub end_offset: u64,
+    #[prost(bytes = "vec", tag = "13")]
+    pub end_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Sequence of the first fact of the oldest inference that had not ended by then; 0: all had.
+    #[prost(uint64, tag = "14")]
+    pub first_open_sequence: u64,
+}
+impl ::prost::Name for SegmentArchived {
+    const NAME: &'static str = "SegmentArchived";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.SegmentArchived".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.SegmentArchived".into()
     }
 }
 /// One fact on the JOBS stream, which keeps the last one of each subject.

@@ -958,6 +958,9 @@ impl serde::Serialize for AuditEnvelope {
                 audit_envelope::Fact::RecordAccessed(v) => {
                     struct_ser.serialize_field("record_accessed", v)?;
                 }
+                audit_envelope::Fact::SegmentArchived(v) => {
+                    struct_ser.serialize_field("segment_archived", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -982,6 +985,8 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             "checkpointSigned",
             "record_accessed",
             "recordAccessed",
+            "segment_archived",
+            "segmentArchived",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -992,6 +997,7 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             RecordedBy,
             CheckpointSigned,
             RecordAccessed,
+            SegmentArchived,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1019,6 +1025,7 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
                             "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            "segmentArchived" | "segment_archived" => Ok(GeneratedField::SegmentArchived),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1085,6 +1092,13 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                                 return Err(serde::de::Error::duplicate_field("recordAccessed"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                        GeneratedField::SegmentArchived => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("segmentArchived"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::SegmentArchived)
 ;
                         }
                     }
@@ -8422,6 +8436,381 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.SamplingParams", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SegmentArchived {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.number != 0 {
+            len += 1;
+        }
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        if self.num_bytes != 0 {
+            len += 1;
+        }
+        if !self.sha256.is_empty() {
+            len += 1;
+        }
+        if self.first_sequence != 0 {
+            len += 1;
+        }
+        if self.last_sequence != 0 {
+            len += 1;
+        }
+        if self.num_records != 0 {
+            len += 1;
+        }
+        if self.oldest_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.newest_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.last_checkpoint != 0 {
+            len += 1;
+        }
+        if !self.root_hash.is_empty() {
+            len += 1;
+        }
+        if self.end_offset != 0 {
+            len += 1;
+        }
+        if !self.end_sha256.is_empty() {
+            len += 1;
+        }
+        if self.first_open_sequence != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.SegmentArchived", len)?;
+        if self.number != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("number", ToString::to_string(&self.number).as_str())?;
+        }
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        if self.num_bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_bytes", ToString::to_string(&self.num_bytes).as_str())?;
+        }
+        if !self.sha256.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("sha256", pbjson::private::base64::encode(&self.sha256).as_str())?;
+        }
+        if self.first_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("first_sequence", ToString::to_string(&self.first_sequence).as_str())?;
+        }
+        if self.last_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_sequence", ToString::to_string(&self.last_sequence).as_str())?;
+        }
+        if self.num_records != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_records", ToString::to_string(&self.num_records).as_str())?;
+        }
+        if self.oldest_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("oldest_unix_nanos", ToString::to_string(&self.oldest_unix_nanos).as_str())?;
+        }
+        if self.newest_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("newest_unix_nanos", ToString::to_string(&self.newest_unix_nanos).as_str())?;
+        }
+        if self.last_checkpoint != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_checkpoint", ToString::to_string(&self.last_checkpoint).as_str())?;
+        }
+        if !self.root_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("root_hash", pbjson::private::base64::encode(&self.root_hash).as_str())?;
+        }
+        if self.end_offset != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("end_offset", ToString::to_string(&self.end_offset).as_str())?;
+        }
+        if !self.end_sha256.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("end_sha256", pbjson::private::base64::encode(&self.end_sha256).as_str())?;
+        }
+        if self.first_open_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("first_open_sequence", ToString::to_string(&self.first_open_sequence).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SegmentArchived {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "number",
+            "file",
+            "num_bytes",
+            "numBytes",
+            "sha256",
+            "first_sequence",
+            "firstSequence",
+            "last_sequence",
+            "lastSequence",
+            "num_records",
+            "numRecords",
+            "oldest_unix_nanos",
+            "oldestUnixNanos",
+            "newest_unix_nanos",
+            "newestUnixNanos",
+            "last_checkpoint",
+            "lastCheckpoint",
+            "root_hash",
+            "rootHash",
+            "end_offset",
+            "endOffset",
+            "end_sha256",
+            "endSha256",
+            "first_open_sequence",
+            "firstOpenSequence",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Number,
+            File,
+            NumBytes,
+            Sha256,
+            FirstSequence,
+            LastSequence,
+            NumRecords,
+            OldestUnixNanos,
+            NewestUnixNanos,
+            LastCheckpoint,
+            RootHash,
+            EndOffset,
+            EndSha256,
+            FirstOpenSequence,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "number" => Ok(GeneratedField::Number),
+                            "file" => Ok(GeneratedField::File),
+                            "numBytes" | "num_bytes" => Ok(GeneratedField::NumBytes),
+                            "sha256" => Ok(GeneratedField::Sha256),
+                            "firstSequence" | "first_sequence" => Ok(GeneratedField::FirstSequence),
+                            "lastSequence" | "last_sequence" => Ok(GeneratedField::LastSequence),
+                            "numRecords" | "num_records" => Ok(GeneratedField::NumRecords),
+                            "oldestUnixNanos" | "oldest_unix_nanos" => Ok(GeneratedField::OldestUnixNanos),
+                            "newestUnixNanos" | "newest_unix_nanos" => Ok(GeneratedField::NewestUnixNanos),
+                            "lastCheckpoint" | "last_checkpoint" => Ok(GeneratedField::LastCheckpoint),
+                            "rootHash" | "root_hash" => Ok(GeneratedField::RootHash),
+                            "endOffset" | "end_offset" => Ok(GeneratedField::EndOffset),
+                            "endSha256" | "end_sha256" => Ok(GeneratedField::EndSha256),
+                            "firstOpenSequence" | "first_open_sequence" => Ok(GeneratedField::FirstOpenSequence),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SegmentArchived;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.SegmentArchived")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SegmentArchived, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut number__ = None;
+                let mut file__ = None;
+                let mut num_bytes__ = None;
+                let mut sha256__ = None;
+                let mut first_sequence__ = None;
+                let mut last_sequence__ = None;
+                let mut num_records__ = None;
+                let mut oldest_unix_nanos__ = None;
+                let mut newest_unix_nanos__ = None;
+                let mut last_checkpoint__ = None;
+                let mut root_hash__ = None;
+                let mut end_offset__ = None;
+                let mut end_sha256__ = None;
+                let mut first_open_sequence__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Number => {
+                            if number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("number"));
+                            }
+                            number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumBytes => {
+                            if num_bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numBytes"));
+                            }
+                            num_bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Sha256 => {
+                            if sha256__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sha256"));
+                            }
+                            sha256__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FirstSequence => {
+                            if first_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("firstSequence"));
+                            }
+                            first_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastSequence => {
+                            if last_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastSequence"));
+                            }
+                            last_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumRecords => {
+                            if num_records__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numRecords"));
+                            }
+                            num_records__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::OldestUnixNanos => {
+                            if oldest_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("oldestUnixNanos"));
+                            }
+                            oldest_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NewestUnixNanos => {
+                            if newest_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("newestUnixNanos"));
+                            }
+                            newest_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastCheckpoint => {
+                            if last_checkpoint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastCheckpoint"));
+                            }
+                            last_checkpoint__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RootHash => {
+                            if root_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rootHash"));
+                            }
+                            root_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EndOffset => {
+                            if end_offset__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endOffset"));
+                            }
+                            end_offset__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EndSha256 => {
+                            if end_sha256__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endSha256"));
+                            }
+                            end_sha256__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FirstOpenSequence => {
+                            if first_open_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("firstOpenSequence"));
+                            }
+                            first_open_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(SegmentArchived {
+                    number: number__.unwrap_or_default(),
+                    file: file__.unwrap_or_default(),
+                    num_bytes: num_bytes__.unwrap_or_default(),
+                    sha256: sha256__.unwrap_or_default(),
+                    first_sequence: first_sequence__.unwrap_or_default(),
+                    last_sequence: last_sequence__.unwrap_or_default(),
+                    num_records: num_records__.unwrap_or_default(),
+                    oldest_unix_nanos: oldest_unix_nanos__.unwrap_or_default(),
+                    newest_unix_nanos: newest_unix_nanos__.unwrap_or_default(),
+                    last_checkpoint: last_checkpoint__.unwrap_or_default(),
+                    root_hash: root_hash__.unwrap_or_default(),
+                    end_offset: end_offset__.unwrap_or_default(),
+                    end_sha256: end_sha256__.unwrap_or_default(),
+                    first_open_sequence: first_open_sequence__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.SegmentArchived", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Started {
