@@ -19,6 +19,9 @@ pub struct Envelope {
     /// SHA-256 of the encoded envelope of the fact of this inference that caused this one; empty on the first.
     #[prost(bytes = "vec", tag = "7")]
     pub previous_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Version of the configuration of the process that wrote the fact, as `ConfigurationRecorded` names it; empty: not known.
+    #[prost(string, tag = "9")]
+    pub configuration: ::prost::alloc::string::String,
     #[prost(oneof = "envelope::Fact", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     pub fact: ::core::option::Option<envelope::Fact>,
 }
@@ -106,6 +109,9 @@ pub struct Requested {
     /// Present when it is a part of a line of a batch.
     #[prost(message, optional, tag = "20")]
     pub batch_place: ::core::option::Option<BatchPlace>,
+    /// What its model cost when it was asked for; absent: nothing was said.
+    #[prost(message, optional, tag = "25")]
+    pub price: ::core::option::Option<Price>,
 }
 impl ::prost::Name for Requested {
     const NAME: &'static str = "Requested";
@@ -115,6 +121,49 @@ impl ::prost::Name for Requested {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.Requested".into()
+    }
+}
+/// What tokens of a model cost, in billionths of the currency for a million of them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Price {
+    /// "USD".
+    #[prost(string, tag = "1")]
+    pub currency: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub input_nanos_per_million: u64,
+    /// Tokens of the prompt that a cache held.
+    #[prost(uint64, tag = "3")]
+    pub cached_input_nanos_per_million: u64,
+    #[prost(uint64, tag = "4")]
+    pub output_nanos_per_million: u64,
+}
+impl ::prost::Name for Price {
+    const NAME: &'static str = "Price";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Price".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Price".into()
+    }
+}
+/// What an inference cost: once, whatever the number of its attempts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cost {
+    #[prost(string, tag = "1")]
+    pub currency: ::prost::alloc::string::String,
+    /// Billionths of the currency; half of one is rounded up.
+    #[prost(uint64, tag = "2")]
+    pub nanos: u64,
+}
+impl ::prost::Name for Cost {
+    const NAME: &'static str = "Cost";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Cost".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Cost".into()
     }
 }
 /// What the shape of an answer depends on beside its content.
@@ -543,6 +592,12 @@ pub struct Assigned {
     /// What became of the attempts before this one; absent for the first.
     #[prost(message, optional, tag = "6")]
     pub history: ::core::option::Option<AttemptHistory>,
+    /// Sequence on CONTROL of the last fact about deployments that the decision knew; 0: not told.
+    #[prost(uint64, tag = "7")]
+    pub control_sequence: u64,
+    /// Those that serve the model and were not heard, whether they were left out or not.
+    #[prost(string, repeated, tag = "8")]
+    pub silent_deployments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 impl ::prost::Name for Assigned {
     const NAME: &'static str = "Assigned";
@@ -701,6 +756,9 @@ pub struct Ended {
     /// Present when the request asked for what only it holds: the prompt's text, token ids or log probabilities.
     #[prost(message, optional, tag = "12")]
     pub prompt: ::core::option::Option<PromptReport>,
+    /// By the price in the requested fact; absent: there is none, or no worker began it.
+    #[prost(message, optional, tag = "13")]
+    pub cost: ::core::option::Option<Cost>,
 }
 impl ::prost::Name for Ended {
     const NAME: &'static str = "Ended";
@@ -1100,7 +1158,7 @@ pub struct ControlEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "4")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "control_envelope::Fact", tags = "10, 11")]
+    #[prost(oneof = "control_envelope::Fact", tags = "10, 11, 20")]
     pub fact: ::core::option::Option<control_envelope::Fact>,
 }
 /// Nested message and enum types in `ControlEnvelope`.
@@ -1111,6 +1169,8 @@ pub mod control_envelope {
         DeploymentAnnounced(super::DeploymentAnnounced),
         #[prost(message, tag = "11")]
         DeploymentWithdrawn(super::DeploymentWithdrawn),
+        #[prost(message, tag = "20")]
+        ConfigurationRecorded(super::ConfigurationRecorded),
     }
 }
 impl ::prost::Name for ControlEnvelope {
@@ -1121,6 +1181,26 @@ impl ::prost::Name for ControlEnvelope {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.ControlEnvelope".into()
+    }
+}
+/// What a process was told to do, once for each version, before any fact names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigurationRecorded {
+    /// The first 32 hexadecimal digits of the SHA-256 of `json`.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// Everything that can be set, defaults included and secrets removed.
+    #[prost(string, tag = "2")]
+    pub json: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ConfigurationRecorded {
+    const NAME: &'static str = "ConfigurationRecorded";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ConfigurationRecorded".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ConfigurationRecorded".into()
     }
 }
 /// A worker is ready to answer for a model.

@@ -445,6 +445,12 @@ impl serde::Serialize for Assigned {
         if self.history.is_some() {
             len += 1;
         }
+        if self.control_sequence != 0 {
+            len += 1;
+        }
+        if !self.silent_deployments.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Assigned", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -464,6 +470,14 @@ impl serde::Serialize for Assigned {
         if let Some(v) = self.history.as_ref() {
             struct_ser.serialize_field("history", v)?;
         }
+        if self.control_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("control_sequence", ToString::to_string(&self.control_sequence).as_str())?;
+        }
+        if !self.silent_deployments.is_empty() {
+            struct_ser.serialize_field("silent_deployments", &self.silent_deployments)?;
+        }
         struct_ser.end()
     }
 }
@@ -480,6 +494,10 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             "summary",
             "reasons",
             "history",
+            "control_sequence",
+            "controlSequence",
+            "silent_deployments",
+            "silentDeployments",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -490,6 +508,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             Summary,
             Reasons,
             History,
+            ControlSequence,
+            SilentDeployments,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -517,6 +537,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             "summary" => Ok(GeneratedField::Summary),
                             "reasons" => Ok(GeneratedField::Reasons),
                             "history" => Ok(GeneratedField::History),
+                            "controlSequence" | "control_sequence" => Ok(GeneratedField::ControlSequence),
+                            "silentDeployments" | "silent_deployments" => Ok(GeneratedField::SilentDeployments),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -542,6 +564,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                 let mut summary__ = None;
                 let mut reasons__ = None;
                 let mut history__ = None;
+                let mut control_sequence__ = None;
+                let mut silent_deployments__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -582,6 +606,20 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             }
                             history__ = map_.next_value()?;
                         }
+                        GeneratedField::ControlSequence => {
+                            if control_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("controlSequence"));
+                            }
+                            control_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::SilentDeployments => {
+                            if silent_deployments__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("silentDeployments"));
+                            }
+                            silent_deployments__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Assigned {
@@ -591,6 +629,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                     summary: summary__,
                     reasons: reasons__.unwrap_or_default(),
                     history: history__,
+                    control_sequence: control_sequence__.unwrap_or_default(),
+                    silent_deployments: silent_deployments__.unwrap_or_default(),
                 })
             }
         }
@@ -2941,6 +2981,114 @@ impl<'de> serde::Deserialize<'de> for Choice {
         deserializer.deserialize_struct("jetmill.v1.Choice", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ConfigurationRecorded {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.version.is_empty() {
+            len += 1;
+        }
+        if !self.json.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ConfigurationRecorded", len)?;
+        if !self.version.is_empty() {
+            struct_ser.serialize_field("version", &self.version)?;
+        }
+        if !self.json.is_empty() {
+            struct_ser.serialize_field("json", &self.json)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ConfigurationRecorded {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "version",
+            "json",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Version,
+            Json,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "version" => Ok(GeneratedField::Version),
+                            "json" => Ok(GeneratedField::Json),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ConfigurationRecorded;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ConfigurationRecorded")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ConfigurationRecorded, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut version__ = None;
+                let mut json__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Version => {
+                            if version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("version"));
+                            }
+                            version__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Json => {
+                            if json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("json"));
+                            }
+                            json__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ConfigurationRecorded {
+                    version: version__.unwrap_or_default(),
+                    json: json__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ConfigurationRecorded", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for ControlEnvelope {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -2987,6 +3135,9 @@ impl serde::Serialize for ControlEnvelope {
                 control_envelope::Fact::DeploymentWithdrawn(v) => {
                     struct_ser.serialize_field("deployment_withdrawn", v)?;
                 }
+                control_envelope::Fact::ConfigurationRecorded(v) => {
+                    struct_ser.serialize_field("configuration_recorded", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -3011,6 +3162,8 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
             "deploymentAnnounced",
             "deployment_withdrawn",
             "deploymentWithdrawn",
+            "configuration_recorded",
+            "configurationRecorded",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3021,6 +3174,7 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
             RecordedBy,
             DeploymentAnnounced,
             DeploymentWithdrawn,
+            ConfigurationRecorded,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3048,6 +3202,7 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "deploymentAnnounced" | "deployment_announced" => Ok(GeneratedField::DeploymentAnnounced),
                             "deploymentWithdrawn" | "deployment_withdrawn" => Ok(GeneratedField::DeploymentWithdrawn),
+                            "configurationRecorded" | "configuration_recorded" => Ok(GeneratedField::ConfigurationRecorded),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3116,6 +3271,13 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(control_envelope::Fact::DeploymentWithdrawn)
 ;
                         }
+                        GeneratedField::ConfigurationRecorded => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("configurationRecorded"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(control_envelope::Fact::ConfigurationRecorded)
+;
+                        }
                     }
                 }
                 Ok(ControlEnvelope {
@@ -3128,6 +3290,118 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.ControlEnvelope", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Cost {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.currency.is_empty() {
+            len += 1;
+        }
+        if self.nanos != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Cost", len)?;
+        if !self.currency.is_empty() {
+            struct_ser.serialize_field("currency", &self.currency)?;
+        }
+        if self.nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nanos", ToString::to_string(&self.nanos).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Cost {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "currency",
+            "nanos",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Currency,
+            Nanos,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "currency" => Ok(GeneratedField::Currency),
+                            "nanos" => Ok(GeneratedField::Nanos),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Cost;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Cost")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Cost, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut currency__ = None;
+                let mut nanos__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Currency => {
+                            if currency__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("currency"));
+                            }
+                            currency__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Nanos => {
+                            if nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nanos"));
+                            }
+                            nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Cost {
+                    currency: currency__.unwrap_or_default(),
+                    nanos: nanos__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Cost", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for DeploymentAnnounced {
@@ -3717,6 +3991,9 @@ impl serde::Serialize for Ended {
         if self.prompt.is_some() {
             len += 1;
         }
+        if self.cost.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Ended", len)?;
         if self.outcome != 0 {
             let v = Outcome::try_from(self.outcome)
@@ -3758,6 +4035,9 @@ impl serde::Serialize for Ended {
         if let Some(v) = self.prompt.as_ref() {
             struct_ser.serialize_field("prompt", v)?;
         }
+        if let Some(v) = self.cost.as_ref() {
+            struct_ser.serialize_field("cost", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -3782,6 +4062,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             "policyVersion",
             "pooled",
             "prompt",
+            "cost",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3798,6 +4079,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             PolicyVersion,
             Pooled,
             Prompt,
+            Cost,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3831,6 +4113,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             "policyVersion" | "policy_version" => Ok(GeneratedField::PolicyVersion),
                             "pooled" => Ok(GeneratedField::Pooled),
                             "prompt" => Ok(GeneratedField::Prompt),
+                            "cost" => Ok(GeneratedField::Cost),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3862,6 +4145,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                 let mut policy_version__ = None;
                 let mut pooled__ = None;
                 let mut prompt__ = None;
+                let mut cost__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Outcome => {
@@ -3940,6 +4224,12 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             }
                             prompt__ = map_.next_value()?;
                         }
+                        GeneratedField::Cost => {
+                            if cost__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("cost"));
+                            }
+                            cost__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Ended {
@@ -3955,6 +4245,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                     policy_version: policy_version__.unwrap_or_default(),
                     pooled: pooled__.unwrap_or_default(),
                     prompt: prompt__,
+                    cost: cost__,
                 })
             }
         }
@@ -3990,6 +4281,9 @@ impl serde::Serialize for Envelope {
         if !self.previous_hash.is_empty() {
             len += 1;
         }
+        if !self.configuration.is_empty() {
+            len += 1;
+        }
         if self.fact.is_some() {
             len += 1;
         }
@@ -4018,6 +4312,9 @@ impl serde::Serialize for Envelope {
             #[allow(clippy::needless_borrow)]
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
+        }
+        if !self.configuration.is_empty() {
+            struct_ser.serialize_field("configuration", &self.configuration)?;
         }
         if let Some(v) = self.fact.as_ref() {
             match v {
@@ -4070,6 +4367,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedBy",
             "previous_hash",
             "previousHash",
+            "configuration",
             "requested",
             "admitted",
             "assigned",
@@ -4092,6 +4390,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             RecordedAtUnixNanos,
             RecordedBy,
             PreviousHash,
+            Configuration,
             Requested,
             Admitted,
             Assigned,
@@ -4128,6 +4427,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
+                            "configuration" => Ok(GeneratedField::Configuration),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
                             "assigned" => Ok(GeneratedField::Assigned),
@@ -4162,6 +4462,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
                 let mut previous_hash__ = None;
+                let mut configuration__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -4212,6 +4513,12 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             previous_hash__ = 
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::Configuration => {
+                            if configuration__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("configuration"));
+                            }
+                            configuration__ = Some(map_.next_value()?);
                         }
                         GeneratedField::Requested => {
                             if fact__.is_some() {
@@ -4279,6 +4586,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
                     previous_hash: previous_hash__.unwrap_or_default(),
+                    configuration: configuration__.unwrap_or_default(),
                     fact: fact__,
                 })
             }
@@ -6631,6 +6939,163 @@ impl<'de> serde::Deserialize<'de> for PoolingTask {
         deserializer.deserialize_any(GeneratedVisitor)
     }
 }
+impl serde::Serialize for Price {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.currency.is_empty() {
+            len += 1;
+        }
+        if self.input_nanos_per_million != 0 {
+            len += 1;
+        }
+        if self.cached_input_nanos_per_million != 0 {
+            len += 1;
+        }
+        if self.output_nanos_per_million != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Price", len)?;
+        if !self.currency.is_empty() {
+            struct_ser.serialize_field("currency", &self.currency)?;
+        }
+        if self.input_nanos_per_million != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("input_nanos_per_million", ToString::to_string(&self.input_nanos_per_million).as_str())?;
+        }
+        if self.cached_input_nanos_per_million != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("cached_input_nanos_per_million", ToString::to_string(&self.cached_input_nanos_per_million).as_str())?;
+        }
+        if self.output_nanos_per_million != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("output_nanos_per_million", ToString::to_string(&self.output_nanos_per_million).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Price {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "currency",
+            "input_nanos_per_million",
+            "inputNanosPerMillion",
+            "cached_input_nanos_per_million",
+            "cachedInputNanosPerMillion",
+            "output_nanos_per_million",
+            "outputNanosPerMillion",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Currency,
+            InputNanosPerMillion,
+            CachedInputNanosPerMillion,
+            OutputNanosPerMillion,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "currency" => Ok(GeneratedField::Currency),
+                            "inputNanosPerMillion" | "input_nanos_per_million" => Ok(GeneratedField::InputNanosPerMillion),
+                            "cachedInputNanosPerMillion" | "cached_input_nanos_per_million" => Ok(GeneratedField::CachedInputNanosPerMillion),
+                            "outputNanosPerMillion" | "output_nanos_per_million" => Ok(GeneratedField::OutputNanosPerMillion),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Price;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Price")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Price, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut currency__ = None;
+                let mut input_nanos_per_million__ = None;
+                let mut cached_input_nanos_per_million__ = None;
+                let mut output_nanos_per_million__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Currency => {
+                            if currency__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("currency"));
+                            }
+                            currency__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InputNanosPerMillion => {
+                            if input_nanos_per_million__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inputNanosPerMillion"));
+                            }
+                            input_nanos_per_million__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::CachedInputNanosPerMillion => {
+                            if cached_input_nanos_per_million__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("cachedInputNanosPerMillion"));
+                            }
+                            cached_input_nanos_per_million__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::OutputNanosPerMillion => {
+                            if output_nanos_per_million__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outputNanosPerMillion"));
+                            }
+                            output_nanos_per_million__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Price {
+                    currency: currency__.unwrap_or_default(),
+                    input_nanos_per_million: input_nanos_per_million__.unwrap_or_default(),
+                    cached_input_nanos_per_million: cached_input_nanos_per_million__.unwrap_or_default(),
+                    output_nanos_per_million: output_nanos_per_million__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Price", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for Prompt {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -7378,6 +7843,9 @@ impl serde::Serialize for Requested {
         if self.batch_place.is_some() {
             len += 1;
         }
+        if self.price.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
         if !self.model.is_empty() {
             struct_ser.serialize_field("model", &self.model)?;
@@ -7441,6 +7909,9 @@ impl serde::Serialize for Requested {
         if let Some(v) = self.batch_place.as_ref() {
             struct_ser.serialize_field("batch_place", v)?;
         }
+        if let Some(v) = self.price.as_ref() {
+            struct_ser.serialize_field("price", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -7476,6 +7947,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "deadlineUnixNanos",
             "batch_place",
             "batchPlace",
+            "price",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -7498,6 +7970,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             AnswerOptions,
             DeadlineUnixNanos,
             BatchPlace,
+            Price,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -7537,6 +8010,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
                             "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
                             "batchPlace" | "batch_place" => Ok(GeneratedField::BatchPlace),
+                            "price" => Ok(GeneratedField::Price),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -7574,6 +8048,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut answer_options__ = None;
                 let mut deadline_unix_nanos__ = None;
                 let mut batch_place__ = None;
+                let mut price__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -7692,6 +8167,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             batch_place__ = map_.next_value()?;
                         }
+                        GeneratedField::Price => {
+                            if price__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("price"));
+                            }
+                            price__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Requested {
@@ -7713,6 +8194,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     answer_options: answer_options__,
                     deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
                     batch_place: batch_place__,
+                    price: price__,
                 })
             }
         }
