@@ -114,6 +114,7 @@ impl Envelope {
             recorded_by: by.writer.to_owned(),
             previous_hash: Vec::new(),
             sealed: None,
+            configuration: String::new(),
             fact: Some(fact),
         }
     }
