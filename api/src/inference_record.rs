@@ -30,7 +30,7 @@ impl InferenceRecord<'_> {
         Ok(decode(&record).and_then(|(at_unix_nanos, fact)| {
             let Fact::Requested(requested) = fact else { return None };
             let ingress = requested.ingress.parse().ok()?;
-            let hash = FactHash::of(&record.payload);
+            let hash = record.hash();
             Some(StoredRequest { id, requested, ingress, at_unix_nanos, hash })
         }))
     }

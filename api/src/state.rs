@@ -51,7 +51,7 @@ impl ApiState {
             return Ok(None);
         };
         let subject = subjects::fact(fact.kind(), tenant, id);
-        let facts = self.facts.following(FactHash::of(&requested.payload));
+        let facts = self.facts.following(requested.hash());
         facts.append(id, tenant, subject, fact).await.map(Some)
     }
 }

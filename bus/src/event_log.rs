@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+use schemas::FactHash;
+
 use crate::BusError;
 use crate::topology::ConsumerSpec;
 
@@ -26,11 +28,13 @@ pub enum StreamName {
     Jobs,
     /// The chunks of files.
     Files,
+    /// The keys of content, each on a subject of its own.
+    Keys,
 }
 
 impl StreamName {
     /// All streams.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Inference,
         Self::Tokens,
         Self::Control,
@@ -38,6 +42,7 @@ impl StreamName {
         Self::Jobs,
         Self::Files,
         Self::Audit,
+        Self::Keys,
     ];
 
     /// The name that the broker knows.
@@ -50,6 +55,7 @@ impl StreamName {
             Self::DeadLetters => "DEAD_LETTERS",
             Self::Jobs => "JOBS",
             Self::Files => "FILES",
+            Self::Keys => "KEYS",
         }
     }
 
@@ -63,6 +69,7 @@ impl StreamName {
             Self::DeadLetters => "dead_letters.>",
             Self::Jobs => "jobs.>",
             Self::Files => "files.>",
+            Self::Keys => "keys.>",
         }
     }
 }
@@ -110,8 +117,22 @@ pub struct Record {
     pub subject: String,
     /// The bytes that were appended.
     pub payload: Bytes,
+    /// What the stream holds instead, where that is sealed and was opened: it is what chain, checkpoints and archives cover.
+    pub stored: Option<Bytes>,
     /// When the stream stored it, nanoseconds since the Unix epoch.
     pub stored_at_unix_nanos: u64,
+}
+
+impl Record {
+    /// The bytes that the stream holds.
+    pub fn stored(&self) -> &Bytes {
+        self.stored.as_ref().unwrap_or(&self.payload)
+    }
+
+    /// The hash by which another fact follows this one.
+    pub fn hash(&self) -> FactHash {
+        FactHash::of(self.stored())
+    }
 }
 
 /// Where a reading begins.
@@ -278,6 +299,10 @@ pub trait EventLog: Send + Sync + 'static {
     /// Removes every record on subjects that match, for good. `Err(Refused)` for a stream whose records are not to be
     /// deleted. Their subjects are free again: a guarded append succeeds on them.
     async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError>;
+
+    /// Removes one record for good and overwrites its bytes; one that is not there is no error. `Err(Refused)` for a stream
+    /// other than KEYS.
+    async fn erase(&self, stream: StreamName, sequence: u64) -> Result<(), BusError>;
 
     /// Sequence of the newest record of a stream; 0 when it is empty.
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError>;

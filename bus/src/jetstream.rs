@@ -101,7 +101,7 @@ impl Core {
             subject: record.subject.clone(),
             consumer: spec.name.clone(),
             reason: reason.to_owned(),
-            payload: record.payload.clone(),
+            payload: record.stored().clone(),
         };
         self.append(Append {
             stream: StreamName::DeadLetters,
@@ -119,6 +119,7 @@ impl Core {
             sequence: message.sequence,
             subject: message.subject.to_string(),
             payload,
+            stored: None,
             stored_at_unix_nanos: u64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(0),
         })
     }
@@ -240,6 +241,17 @@ impl EventLog for JetStreamLog {
         let outcome =
             self.core.api.call::<serde_json::Value>(&operation, &json!({ "filter": pattern })).await?;
         outcome.map(drop).map_err(|error| error.about(stream.as_str()))
+    }
+
+    async fn erase(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        limits::check_erase(stream)?;
+        let operation = format!("STREAM.MSG.DELETE.{}", stream.as_str());
+        let request = json!({ "seq": sequence, "no_erase": false });
+        match self.core.api.call::<serde_json::Value>(&operation, &request).await? {
+            // An earlier call, whose answer was lost, may have removed it.
+            Err(error) if self.get(stream, sequence).await?.is_some() => Err(error.about(stream.as_str())),
+            _ => Ok(()),
+        }
     }
 
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {

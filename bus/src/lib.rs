@@ -1,6 +1,7 @@
 //! Moving and keeping envelopes: the event log, live messages, durable consumers, objects and queries between processes.
 //!
-//! Only this crate knows NATS. It must not know what a fact means: it moves bytes on subjects. Start reading at
+//! Only this crate knows NATS. It must not know what a fact means: it moves bytes on subjects, and seals what `schemas` calls
+//! content ([`SealedLog`]). Start reading at
 //! [`EventLog`] (the contract), then [`subjects`] and [`topology`] (which streams and consumers exist).
 
 mod dead_letter;
@@ -13,6 +14,7 @@ mod jetstream;
 mod job_log;
 mod limits;
 mod memory;
+mod sealed_log;
 mod service;
 mod subject_pattern;
 pub mod subjects;
@@ -31,4 +33,5 @@ pub use jetstream::{Credentials, JetStreamLog, JetStreamOptions, LinkCounts};
 pub use job_log::{JobLog, StoredFile};
 pub use limits::{CLAIM_CHECK_BYTES, DEFAULT_MAX_RECORD_BYTES};
 pub use memory::{Faults, MemoryLog};
+pub use sealed_log::{ErasedBy, Erasure, ErasureScope, SealedLog, WrappingKey, erase_content, erasure_of};
 pub use service::{Handled, serve_deliveries};

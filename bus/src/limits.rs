@@ -53,6 +53,14 @@ pub(crate) fn check_purge(stream: StreamName, pattern: &str) -> Result<(), BusEr
     Err(BusError::Refused(format!("records on '{pattern}' of stream {} are kept", stream.as_str())))
 }
 
+/// `Err(Refused)` for a stream whose records are not erased.
+pub(crate) fn check_erase(stream: StreamName) -> Result<(), BusError> {
+    match stream {
+        StreamName::Keys => Ok(()),
+        other => Err(BusError::Refused(format!("single records of stream {} are kept", other.as_str()))),
+    }
+}
+
 /// `Err(Refused)` for what nobody can subscribe to.
 pub(crate) fn check_pattern(pattern: &str) -> Result<(), BusError> {
     if pattern.len() > MAX_SUBJECT_BYTES || !subject_pattern::is_pattern(pattern) {

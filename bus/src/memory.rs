@@ -131,7 +131,7 @@ impl Shared {
             subject: record.subject.clone(),
             consumer: spec.name.clone(),
             reason: reason.to_owned(),
-            payload: record.payload.clone(),
+            payload: record.stored().clone(),
         };
         self.append(&Append {
             stream: StreamName::DeadLetters,
@@ -253,6 +253,14 @@ impl EventLog for MemoryLog {
         let mut state = self.shared.lock();
         state.faults.check_connection()?;
         state.stream(stream)?.purge(&pattern);
+        Ok(())
+    }
+
+    async fn erase(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        crate::limits::check_erase(stream)?;
+        let mut state = self.shared.lock();
+        state.faults.check_connection()?;
+        state.stream(stream)?.erase(sequence);
         Ok(())
     }
 

@@ -5,6 +5,8 @@ use schemas::{
     BatchId, DeploymentId, EventId, FactKind, FileId, InferenceId, IngressId, PoolName, TenantId, WorkerId,
 };
 
+use crate::ErasureScope;
+
 /// `inference.<fact>.<tenant>.<id>` for the facts that happen once.
 pub fn fact(kind: FactKind, tenant: &TenantId, id: InferenceId) -> String {
     format!("inference.{}.{tenant}.{id}", kind.as_str())
@@ -82,6 +84,36 @@ pub fn audit_access(event: EventId) -> String {
 /// Who read the record, and what of it.
 pub fn all_audit_accesses() -> String {
     "audit.access.*".to_owned()
+}
+
+/// `keys.<tenant>.<end user>.<inference>.<unique>`: the key of an inference's content; an end user that nobody named is `_`.
+pub fn key(tenant: &TenantId, end_user: Option<&str>, id: InferenceId, unique: u64) -> String {
+    format!("keys.{tenant}.{}.{id}.{unique:016x}", end_user.unwrap_or("_"))
+}
+
+/// The keys of an end user, of an inference, or all of a tenant's.
+pub fn keys_of(tenant: &TenantId, end_user: Option<&str>, id: Option<InferenceId>) -> String {
+    let id = id.map_or_else(|| "*".to_owned(), |id| id.to_string());
+    format!("keys.{tenant}.{}.{id}.*", end_user.unwrap_or("*"))
+}
+
+/// `keys.master`: the fingerprint of the key that wraps the others, if one does.
+pub fn wrapping_key() -> String {
+    "keys.master".to_owned()
+}
+
+/// `audit.erasure.<tenant>.…`: content whose keys were destroyed.
+pub fn erasure(tenant: &TenantId, scope: &ErasureScope) -> String {
+    match scope {
+        ErasureScope::Inference(id) => format!("audit.erasure.{tenant}.inference.{id}"),
+        ErasureScope::EndUser(end_user) => format!("audit.erasure.{tenant}.end_user.{end_user}"),
+        ErasureScope::Tenant => format!("audit.erasure.{tenant}.all"),
+    }
+}
+
+/// Every erasure.
+pub fn all_erasures() -> String {
+    "audit.erasure.>".to_owned()
 }
 
 /// `query.<pool>.<question>`: tokenize, detokenize.

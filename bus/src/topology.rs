@@ -31,6 +31,8 @@ pub struct StreamPolicy {
     pub objects_max_bytes: u64,
     /// Size of the facts about files and batches, which never age.
     pub jobs_max_bytes: u64,
+    /// Size of the keys of content, which never age; when it is reached appends are refused as full.
+    pub keys_max_bytes: u64,
     /// Size of all files; when it is reached uploads are refused as full.
     pub files_max_bytes: u64,
     /// Copies of every stream in a cluster: 1, 3 or 5.
@@ -53,6 +55,7 @@ impl Default for StreamPolicy {
             dead_letters_max_bytes: GIB / 4,
             objects_max_bytes: 8 * GIB,
             jobs_max_bytes: GIB / 4,
+            keys_max_bytes: 2 * GIB,
             files_max_bytes: 8 * GIB,
             num_replicas: 1,
         }
@@ -60,13 +63,14 @@ impl Default for StreamPolicy {
 }
 
 impl StreamPolicy {
-    /// The same shares within `total_bytes`, for a small disk: 6/16 log, 4/16 objects, 4/16 files, 1/16 tokens, and a
-    /// fourth of the last 1/16 each for the rest.
+    /// The same shares within `total_bytes`, for a small disk: 6/16 log, 4/16 objects, 3/16 files, 1/16 keys, 1/16
+    /// tokens, and a fourth of the last 1/16 each for the rest.
     pub fn within(total_bytes: u64) -> Self {
         Self {
             inference_max_bytes: total_bytes / 16 * 6,
             objects_max_bytes: total_bytes / 16 * 4,
-            files_max_bytes: total_bytes / 16 * 4,
+            files_max_bytes: total_bytes / 16 * 3,
+            keys_max_bytes: total_bytes / 16,
             tokens_max_bytes: total_bytes / 16,
             control_max_bytes: total_bytes / 64,
             dead_letters_max_bytes: total_bytes / 64,
@@ -143,6 +147,10 @@ pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
         StreamSpec {
             can_delete: true,
             ..stream(StreamName::Files, Duration::ZERO, policy.files_max_bytes, WhenFull::Refuse)
+        },
+        StreamSpec {
+            can_delete: true,
+            ..stream(StreamName::Keys, Duration::ZERO, policy.keys_max_bytes, WhenFull::Refuse)
         },
         stream(StreamName::Audit, Duration::ZERO, policy.audit_max_bytes, WhenFull::Refuse),
     ]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bus::topology::ConsumerSpec;
 use bus::{
     Append, AppendOutcome, BusError, Consumer, DEFAULT_MAX_RECORD_BYTES, DeadLetter, Delivery, EventLog,
-    Expect, FileWriter, JobLog, MemoryLog, ReadFrom, Record, Stamp, StreamName,
+    Expect, FileWriter, JobLog, MemoryLog, ReadFrom, Record, SealedLog, Stamp, StreamName,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -41,6 +41,11 @@ impl Fixture {
         Self { log, _dead_letter_handler: None, _broker: None }
     }
 
+    async fn sealed(self) -> Self {
+        let log = SealedLog::open(self.log, None).await.unwrap();
+        Self { log: Arc::new(log), ..self }
+    }
+
     async fn jetstream() -> Self {
         let broker = Broker::start().await;
         let log = broker.connect().await;
@@ -65,10 +70,25 @@ macro_rules! contract {
             })*
         }
 
+        mod sealed_memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Fixture::memory().sealed().await.log).await;
+            })*
+        }
+
         mod jetstream {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let fixture = super::Fixture::jetstream().await;
+                super::$name(std::sync::Arc::clone(&fixture.log)).await;
+            })*
+        }
+
+        mod sealed_jetstream {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let fixture = super::Fixture::jetstream().await.sealed().await;
                 super::$name(std::sync::Arc::clone(&fixture.log)).await;
             })*
         }
@@ -97,6 +117,7 @@ contract! {
     a_payload_over_the_limit_is_refused
     a_subject_of_another_stream_is_refused
     a_full_stream_refuses_and_keeps_what_it_has
+    only_keys_can_be_erased_and_then_they_are_gone
     a_purge_removes_what_matches_and_frees_its_subjects
     a_stream_of_last_facts_keeps_one_of_each_subject
     a_file_is_read_as_it_was_written
@@ -501,6 +522,31 @@ async fn a_full_stream_refuses_and_keeps_what_it_has(log: Arc<dyn EventLog>) {
     assert!(error.is_retryable());
     assert_eq!(in_time(log.last_sequence(StreamName::Inference)).await.unwrap(), num_stored);
     assert!(in_time(log.get(StreamName::Inference, 1)).await.unwrap().is_some());
+}
+
+async fn only_keys_can_be_erased_and_then_they_are_gone(log: Arc<dyn EventLog>) {
+    let stream = StreamName::Keys;
+    let key = |name: &str| Append {
+        stream,
+        subject: format!("keys.t.{name}"),
+        payload: "k".into(),
+        expect: Expect::FirstOnSubject,
+    };
+    let mut sequences = Vec::new();
+    for name in ["a", "b"] {
+        let stored = in_time(log.append(key(name))).await.unwrap();
+        let AppendOutcome::Stored { sequence } = stored else { panic!("{name} is there already") };
+        sequences.push(sequence);
+    }
+    in_time(log.erase(stream, sequences[0])).await.unwrap();
+    in_time(log.erase(stream, sequences[0])).await.unwrap();
+    assert!(in_time(log.get(stream, sequences[0])).await.unwrap().is_none());
+    assert!(in_time(log.last(stream, "keys.t.a".to_owned())).await.unwrap().is_none());
+    assert_eq!(read_all(&log, stream, &[], ReadFrom::Start).await.len(), 1);
+    assert!(matches!(in_time(log.append(key("a"))).await.unwrap(), AppendOutcome::Stored { .. }));
+    let sequence = store(&log, "requested.t.1", "x").await;
+    let refused = in_time(log.erase(StreamName::Inference, sequence)).await.unwrap_err();
+    assert_eq!(refused.code(), "bus_refused");
 }
 
 async fn a_purge_removes_what_matches_and_frees_its_subjects(log: Arc<dyn EventLog>) {

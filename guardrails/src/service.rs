@@ -34,7 +34,7 @@ async fn decide_one(facts: &FactWriter, policy: &Policy, delivery: &Delivery) ->
     let Some(request) = PendingRequest::read(&delivery.record.payload) else {
         return Ok(Handled::Undeliverable("not a requested fact"));
     };
-    let facts = &facts.following(FactHash::of(&delivery.record.payload));
+    let facts = &facts.following(delivery.record.hash());
     let began = Instant::now();
     let clock = || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let mut decision = policy.decide(&request.requested.model, &request.prompt, clock);

@@ -5,6 +5,7 @@
 //! may happen to an inference, then `proto/jetmill/v1/events.proto`, which says how each fact is written down.
 
 pub mod batch;
+mod content;
 mod envelope;
 mod fact_hash;
 mod failure;

@@ -244,6 +244,7 @@ impl Puller {
             sequence: delivery.sequence,
             subject: message.subject.to_string(),
             payload,
+            stored: None,
             stored_at_unix_nanos: delivery.stored_at_unix_nanos,
         };
         let error = match resolved {

@@ -132,6 +132,7 @@ impl Reader {
                         sequence: delivery.sequence,
                         subject: message.subject.to_string(),
                         payload,
+                        stored: None,
                         stored_at_unix_nanos: delivery.stored_at_unix_nanos,
                     }));
                 }

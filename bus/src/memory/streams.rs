@@ -48,6 +48,7 @@ impl MemoryStream {
                 sequence: self.last_sequence,
                 subject: append.subject.clone(),
                 payload: append.payload.clone(),
+                stored: None,
                 stored_at_unix_nanos: now_unix_nanos,
             },
         );
@@ -125,6 +126,15 @@ impl MemoryStream {
             is_kept
         });
         self.last_by_subject.retain(|subject, _| !subject_pattern::is_match(pattern, subject));
+    }
+
+    /// Removes one record.
+    pub(super) fn erase(&mut self, sequence: u64) {
+        let Some(record) = self.records.remove(&sequence) else { return };
+        self.num_bytes -= record_bytes(&record.subject, record.payload.len());
+        if self.last_by_subject.get(&record.subject) == Some(&sequence) {
+            self.last_by_subject.remove(&record.subject);
+        }
     }
 
     fn drop_oldest(&mut self) {

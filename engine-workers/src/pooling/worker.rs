@@ -279,7 +279,7 @@ impl PoolingWorker {
             summary: Some(assignment.summary.clone()),
             history: Some(history_after_loss(assignment.history, false, None)),
         };
-        let facts = self.facts.following(FactHash::of(&record.payload));
+        let facts = self.facts.following(record.hash());
         append_attempt_failed(&facts, &assignment.address, failed).await
     }
 

@@ -112,7 +112,7 @@ impl Worker {
             };
             let subject = subjects::fact(FactKind::CancelRequested, &address.tenant, address.inference);
             let fact = Fact::CancelRequested(CancelRequested { reason: reason.to_owned() });
-            let facts = self.facts.following(FactHash::of(&requested.payload));
+            let facts = self.facts.following(requested.hash());
             facts.append(address.inference, &address.tenant, subject, fact).await.map(drop)
         };
         let appended: Result<(), BusError> = append.await;

@@ -63,7 +63,7 @@ impl Assignment {
             summary,
             requested,
             prompt,
-            assigned: FactHash::of(&delivery.record.payload),
+            assigned: delivery.record.hash(),
         }))
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn append_started(
 
 async fn standing_fact(facts: &FactWriter, subject: String) -> Result<Option<FactHash>, BusError> {
     let record = facts.log().last(StreamName::Inference, subject).await?;
-    Ok(record.map(|record| FactHash::of(&record.payload)))
+    Ok(record.map(|record| record.hash()))
 }
 
 /// Appends that an attempt came to nothing; the router decides what comes next.

@@ -72,7 +72,7 @@ impl Worker {
             summary: Some(assignment.summary.clone()),
             history: Some(history_after_loss(assignment.history, is_unproven, None)),
         };
-        let facts = self.facts.following(FactHash::of(&record.payload));
+        let facts = self.facts.following(record.hash());
         record::append_attempt_failed(&facts, address, failed).await.map(|()| true)
     }
 

@@ -39,7 +39,7 @@ impl BatchRun {
     async fn requested_hash(&self, id: InferenceId) -> Result<Option<FactHash>, BusError> {
         let subject = subjects::fact(FactKind::Requested, &self.batch.tenant, id);
         let record = self.log().last(StreamName::Inference, subject).await?;
-        Ok(record.map(|record| FactHash::of(&record.payload)))
+        Ok(record.map(|record| record.hash()))
     }
 
     async fn ask_to_cancel(&self, id: InferenceId) -> Result<(), BusError> {

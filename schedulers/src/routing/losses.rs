@@ -183,7 +183,7 @@ async fn try_give_up(
     };
     let started = subjects::attempt_fact(FactKind::Started, &tenant, inference, held.attempt);
     let previous = facts.log().last(StreamName::Inference, started).await?.unwrap_or(record);
-    let facts = facts.following(FactHash::of(&previous.payload));
+    let facts = facts.following(previous.hash());
     let subject = subjects::attempt_fact(FactKind::AttemptFailed, &tenant, inference, held.attempt);
     facts.append(inference, &tenant, subject, Fact::AttemptFailed(failed)).await.map(drop)
 }

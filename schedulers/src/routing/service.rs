@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bus::{
-    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, StreamName,
+    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, Record, StreamName,
     serve_deliveries, subjects, topology,
 };
 use futures_util::StreamExt as _;
@@ -53,7 +53,7 @@ struct Router {
 
 impl Router {
     async fn route_one(&self, delivery: &Delivery) -> Result<Handled, BusError> {
-        let Some(pending) = PendingAttempt::read(&delivery.record.payload, delivery.record.sequence) else {
+        let Some(pending) = PendingAttempt::read(&delivery.record) else {
             return Ok(Handled::Undeliverable("neither an admitted fact nor a lost attempt"));
         };
         match self.decide(&pending).await? {
@@ -136,14 +136,16 @@ struct PendingAttempt {
 }
 
 impl PendingAttempt {
-    fn read(payload: &[u8], sequence: u64) -> Option<Self> {
-        let envelope = schemas::decode_envelope(payload).ok()?;
+    fn read(record: &Record) -> Option<Self> {
+        let envelope = schemas::decode_envelope(&record.payload).ok()?;
         let (inference, tenant) = (envelope.inference().ok()?, envelope.tenant().ok()?);
+        let is_sealed = envelope.is_sealed();
         let (summary, attempt, history, last_failure) = match envelope.fact? {
             Fact::Admitted(admitted) => {
                 let mut summary = admitted.summary?;
-                if admitted.redacted_prompt.is_some() {
-                    summary.redacted_sequence = sequence;
+                // Nothing else of this fact is sealed.
+                if admitted.redacted_prompt.is_some() || is_sealed {
+                    summary.redacted_sequence = record.sequence;
                 }
                 (summary, 1, AttemptHistory::default(), None)
             }
@@ -154,7 +156,7 @@ impl PendingAttempt {
             }
             _ => return None,
         };
-        let previous = FactHash::of(payload);
+        let previous = record.hash();
         Some(Self { inference, tenant, summary, attempt, history, last_failure, previous })
     }
 }

@@ -143,7 +143,7 @@ fn entry(record: Record, is_shown: bool) -> Entry {
         fact: is_shown.then(|| StoredFact {
             subject: record.subject,
             stored_at_unix_nanos: record.stored_at_unix_nanos,
-            envelope: record.payload.into(),
+            envelope: record.stored.unwrap_or(record.payload).into(),
         }),
     }
 }

@@ -22,7 +22,7 @@ impl Leaf {
     /// The leaf of a record.
     pub fn of(record: &Record) -> Self {
         let inference = schemas::decode_envelope(&record.payload).map(|envelope| envelope.inference_id);
-        Self::new(record.sequence, inference.as_deref().unwrap_or_default(), &record.payload, &record.subject)
+        Self::new(record.sequence, inference.as_deref().unwrap_or_default(), record.stored(), &record.subject)
     }
 
     /// The leaf of these parts of a record.

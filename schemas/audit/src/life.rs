@@ -53,7 +53,7 @@ impl Life {
             })?;
             let previous = FactHash::from_slice(&envelope.previous_hash);
             let follows = previous.and_then(|previous| sequences.get(&previous).copied());
-            let hash = FactHash::of(&record.payload);
+            let hash = record.hash();
             sequences.insert(hash, record.sequence);
             facts.push(LifeFact {
                 sequence: record.sequence,

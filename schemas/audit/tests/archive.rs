@@ -248,6 +248,7 @@ async fn an_edit_that_fits_its_own_digests_is_found_by_the_chain_or_by_the_root(
             sequence,
             subject: stored.subject,
             payload: stored.envelope.into(),
+            stored: None,
             stored_at_unix_nanos: 0,
         };
         let leaf = audit::Leaf::of(&record);

@@ -140,6 +140,10 @@ impl EventLog for RecordedLog {
         self.memory.purge(stream, pattern).await
     }
 
+    async fn erase(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        self.memory.erase(stream, sequence).await
+    }
+
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
         self.memory.last_sequence(stream).await
     }
