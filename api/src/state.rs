@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bus::{AppendOutcome, BusError, EventLog, FactWriter, JobLog, StreamName, subjects};
 use schemas::v1::envelope::Fact;
-use schemas::{FactHash, FactKind, InferenceId};
+use schemas::{FactKind, InferenceId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -8,7 +8,7 @@ use schemas::v1::envelope::Fact;
 use schemas::v1::{
     Admitted, CheckVerdict, Ended, Envelope, FailureKind, Outcome, Prompt, RequestSummary, Requested,
 };
-use schemas::{FactHash, FactKind, InferenceId, IngressId, TenantId, failure};
+use schemas::{FactKind, InferenceId, IngressId, TenantId, content_erased, failure};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -35,6 +35,12 @@ async fn decide_one(facts: &FactWriter, policy: &Policy, delivery: &Delivery) ->
         return Ok(Handled::Undeliverable("not a requested fact"));
     };
     let facts = &facts.following(delivery.record.hash());
+    if request.is_erased {
+        let failed =
+            Ended { outcome: Outcome::Failed.into(), failure: Some(content_erased()), ..Ended::default() };
+        facts.end(&request.address(), failed).await?;
+        return Ok(Handled::Done);
+    }
     let began = Instant::now();
     let clock = || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let mut decision = policy.decide(&request.requested.model, &request.prompt, clock);
@@ -60,15 +66,19 @@ struct PendingRequest {
     requested_at_unix_nanos: u64,
     requested: Requested,
     prompt: Prompt,
+    /// Its content cannot be read any more.
+    is_erased: bool,
 }
 
 impl PendingRequest {
     fn read(payload: &[u8]) -> Option<Self> {
         let envelope = schemas::decode_envelope(payload).ok()?;
         let (inference, tenant) = (envelope.inference().ok()?, envelope.tenant().ok()?);
+        let is_erased = envelope.is_sealed();
         let Envelope { recorded_at_unix_nanos, fact, .. } = envelope;
         let Some(Fact::Requested(mut requested)) = fact else { return None };
         let prompt = match &requested.pooling {
+            _ if is_erased => Prompt::default(),
             Some(pooling) => prompt_of(pooling),
             None => requested.prompt.take()?,
         };
@@ -80,7 +90,16 @@ impl PendingRequest {
             requested_at_unix_nanos: recorded_at_unix_nanos,
             requested,
             prompt,
+            is_erased,
         })
+    }
+
+    fn address(&self) -> InferenceAddress {
+        InferenceAddress {
+            inference: self.inference,
+            tenant: self.tenant.clone(),
+            ingress: self.ingress.clone(),
+        }
     }
 }
 
@@ -117,11 +136,6 @@ async fn reject(
     verdicts: Vec<CheckVerdict>,
     message: String,
 ) -> Result<(), BusError> {
-    let address = InferenceAddress {
-        inference: request.inference,
-        tenant: request.tenant.clone(),
-        ingress: request.ingress.clone(),
-    };
     let ended = Ended {
         outcome: Outcome::Rejected.into(),
         failure: Some(failure(FailureKind::Refused, "content_policy_violation", message)),
@@ -129,5 +143,5 @@ async fn reject(
         policy_version: policy.version(),
         ..Ended::default()
     };
-    facts.end(&address, ended).await
+    facts.end(&request.address(), ended).await
 }

@@ -30,7 +30,7 @@ pub use envelope::{
     decode_job,
 };
 pub use fact_hash::FactHash;
-pub use failure::failure;
+pub use failure::{content_erased, failure};
 pub use ids::{
     BatchId, DeploymentId, EventId, FileId, Id, IdError, InferenceId, IngressId, PoolName, TenantId, WorkerId,
 };

@@ -11,7 +11,7 @@ use schemas::v1::{
     AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
     Outcome, Started, Timings, Usage, WorkClass, control_envelope,
 };
-use schemas::{FactHash, InferenceId, failure};
+use schemas::{FactHash, InferenceId, content_erased, failure};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -237,6 +237,9 @@ impl PoolingWorker {
 
     /// Off the async threads: thousands of texts take a while to tokenize.
     async fn prepare(&self, assignment: &mut Assignment) -> Result<PreparedRequest, Failure> {
+        if assignment.is_erased {
+            return Err(content_erased());
+        }
         let Some(pooling) = assignment.requested.pooling.take() else {
             let message = format!("model {} does not generate text", self.card.name);
             return Err(failure(FailureKind::InvalidRequest, "unsupported_task", message).at("model"));

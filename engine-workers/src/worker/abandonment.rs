@@ -11,7 +11,7 @@ use bus::{BusError, InferenceAddress, StreamName, subjects};
 use bytes::Bytes;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{CancelRequested, Requested, WorkClass};
-use schemas::{FactHash, FactKind, InferenceId, IngressId};
+use schemas::{FactKind, InferenceId, IngressId};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 

@@ -22,6 +22,8 @@ pub(crate) struct Assignment {
     pub(crate) summary: RequestSummary,
     pub(crate) requested: Requested,
     pub(crate) prompt: Prompt,
+    /// Its content cannot be read any more.
+    pub(crate) is_erased: bool,
     /// The assigned fact, which whatever the worker says of the attempt follows.
     pub(crate) assigned: FactHash,
 }
@@ -40,18 +42,22 @@ impl Assignment {
         };
         let Assigned { attempt, history, summary, .. } = assigned;
         let summary = summary.unwrap_or_default();
-        let Some(Fact::Requested(mut requested)) = read_fact(log, summary.content_sequence).await? else {
+        let read = read_fact(log, summary.content_sequence).await?;
+        let Some((Fact::Requested(mut requested), mut is_erased)) = read else {
             return Ok(Err("the requested fact is not in the log"));
         };
         let mut prompt = requested.prompt.take();
         if summary.redacted_sequence > 0 {
-            let Some(Fact::Admitted(admitted)) = read_fact(log, summary.redacted_sequence).await? else {
+            let read = read_fact(log, summary.redacted_sequence).await?;
+            let Some((Fact::Admitted(admitted), is_redaction_erased)) = read else {
                 return Ok(Err("the admitted fact with the redacted content is not in the log"));
             };
+            is_erased |= is_redaction_erased;
             prompt = admitted.redacted_prompt;
         }
         // What vectors are asked of stands beside the prompt.
-        let prompt = prompt.or_else(|| requested.pooling.is_some().then(Prompt::default));
+        let needs_none = requested.pooling.is_some() || is_erased;
+        let prompt = prompt.or_else(|| needs_none.then(Prompt::default));
         let Some(prompt) = prompt else { return Ok(Err("the requested fact has no prompt")) };
         Ok(Ok(Self {
             address,
@@ -63,6 +69,7 @@ impl Assignment {
             summary,
             requested,
             prompt,
+            is_erased,
             assigned: delivery.record.hash(),
         }))
     }
@@ -88,7 +95,12 @@ fn read_assigned(payload: &[u8]) -> Option<(InferenceAddress, Assigned)> {
     Some((InferenceAddress { inference, tenant, ingress }, assigned))
 }
 
-async fn read_fact(log: &dyn EventLog, sequence: u64) -> Result<Option<Fact>, BusError> {
+/// A fact, and whether its content cannot be read any more.
+async fn read_fact(log: &dyn EventLog, sequence: u64) -> Result<Option<(Fact, bool)>, BusError> {
     let record = log.get(StreamName::Inference, sequence).await?;
-    Ok(record.and_then(|record| schemas::decode_envelope(&record.payload).ok()?.fact))
+    let envelope = record.and_then(|record| schemas::decode_envelope(&record.payload).ok());
+    Ok(envelope.and_then(|envelope| {
+        let is_erased = envelope.is_sealed();
+        Some((envelope.fact?, is_erased))
+    }))
 }

@@ -7,7 +7,7 @@ use bus::{BusError, Consumer, Delivery, topology};
 use schemas::v1::{
     AttemptFailed, Ended, Failure, FailureKind, Outcome, Prompt, Started, WorkClass, prompt::Content,
 };
-use schemas::{FactHash, SamplingParams, failure};
+use schemas::{FactHash, SamplingParams, content_erased, failure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -150,6 +150,9 @@ impl Worker {
     }
 
     fn engine_request(&self, assignment: &Assignment) -> Result<(EngineRequest, OutputRules), Failure> {
+        if assignment.is_erased {
+            return Err(content_erased());
+        }
         if assignment.requested.pooling.is_some() {
             let message = format!("model {} supports neither embeddings nor scores", self.card.name);
             return Err(failure(FailureKind::InvalidRequest, "unsupported_task", message).at("model"));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bus::{BusError, ReadFrom, StreamName};
 use futures_util::StreamExt as _;
 use schedulers::routing::history_after_loss;
+use schemas::failure;
 use schemas::v1::{AttemptFailed, Failure, FailureKind, Started};
-use schemas::{FactHash, failure};
 
 use super::assignment::Assignment;
 use super::token_scan::{Published, Wanted};

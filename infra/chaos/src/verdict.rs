@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use bus::{EventLog as _, JetStreamLog, JetStreamOptions, ReadFrom, StreamName};
+use bus::{EventLog as _, JetStreamLog, JetStreamOptions, ReadFrom, SealedLog, StreamName};
 use futures_util::TryStreamExt as _;
 use read_model::{Database, InferenceFilter, InferenceRow};
 use schemas::v1::envelope::Fact;
@@ -77,7 +78,7 @@ impl Verdict {
     ) -> Result<()> {
         let mut options = JetStreamOptions::new(site.broker_url(), "chaos");
         options.keeps_existing_streams = true;
-        let log = JetStreamLog::connect(options).await?;
+        let log = SealedLog::open(Arc::new(JetStreamLog::connect(options).await?), None).await?;
         let lives = self.read_lives(&log).await?;
         log.close().await?;
         self.num_inferences = lives.len();
@@ -120,7 +121,7 @@ impl Verdict {
         self.check_rows(&site.database_url(), &lives).await
     }
 
-    async fn read_lives(&mut self, log: &JetStreamLog) -> Result<BTreeMap<String, Life>> {
+    async fn read_lives(&mut self, log: &SealedLog) -> Result<BTreeMap<String, Life>> {
         let mut lives: BTreeMap<String, Life> = BTreeMap::new();
         let mut records = log.read(StreamName::Inference, Vec::new(), ReadFrom::Start, false).await?;
         while let Some(record) = records.try_next().await? {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bus::topology::StreamPolicy;
-use bus::{EmbeddedServer, EmbeddedServerOptions, EventLog, JetStreamLog, JetStreamOptions};
+use bus::{EmbeddedServer, EmbeddedServerOptions, EventLog, JetStreamLog, JetStreamOptions, SealedLog};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::config::{Config, NatsConfig};
-use crate::instance;
+use crate::{encryption, instance};
 
 /// Where a running `serve` tells other commands how to reach its broker; readable by its owner alone.
 const ADDRESS_FILE: &str = "broker-address";
@@ -27,7 +27,8 @@ const SECONDS_PER_DAY: u64 = 86_400;
 
 /// A connection, and the child if it is ours.
 pub(crate) struct Broker {
-    log: JetStreamLog,
+    stored: JetStreamLog,
+    sealed: Arc<dyn EventLog>,
     server: Option<EmbeddedServer>,
     dead_letters: JoinHandle<()>,
     stop: CancellationToken,
@@ -40,13 +41,13 @@ impl Broker {
             let mut options = JetStreamOptions::new(url, instance::name().as_str());
             options.policy = policy(&config.nats, StreamPolicy::default());
             options.keeps_existing_streams = !config.nats.decides_on_streams();
-            return Self::connect(options, None).await;
+            return Self::connect(config, options, None).await;
         }
         let server = start_server(config).await?;
         write_address(&address_path(config), server.url())?;
         let mut options = JetStreamOptions::new(server.url(), instance::name().as_str());
         options.policy = policy(&config.nats, server.policy());
-        Self::connect(options, Some(server)).await
+        Self::connect(config, options, Some(server)).await
     }
 
     /// Connects to the configured broker or to that of a running `serve`; starts one when nobody does.
@@ -54,56 +55,67 @@ impl Broker {
         if config.nats.url.is_some() {
             return Self::open(config).await;
         }
-        if let Some(broker) = Self::join(config, FIRST_PATIENCE).await {
+        if let Some(broker) = Self::join(config, FIRST_PATIENCE).await? {
             return Ok(broker);
         }
         match Self::open(config).await {
             Ok(broker) => Ok(broker),
             // Mostly because a `serve` holds the store and its broker is busy or on its way back.
-            Err(error) => Self::join(config, LAST_PATIENCE).await.ok_or(error),
+            Err(error) => Self::join(config, LAST_PATIENCE).await?.ok_or(error),
         }
     }
 
     /// The broker of the `serve` that wrote its address last, if it still answers.
-    async fn join(config: &Config, patience: Duration) -> Option<Self> {
-        let url = fs::read_to_string(address_path(config)).ok()?;
+    async fn join(config: &Config, patience: Duration) -> Result<Option<Self>> {
+        let Ok(url) = fs::read_to_string(address_path(config)) else { return Ok(None) };
         let mut options = JetStreamOptions::new(url.trim(), instance::name().as_str());
         options.patience = patience;
         options.keeps_existing_streams = true;
         match JetStreamLog::connect(options).await {
-            Ok(log) => Some(Self::over(log, None)),
+            Ok(log) => Self::over(config, log, None).await.map(Some),
             Err(error) => {
                 debug!(%error, "no running broker can be joined");
-                None
+                Ok(None)
             }
         }
     }
 
-    async fn connect(options: JetStreamOptions, server: Option<EmbeddedServer>) -> Result<Self> {
+    async fn connect(
+        config: &Config,
+        options: JetStreamOptions,
+        server: Option<EmbeddedServer>,
+    ) -> Result<Self> {
         let log = JetStreamLog::connect(options).await.context("cannot use the broker")?;
-        Ok(Self::over(log, server))
+        Self::over(config, log, server).await
     }
 
-    fn over(log: JetStreamLog, server: Option<EmbeddedServer>) -> Self {
+    async fn over(config: &Config, stored: JetStreamLog, server: Option<EmbeddedServer>) -> Result<Self> {
+        let sealed = SealedLog::open(Arc::new(stored.clone()), encryption::wrapping_key(config)?).await?;
         let stop = CancellationToken::new();
-        let (handled, stopped) = (log.clone(), stop.clone());
+        let (handled, stopped) = (stored.clone(), stop.clone());
         let dead_letters = tokio::spawn(async move {
             if let Err(error) = handled.run_dead_letter_handler(stopped).await {
                 warn!(%error, "the dead letters are not looked after");
             }
         });
-        Self { log, server, dead_letters, stop }
+        Ok(Self { stored, sealed: Arc::new(sealed), server, dead_letters, stop })
     }
 
+    /// The log with its content.
     pub(crate) fn log(&self) -> Arc<dyn EventLog> {
-        Arc::new(self.log.clone())
+        Arc::clone(&self.sealed)
+    }
+
+    /// The log as it is stored, for whoever needs no content: no key is read for it.
+    pub(crate) fn stored_log(&self) -> Arc<dyn EventLog> {
+        Arc::new(self.stored.clone())
     }
 
     /// Waits until everything is acknowledged, then ends the child.
     pub(crate) async fn close(self) -> Result<()> {
         self.stop.cancel();
         self.dead_letters.await?;
-        self.log.close().await?;
+        self.stored.close().await?;
         if let Some(server) = self.server {
             server.stop().await?;
         }

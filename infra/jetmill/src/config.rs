@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) router: RouterConfig,
     pub(crate) jobs: JobsConfig,
     pub(crate) audit: AuditConfig,
+    pub(crate) encryption: EncryptionConfig,
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
     pub(crate) workers: Vec<WorkerConfig>,
@@ -198,6 +199,13 @@ impl Default for AuditConfig {
             max_num_checkpoint_records: NonZeroU32::MIN.saturating_add(9_999),
         }
     }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EncryptionConfig {
+    /// 64 hexadecimal digits that only the owner may read; wraps the keys of content. Absent: the broker holds them bare.
+    pub(crate) master_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

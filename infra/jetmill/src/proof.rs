@@ -201,7 +201,7 @@ async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<(
         write!(scope, " tenant {tenant}")?;
     }
     let broker = Broker::open_existing(config).await?;
-    let log = broker.log();
+    let log = broker.stored_log();
     note_access(log.as_ref(), "audit export", arguments.inference, scope.trim_start().to_owned()).await?;
     let report = export(log, selection, &arguments.file, instance::unix_nanos()).await;
     broker.close().await?;

@@ -128,7 +128,7 @@ fn parse_status(word: &str) -> Result<Status> {
 pub(crate) async fn rebuild(config: &Config) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
     let database = connect_database(config).await?;
-    let report = read_model::rebuild(broker.log(), &database).await?;
+    let report = read_model::rebuild(broker.stored_log(), &database).await?;
     print_line(&format!(
         "folded {} facts in {:.2} s ({:.0} facts/s), up to sequence {}",
         report.num_facts,

@@ -54,8 +54,9 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
 
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
-    let checkpointer = proof::checkpointer(config, &log)?;
-    roles.spawn(projection::record_role(Arc::clone(&log), database, checkpointer, last.clone()));
+    let stored = broker.stored_log();
+    let checkpointer = proof::checkpointer(config, &stored)?;
+    roles.spawn(projection::record_role(stored, database, checkpointer, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
     roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
@@ -85,30 +86,31 @@ pub(crate) async fn api(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
     // Other nodes may be there for its clients.
     let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config) };
-    alone(config, |log, token| Ok(Box::pin(api_role(settings, log, listener, token)))).await
+    alone(config, |broker, token| Ok(Box::pin(api_role(settings, &broker.log(), listener, token)))).await
 }
 
 /// The guardrails alone.
 pub(crate) async fn guardrail(config: &Config) -> Result<()> {
-    alone(config, |log, token| Ok(Box::pin(guardrail_role(config, log, token)?))).await
+    alone(config, |broker, token| Ok(Box::pin(guardrail_role(config, &broker.log(), token)?))).await
 }
 
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
-    alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+    alone(config, |broker, token| Ok(Box::pin(router_role(config, &broker.log(), token)))).await
 }
 
 /// The jobs alone.
 pub(crate) async fn jobs(config: &Config) -> Result<()> {
-    alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
+    alone(config, |broker, token| Ok(Box::pin(jobs::jobs_role(config, &broker.log(), token)))).await
 }
 
 /// The projector and the checkpointer alone.
 pub(crate) async fn projector(config: &Config) -> Result<()> {
     let database = connect_database(config).await?;
-    alone(config, |log, token| {
-        let checkpointer = proof::checkpointer(config, log)?;
-        Ok(Box::pin(projection::record_role(Arc::clone(log), database, checkpointer, token)))
+    alone(config, |broker, token| {
+        let stored = broker.stored_log();
+        let checkpointer = proof::checkpointer(config, &stored)?;
+        Ok(Box::pin(projection::record_role(stored, database, checkpointer, token)))
     })
     .await
 }
@@ -117,16 +119,13 @@ pub(crate) async fn projector(config: &Config) -> Result<()> {
 pub(crate) async fn worker(config: &Config) -> Result<()> {
     let model = load_model(&config.worker, config).await?;
     let name = instance::name();
-    alone(config, |log, token| worker_role(&config.worker, log, model, name, token)).await
+    alone(config, |broker, token| worker_role(&config.worker, &broker.log(), model, name, token)).await
 }
 
-async fn alone(
-    config: &Config,
-    role: impl FnOnce(&Arc<dyn EventLog>, CancellationToken) -> Result<Role>,
-) -> Result<()> {
+async fn alone(config: &Config, role: impl FnOnce(&Broker, CancellationToken) -> Result<Role>) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let broker = Broker::open_existing(config).await?;
-    let finished = role(&broker.log(), signal)?.await;
+    let finished = role(&broker, signal)?.await;
     broker.close().await?;
     finished
 }

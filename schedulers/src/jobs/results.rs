@@ -29,6 +29,13 @@ pub(super) struct Results {
     pub(super) error_file: String,
 }
 
+/// A line's inferences, all of which have ended.
+struct AnsweredLine {
+    inferences: Vec<EndedInference>,
+    /// What was asked cannot be read any more, and what was answered neither.
+    is_erased: bool,
+}
+
 impl BatchRun {
     /// Writes both files anew; it takes the memory of a few lines, whatever their number.
     pub(super) async fn write_results(&self, file: &StoredFile) -> Result<Results, BusError> {
@@ -99,13 +106,17 @@ impl BatchRun {
             Ok(bytes) => bytes,
             Err(row) => return Ok(row),
         };
-        let Some(inferences) = self.inferences_of(number).await? else {
+        let Some(AnsweredLine { inferences, is_erased }) = self.inferences_of(number).await? else {
             return Ok(match self.codec.read(number, &bytes, &self.batch.created.endpoint) {
                 Err(Unread::Refused(row)) => row,
                 Err(Unread::UnknownModel { row, .. }) if self.is_complete() => row,
                 Ok(_) | Err(Unread::UnknownModel { .. }) => self.not_run(number, &bytes),
             });
         };
+        if is_erased {
+            let message = "the content of this request was erased before its result was written";
+            return Ok(self.codec.refuse(number, Some(&bytes), "content_erased", message));
+        }
         let was_stopped = inferences.iter().any(|inference| inference.ended.outcome() == Outcome::Cancelled);
         if was_stopped && !self.is_complete() {
             return Ok(self.not_run(number, &bytes));
@@ -131,7 +142,8 @@ impl BatchRun {
     }
 
     /// What the log knows of a line; `None` when it was never asked, or did not end.
-    async fn inferences_of(&self, line_number: u64) -> Result<Option<Vec<EndedInference>>, BusError> {
+    async fn inferences_of(&self, line_number: u64) -> Result<Option<AnsweredLine>, BusError> {
+        let mut is_erased = false;
         let mut inferences = Vec::new();
         let mut num_prompts = 1;
         while inferences.len() < num_prompts {
@@ -144,20 +156,23 @@ impl BatchRun {
                 end_of(self.log().as_ref(), tenant, id)
             )?;
             let requested = requested.and_then(|record| requested_in(&record.payload));
-            let Some(((requested, requested_at_unix_nanos), ended)) = requested.zip(ended) else {
+            let Some(((requested, requested_at_unix_nanos, is_sealed), ended)) = requested.zip(ended) else {
                 return Ok(None);
             };
+            is_erased |= is_sealed;
             num_prompts = requested.batch_place.as_ref().map_or(1, |place| place.num_prompts as usize);
             inferences.push(EndedInference { id, requested, requested_at_unix_nanos, ended });
         }
-        Ok(Some(inferences))
+        Ok(Some(AnsweredLine { inferences, is_erased }))
     }
 }
 
-fn requested_in(payload: &[u8]) -> Option<(Requested, u64)> {
+/// The request, its time, and whether its content cannot be read any more.
+fn requested_in(payload: &[u8]) -> Option<(Requested, u64, bool)> {
     let envelope = schemas::decode_envelope(payload).ok()?;
+    let is_sealed = envelope.is_sealed();
     match envelope.fact {
-        Some(Fact::Requested(requested)) => Some((requested, envelope.recorded_at_unix_nanos)),
+        Some(Fact::Requested(requested)) => Some((requested, envelope.recorded_at_unix_nanos, is_sealed)),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{AttemptFailed, FailureKind, Heartbeat, HeldAttempt};
-use schemas::{FactHash, FactKind, WorkerId, failure};
+use schemas::{FactKind, WorkerId, failure};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, warn};
 

@@ -55,7 +55,7 @@ impl LocalSite {
         let [front, inner, last] = [(); 3].map(|()| CancellationToken::new());
         let mut roles = JoinSet::new();
         let database = connect_database(&config).await?;
-        roles.spawn(projector_role(Arc::clone(&log), database, last.clone()));
+        roles.spawn(projector_role(broker.stored_log(), database, last.clone()));
         roles.spawn(guardrail_role(&config, &log, inner.clone())?);
         roles.spawn(router_role(&config, &log, inner.clone()));
         roles.spawn(worker_role(&config.worker, &log, model, WorkerId::slug("local"), inner.clone())?);
