@@ -18,6 +18,7 @@ use crate::openai::answer::{AnswerHead, Answers, Shape};
 use crate::openai::embedding_answer::EmbeddingAnswer;
 use crate::openai::embedding_request::{self, EncodingFormat};
 use crate::openai::{chat_request, completion_request};
+use crate::terms::end_user_of;
 
 const BASE64: &str = "base64";
 
@@ -76,7 +77,8 @@ impl BatchLines {
 
     fn requests(&self, url: &str, body: &str) -> Result<Vec<Requested>, ApiError> {
         let (deployments, limits) = (&self.deployments, &self.limits);
-        match url {
+        let end_user = end_user_of(body)?;
+        let requests = match url {
             "/v1/embeddings" => {
                 let (request, format) = embedding_request::read(body, deployments, limits)?;
                 let format = if format == EncodingFormat::Base64 { BASE64 } else { "float" };
@@ -86,7 +88,11 @@ impl BatchLines {
             }
             "/v1/completions" => facts_of(completion_request::read(body, deployments, limits)?),
             _ => facts_of(chat_request::read(body, deployments, limits)?),
-        }
+        }?;
+        Ok(requests
+            .into_iter()
+            .map(|requested| Requested { end_user: end_user.clone(), ..requested })
+            .collect())
     }
 
     /// The outcome of a line whose inferences have ended, in the order of its prompts.

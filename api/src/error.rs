@@ -35,6 +35,8 @@ pub(crate) enum ApiError {
     UnknownInference { id: String },
     #[error("the inference has ended: {outcome}")]
     AlreadyEnded { outcome: &'static str },
+    #[error("what was asked and answered cannot be read any more: {reason}")]
+    ContentErased { reason: String },
     #[error("the position lies past the end of the answer")]
     PastTheEnd,
     #[error("this Idempotency-Key belongs to another request; use a new key for a new request")]
@@ -146,6 +148,7 @@ impl ApiError {
             | Self::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID),
             Self::AlreadyEnded { .. } => (StatusCode::CONFLICT, INVALID),
             Self::Conflict { .. } => (StatusCode::CONFLICT, INVALID),
+            Self::ContentErased { .. } => (StatusCode::GONE, INVALID),
             Self::PastTheEnd => (StatusCode::BAD_REQUEST, INVALID),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_error"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
@@ -188,6 +191,7 @@ impl ApiError {
             Self::UnknownInference { .. } => Some("inference_not_found"),
             Self::AlreadyEnded { .. } => Some("inference_ended"),
             Self::PastTheEnd => Some("position_past_end"),
+            Self::ContentErased { .. } => Some("content_erased"),
             Self::KeyReused => Some("idempotency_key_reused"),
             Self::UnknownRoute { .. } => Some("route_not_found"),
             Self::MethodNotAllowed { .. } => Some("method_not_allowed"),

@@ -40,6 +40,8 @@ pub(crate) struct InferenceDocument {
     cancel_reason: Option<String>,
     /// What went wrong, unless it completed.
     error: Option<ErrorDetail>,
+    /// Why neither what was asked nor the answer can be read any more, if so.
+    content_erased: Option<String>,
     /// The endpoint's own answer, once it completed.
     #[schema(value_type = Option<Object>)]
     response: Option<Box<RawValue>>,
@@ -99,6 +101,7 @@ impl InferenceDocument {
             usage: None,
             cancel_reason: cancellation.map(|cancel| cancel.reason),
             error: None,
+            content_erased: stored.erased.clone(),
             response: None,
         };
         let Some((ended_at, ended)) = end else { return Ok(document) };
@@ -106,7 +109,7 @@ impl InferenceDocument {
         document.timings = ended.timings.map(TimingsDocument::from);
         document.usage = ended.usage.map(Usage::from);
         document.error = ended.failure.clone().map(|failure| ApiError::Inference(failure).body().error);
-        if ended.outcome() == Outcome::Completed {
+        if ended.outcome() == Outcome::Completed && stored.erased.is_none() {
             document.response = response(state, stored, ended).await?;
         }
         Ok(document)

@@ -1,9 +1,11 @@
 //! What the log says of one inference, read by its literal subjects.
 
-use bus::{BusError, EventLog, Record, StreamName, subjects};
+use bus::{BusError, EventLog, Record, StreamName, subjects, why_sealed};
 use schemas::v1::envelope::Fact;
 use schemas::v1::{CancelRequested, Ended, Envelope, Requested, Started};
 use schemas::{FactHash, FactKind, InferenceId, IngressId, TenantId};
+
+use crate::error::ApiError;
 
 /// Somebody's inferences in the log.
 #[derive(Clone, Copy)]
@@ -20,6 +22,18 @@ pub(crate) struct StoredRequest {
     pub(crate) ingress: IngressId,
     pub(crate) at_unix_nanos: u64,
     pub(crate) hash: FactHash,
+    /// Why its content cannot be read any more, if so.
+    pub(crate) erased: Option<String>,
+}
+
+impl StoredRequest {
+    /// `Err` if what was asked and answered cannot be read any more.
+    pub(crate) fn check_readable(&self) -> Result<(), ApiError> {
+        match &self.erased {
+            Some(reason) => Err(ApiError::ContentErased { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
 }
 
 impl InferenceRecord<'_> {
@@ -27,12 +41,13 @@ impl InferenceRecord<'_> {
     pub(crate) async fn request(&self, id: InferenceId) -> Result<Option<StoredRequest>, BusError> {
         let subject = subjects::fact(FactKind::Requested, self.tenant, id);
         let Some(record) = self.log.last(StreamName::Inference, subject).await? else { return Ok(None) };
-        Ok(decode(&record).and_then(|(at_unix_nanos, fact)| {
-            let Fact::Requested(requested) = fact else { return None };
-            let ingress = requested.ingress.parse().ok()?;
-            let hash = record.hash();
-            Some(StoredRequest { id, requested, ingress, at_unix_nanos, hash })
-        }))
+        let Ok(envelope) = schemas::decode_envelope(&record.payload) else { return Ok(None) };
+        let erased = why_sealed(self.log, &envelope).await?;
+        let at_unix_nanos = envelope.recorded_at_unix_nanos;
+        let Some(Fact::Requested(requested)) = envelope.fact else { return Ok(None) };
+        let Ok(ingress) = requested.ingress.parse() else { return Ok(None) };
+        let hash = record.hash();
+        Ok(Some(StoredRequest { id, requested, ingress, at_unix_nanos, hash, erased }))
     }
 
     /// The terminal fact with its time, if it has ended.

@@ -61,6 +61,7 @@ pub(crate) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(batches::cancel_batch))
         .routes(routes!(inferences::stream))
         .routes(routes!(inferences::cancel))
+        .routes(routes!(inferences::erase_content))
         .routes(routes!(scores::rerank))
         .routes(routes!(scores::score))
         .routes(routes!(audit::inference))

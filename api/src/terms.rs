@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName};
-use schemas::{InferenceId, TenantId};
+use schemas::{InferenceId, TenantId, end_user_fingerprint};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::auth::Caller;
 use crate::background_request;
@@ -35,6 +36,8 @@ pub(crate) struct Terms {
     pub(crate) timeout: Option<Duration>,
     /// Nobody waits for it.
     pub(crate) background: bool,
+    /// Fingerprint of whom the client asks for; empty: it does not say.
+    pub(crate) end_user: String,
 }
 
 /// The fields that every body may have.
@@ -42,6 +45,24 @@ pub(crate) struct Terms {
 struct TermsFields {
     grace_period_seconds: Option<f64>,
     timeout: Option<f64>,
+    /// OpenAI's newer name for `user`.
+    safety_identifier: Option<String>,
+    user: Option<String>,
+    /// Anthropic's place for the same.
+    metadata: Option<Value>,
+}
+
+impl TermsFields {
+    fn end_user(&self) -> String {
+        let in_metadata = || self.metadata.as_ref()?.get("user_id")?.as_str();
+        let name = self.safety_identifier.as_deref().or(self.user.as_deref()).or_else(in_metadata);
+        name.filter(|name| !name.is_empty()).map(end_user_fingerprint).unwrap_or_default()
+    }
+}
+
+/// Fingerprint of whom a body asks for; empty: it does not say.
+pub(crate) fn end_user_of(body: &str) -> Result<String, ApiError> {
+    Ok(json_body::parse_object::<TermsFields>(body)?.end_user())
 }
 
 impl Terms {
@@ -67,14 +88,16 @@ impl Terms {
         let max_grace = config.limits.max_grace;
         let grace = seconds("grace_period_seconds", fields.grace_period_seconds, Duration::ZERO, max_grace)?;
         let timeout = seconds("timeout", fields.timeout, MIN_TIMEOUT, config.timeouts.request)?;
-        Ok(Self { caller, key: None, resume: None, grace, timeout, background: false })
+        let end_user = fields.end_user();
+        Ok(Self { caller, key: None, resume: None, grace, timeout, background: false, end_user })
     }
 
     /// The same for a body that is answered in the background, which a longer time may be set for.
     pub(crate) fn in_background(self, body: &str) -> Result<Self, ApiError> {
         let fields: TermsFields = json_body::parse_object(body)?;
         let timeout = seconds("timeout", fields.timeout, MIN_TIMEOUT, background_request::MAX_TIMEOUT)?;
-        Ok(Self { resume: None, timeout, background: true, ..self })
+        let end_user = fields.end_user();
+        Ok(Self { resume: None, timeout, background: true, end_user, ..self })
     }
 
     /// The id of one of the request's prompts; `fresh` is used when nothing says that it may have been asked before.
@@ -123,6 +146,22 @@ mod tests {
             .map(|terms| [terms.grace, terms.timeout].map(|time| time.map(|time| time.as_secs_f64())).into())
             .map_err(|error| error.body().error.param.unwrap_or_default());
         assert_eq!(found, expected.map_err(str::to_owned), "{body}");
+    }
+
+    #[test]
+    fn an_end_user_is_named_in_one_of_three_places() {
+        let ann = end_user_fingerprint("ann");
+        for body in [
+            r#"{"user": "ann"}"#,
+            r#"{"user": "bob", "safety_identifier": "ann"}"#,
+            r#"{"metadata": {"user_id": "ann", "a": 1}}"#,
+        ] {
+            assert_eq!(end_user_of(body), Ok(ann.clone()), "{body}");
+        }
+        for body in [r#"{"user": ""}"#, r#"{"metadata": {"user_id": 7}}"#, r#"{"metadata": "x"}"#, "{}"] {
+            assert_eq!(end_user_of(body), Ok(String::new()), "{body}");
+        }
+        assert!(end_user_of(r#"{"user": 7}"#).is_err());
     }
 
     #[test]

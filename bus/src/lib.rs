@@ -14,6 +14,7 @@ mod jetstream;
 mod job_log;
 mod limits;
 mod memory;
+mod rfc3339;
 mod sealed_log;
 mod service;
 mod subject_pattern;
@@ -33,5 +34,7 @@ pub use jetstream::{Credentials, JetStreamLog, JetStreamOptions, LinkCounts};
 pub use job_log::{JobLog, StoredFile};
 pub use limits::{CLAIM_CHECK_BYTES, DEFAULT_MAX_RECORD_BYTES};
 pub use memory::{Faults, MemoryLog};
-pub use sealed_log::{ErasedBy, Erasure, ErasureScope, SealedLog, WrappingKey, erase_content, erasure_of};
+pub use sealed_log::{
+    ErasedBy, Erasure, ErasureScope, SealedLog, WrappingKey, erase_content, erasure_of, num_keys, why_sealed,
+};
 pub use service::{Handled, serve_deliveries};

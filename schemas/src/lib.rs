@@ -6,6 +6,7 @@
 
 pub mod batch;
 mod content;
+mod end_user;
 mod envelope;
 mod fact_hash;
 mod failure;
@@ -25,6 +26,7 @@ pub mod v1 {
     include!("generated/jetmill.v1.serde.rs");
 }
 
+pub use end_user::end_user_fingerprint;
 pub use envelope::{
     DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_audit, decode_control, decode_envelope,
     decode_job,

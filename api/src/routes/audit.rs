@@ -56,6 +56,7 @@ pub(crate) async fn inference(
     let sequences: Vec<u64> = life.facts.iter().map(|fact| fact.sequence).collect();
     let proofs = prove_inclusion(&state.log, &sequences).await.map_err(unreadable)?;
     let mut body = life_body(id, &life, checkpoint)?;
+    body["content_erased"] = json!(life.why_sealed(state.log.as_ref()).await?);
     if let Some(facts) = body["facts"].as_array_mut() {
         for (shown, fact) in facts.iter_mut().zip(&life.facts) {
             shown["proof"] = proofs.get(&fact.sequence).map(proof_body).transpose()?.unwrap_or(Value::Null);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use bus::InferenceAddress;
+use bus::{ErasedBy, ErasureScope, InferenceAddress};
 use http::{HeaderMap, StatusCode, header};
 use schemas::InferenceId;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{CancelRequested, Ended, Outcome};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::background_request::{BackgroundRequest, CreateInference, Work};
@@ -133,6 +133,39 @@ pub(crate) async fn cancel(
         end_cancelled(&state, &stored).await?;
     }
     Ok(Json(InferenceDocument::read(&state, stored).await?))
+}
+
+/// What was erased.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErasedContent {
+    id: String,
+    object: &'static str,
+    erased: bool,
+    /// Keys that were destroyed: 0 if none was left.
+    num_keys: u64,
+}
+
+/// Erases what was asked and answered, for good: its key is destroyed, wherever its facts are kept. What happened, when and at
+/// what cost stays. One that has not ended is refused with 409: cancel it first.
+#[utoipa::path(delete, path = "/v1/inferences/{id}/content", tag = "inference", params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "Nobody can read its content any more", body = ErasedContent),
+        (status = "default", description = "What went wrong", body = ErrorBody)))]
+pub(crate) async fn erase_content(
+    State(state): State<Arc<ApiState>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<ErasedContent>, ApiError> {
+    let stored = find(&state, &id).await?;
+    if state.record().end(stored.id).await?.is_none() {
+        let message = "the inference has not ended; cancel it first".to_owned();
+        return Err(ApiError::Conflict { message, code: "inference_not_ended" });
+    }
+    let writer = format!("api/{}", state.config.ingress);
+    let by = ErasedBy { caller: &caller.0, writer: &writer, stamp: state.facts.stamp() };
+    let scope = ErasureScope::Inference(stored.id);
+    let num_keys = bus::erase_content(state.log.as_ref(), &state.config.tenant, &scope, by).await?;
+    Ok(Json(ErasedContent { id: stored.id.to_string(), object: "inference.content", erased: true, num_keys }))
 }
 
 async fn end_cancelled(state: &ApiState, stored: &StoredRequest) -> Result<(), ApiError> {

@@ -64,6 +64,9 @@ impl Running {
         after: Vec<StartingAfter>,
     ) -> Result<Self, ApiError> {
         check_ready(state)?;
+        for stored in &stored {
+            stored.check_readable()?;
+        }
         let places = state.admission.admit(stored.len())?;
         let awaited = stored.iter().map(|stored| Awaited {
             id: stored.id,
@@ -122,6 +125,9 @@ impl Running {
             }
         };
         let stored = stored_requests(state, &ids).await?;
+        for stored in &stored {
+            stored.check_readable()?;
+        }
         if stored.iter().any(|stored| stored.requested.request_digest != digest.to_bytes()) {
             return Err(ApiError::KeyReused);
         }
@@ -206,6 +212,10 @@ impl Running {
             if !self.all_durable().await? {
                 all_new = false;
                 let stored = self.record().request(id).await?;
+                if let Some(Err(erased)) = stored.as_ref().map(StoredRequest::check_readable) {
+                    self.departure = Departure::Leave;
+                    return Err(erased);
+                }
                 if stored.is_none_or(|stored| stored.requested.request_digest != digest.to_bytes()) {
                     self.departure = Departure::Leave;
                     return Err(ApiError::KeyReused);
@@ -297,6 +307,7 @@ fn on_terms(state: &ApiState, facts: Vec<Requested>, terms: &Terms, awaited: &[A
                 grace_nanos: nanos(grace),
                 background: terms.background,
                 deadline_unix_nanos: deadline.unwrap_or_default(),
+                end_user: terms.end_user.clone(),
                 ..fact
             }
         })

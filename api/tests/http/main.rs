@@ -11,6 +11,7 @@ mod background;
 mod bad_requests;
 mod client;
 mod embeddings;
+mod erasure;
 mod files;
 mod grammars;
 mod idempotency;

@@ -42,6 +42,16 @@ impl Node {
 
     /// A node on a log as it stands.
     pub(crate) async fn start_bare(log: MemoryLog, change: impl FnOnce(&mut ApiConfig)) -> Self {
+        let seen: Arc<dyn EventLog> = Arc::new(log.clone());
+        Self::start_over(log, seen, change).await
+    }
+
+    /// A node that sees the log in its own way.
+    pub(crate) async fn start_over(
+        log: MemoryLog,
+        seen: Arc<dyn EventLog>,
+        change: impl FnOnce(&mut ApiConfig),
+    ) -> Self {
         let mut config = ApiConfig::new(IngressId::slug("api-1"));
         config.timeouts.silence = Duration::from_millis(200);
         config.timeouts.shutdown = Duration::from_millis(500);
@@ -50,7 +60,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shutdown = CancellationToken::new();
-        let api = Api::new(config, Arc::new(log.clone()), stamps());
+        let api = Api::new(config, seen, stamps());
         let served = tokio::spawn(api.serve(listener, shutdown.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let stop_on_drop = shutdown.clone().drop_guard();

@@ -1,11 +1,14 @@
 //! Destroys keys for good, and tells who did and when.
 
+use std::fmt;
+
 use futures_util::{TryStreamExt as _, stream};
 use prost::Message as _;
 use schemas::v1::audit_envelope::Fact;
 use schemas::v1::{AuditEnvelope, ContentErased, Envelope};
 use schemas::{InferenceId, TenantId, WrittenBy};
 
+use crate::rfc3339::rfc3339;
 use crate::{Append, BusError, EventLog, Expect, ReadFrom, Stamp, StreamName, subjects};
 
 /// Keys that are destroyed at once.
@@ -61,18 +64,44 @@ impl ErasureScope {
     }
 }
 
-impl Erasure {
-    /// In words: who, without when.
-    pub fn by(&self) -> String {
-        let caller = &self.erased.caller;
-        if caller.is_empty() { "an operator".to_owned() } else { format!("the holder of key {caller}") }
+/// In words.
+impl fmt::Display for Erasure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "content erased on {} by ", rfc3339(self.at_unix_nanos))?;
+        match self.erased.caller.as_str() {
+            "" => f.write_str("an operator"),
+            caller => write!(f, "the holder of key {caller}"),
+        }
     }
+}
+
+/// Why the content of a fact cannot be read, in words; `None` if it can, or it has none.
+pub async fn why_sealed(log: &dyn EventLog, envelope: &Envelope) -> Result<Option<String>, BusError> {
+    if !envelope.is_sealed() {
+        return Ok(None);
+    }
+    let erasure = erasure_of(log, envelope).await?;
+    Ok(Some(erasure.map_or_else(|| "the key of its content is not there".to_owned(), |it| it.to_string())))
 }
 
 /// The keys that an erasure destroys.
 pub(super) fn erased_keys(erased: &ContentErased) -> Option<String> {
     let tenant: TenantId = erased.tenant.parse().ok()?;
     Some(ErasureScope::of(erased).keys(&tenant))
+}
+
+/// How many keys an erasure would destroy now.
+pub async fn num_keys(log: &dyn EventLog, tenant: &TenantId, scope: &ErasureScope) -> Result<u64, BusError> {
+    Ok(sequences_of(log, tenant, scope).await?.len() as u64)
+}
+
+async fn sequences_of(
+    log: &dyn EventLog,
+    tenant: &TenantId,
+    scope: &ErasureScope,
+) -> Result<Vec<u64>, BusError> {
+    let keys = log.read(StreamName::Keys, vec![scope.keys(tenant)], ReadFrom::Start, false).await?;
+    keys.map_ok(|record| record.sequence).try_collect().await
 }
 
 /// Destroys every key of this content, and records that it did; how many there were. When it fails half-way it can be
@@ -83,8 +112,7 @@ pub async fn erase_content(
     scope: &ErasureScope,
     by: ErasedBy<'_>,
 ) -> Result<u64, BusError> {
-    let keys = log.read(StreamName::Keys, vec![scope.keys(tenant)], ReadFrom::Start, false).await?;
-    let sequences: Vec<u64> = keys.map_ok(|record| record.sequence).try_collect().await?;
+    let sequences = sequences_of(log, tenant, scope).await?;
     let num_keys = sequences.len() as u64;
     stream::iter(sequences.into_iter().map(Ok::<_, BusError>))
         .try_for_each_concurrent(NUM_AT_ONCE, |sequence| log.erase(StreamName::Keys, sequence))

@@ -27,8 +27,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 
 /// A connection, and the child if it is ours.
 pub(crate) struct Broker {
-    stored: JetStreamLog,
-    sealed: Arc<dyn EventLog>,
+    log: JetStreamLog,
     server: Option<EmbeddedServer>,
     dead_letters: JoinHandle<()>,
     stop: CancellationToken,
@@ -41,13 +40,13 @@ impl Broker {
             let mut options = JetStreamOptions::new(url, instance::name().as_str());
             options.policy = policy(&config.nats, StreamPolicy::default());
             options.keeps_existing_streams = !config.nats.decides_on_streams();
-            return Self::connect(config, options, None).await;
+            return Self::connect(options, None).await;
         }
         let server = start_server(config).await?;
         write_address(&address_path(config), server.url())?;
         let mut options = JetStreamOptions::new(server.url(), instance::name().as_str());
         options.policy = policy(&config.nats, server.policy());
-        Self::connect(config, options, Some(server)).await
+        Self::connect(options, Some(server)).await
     }
 
     /// Connects to the configured broker or to that of a running `serve`; starts one when nobody does.
@@ -55,67 +54,63 @@ impl Broker {
         if config.nats.url.is_some() {
             return Self::open(config).await;
         }
-        if let Some(broker) = Self::join(config, FIRST_PATIENCE).await? {
+        if let Some(broker) = Self::join(config, FIRST_PATIENCE).await {
             return Ok(broker);
         }
         match Self::open(config).await {
             Ok(broker) => Ok(broker),
             // Mostly because a `serve` holds the store and its broker is busy or on its way back.
-            Err(error) => Self::join(config, LAST_PATIENCE).await?.ok_or(error),
+            Err(error) => Self::join(config, LAST_PATIENCE).await.ok_or(error),
         }
     }
 
     /// The broker of the `serve` that wrote its address last, if it still answers.
-    async fn join(config: &Config, patience: Duration) -> Result<Option<Self>> {
-        let Ok(url) = fs::read_to_string(address_path(config)) else { return Ok(None) };
+    async fn join(config: &Config, patience: Duration) -> Option<Self> {
+        let url = fs::read_to_string(address_path(config)).ok()?;
         let mut options = JetStreamOptions::new(url.trim(), instance::name().as_str());
         options.patience = patience;
         options.keeps_existing_streams = true;
         match JetStreamLog::connect(options).await {
-            Ok(log) => Self::over(config, log, None).await.map(Some),
+            Ok(log) => Some(Self::over(log, None)),
             Err(error) => {
                 debug!(%error, "no running broker can be joined");
-                Ok(None)
+                None
             }
         }
     }
 
-    async fn connect(
-        config: &Config,
-        options: JetStreamOptions,
-        server: Option<EmbeddedServer>,
-    ) -> Result<Self> {
+    async fn connect(options: JetStreamOptions, server: Option<EmbeddedServer>) -> Result<Self> {
         let log = JetStreamLog::connect(options).await.context("cannot use the broker")?;
-        Self::over(config, log, server).await
+        Ok(Self::over(log, server))
     }
 
-    async fn over(config: &Config, stored: JetStreamLog, server: Option<EmbeddedServer>) -> Result<Self> {
-        let sealed = SealedLog::open(Arc::new(stored.clone()), encryption::wrapping_key(config)?).await?;
+    fn over(log: JetStreamLog, server: Option<EmbeddedServer>) -> Self {
         let stop = CancellationToken::new();
-        let (handled, stopped) = (stored.clone(), stop.clone());
+        let (handled, stopped) = (log.clone(), stop.clone());
         let dead_letters = tokio::spawn(async move {
             if let Err(error) = handled.run_dead_letter_handler(stopped).await {
                 warn!(%error, "the dead letters are not looked after");
             }
         });
-        Ok(Self { stored, sealed: Arc::new(sealed), server, dead_letters, stop })
+        Self { log, server, dead_letters, stop }
     }
 
-    /// The log with its content.
-    pub(crate) fn log(&self) -> Arc<dyn EventLog> {
-        Arc::clone(&self.sealed)
+    /// The log with its content; `Err` without the configured key, if one wraps the keys of content.
+    pub(crate) async fn log(&self, config: &Config) -> Result<Arc<dyn EventLog>> {
+        let sealed = SealedLog::open(self.stored_log(), encryption::wrapping_key(config)?).await?;
+        Ok(Arc::new(sealed))
     }
 
     /// The log as it is stored, for whoever needs no content: no key is read for it.
     pub(crate) fn stored_log(&self) -> Arc<dyn EventLog> {
-        Arc::new(self.stored.clone())
+        Arc::new(self.log.clone())
     }
 
     /// Waits until everything is acknowledged, then ends the child.
     pub(crate) async fn close(self) -> Result<()> {
         self.stop.cancel();
         self.dead_letters.await?;
-        self.stored.close().await?;
+        self.log.close().await?;
         if let Some(server) = self.server {
             server.stop().await?;
         }

@@ -10,6 +10,7 @@ use schemas::InferenceId;
 
 use crate::batch::BatchCommand;
 use crate::config::{Config, LogFormat, LoraModule, Secret, SpeculativeMethodName, WorkerConfig};
+use crate::erase::Erase;
 use crate::model_bench::ModelBench;
 use crate::proof::AuditCommand;
 use crate::replay::Replay;
@@ -77,6 +78,8 @@ pub(crate) enum Command {
     /// Runs logged requests again, as they were or through a changed setup, and says what is different; the record is only
     /// read.
     Replay(Replay),
+    /// Erases what was asked and answered, for good, by destroying its keys; what happened stays, and still verifies.
+    Erase(Erase),
     /// Drops the tables and folds them again from the log.
     Rebuild,
     /// Answers a file of requests, one JSON object a line, without a server; without --data it leaves no record.

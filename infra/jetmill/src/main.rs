@@ -8,6 +8,7 @@ mod broker;
 mod cli;
 mod config;
 mod encryption;
+mod erase;
 mod instance;
 mod logging;
 mod model_bench;
@@ -52,7 +53,7 @@ fn run(cli: Cli) -> Result<()> {
     let mut config = cli.settings.resolve()?;
     if matches!(
         cli.command,
-        Command::RunBatch(_) | Command::Batch(_) | Command::Bench(_) | Command::Replay(_)
+        Command::RunBatch(_) | Command::Batch(_) | Command::Bench(_) | Command::Replay(_) | Command::Erase(_)
     ) {
         // Its own words are the progress and the result.
         config.log.quieten();
@@ -77,6 +78,7 @@ fn run(cli: Cli) -> Result<()> {
             }
             Command::Audit { command } => proof::run(&config, &command).await,
             Command::Replay(arguments) => replay::run(&config, &arguments).await,
+            Command::Erase(arguments) => erase::run(&config, &arguments).await,
             Command::Rebuild => record::rebuild(&config).await,
             Command::Bench(arguments) => model_bench::run(&config, &arguments).await,
             Command::RunBatch(arguments) => run_batch::run(&config, &arguments).await,

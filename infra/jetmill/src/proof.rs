@@ -36,7 +36,7 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         since: Option<u64>,
     },
-    /// Lists who read the record, one JSON object a line.
+    /// Lists who read the record and who erased content of it, one JSON object a line.
     Accesses,
     /// Writes an archive of a part of the record, with what proves it.
     Export(ExportArguments),
@@ -164,7 +164,7 @@ impl TimeRange {
 
 async fn print_checkpoint(config: &Config, since: Option<u64>) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
-    let log = broker.log();
+    let log = broker.stored_log();
     let newest =
         CheckpointLog::new(Arc::clone(&log)).newest().await?.context("no checkpoint was signed yet")?;
     let mut line = json!({ "checkpoint": newest });
@@ -181,8 +181,8 @@ async fn print_checkpoint(config: &Config, since: Option<u64>) -> Result<()> {
 
 async fn print_accesses(config: &Config) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
-    let patterns = vec![subjects::all_audit_accesses()];
-    let mut records = broker.log().read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
+    let patterns = vec![subjects::all_audit_accesses(), subjects::all_erasures()];
+    let mut records = broker.stored_log().read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
     while let Some(record) = records.try_next().await? {
         print_line(&serde_json::to_string(&schemas::decode_audit(&record.payload)?)?);
     }

@@ -29,7 +29,7 @@ pub(crate) struct EventsFormat {
 /// Prints the facts of one inference in the order of the log, and whether they hang together and are signed.
 pub(crate) async fn events(config: &Config, id: InferenceId, format: &EventsFormat) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
-    let log = broker.log();
+    let log = broker.log(config).await?;
     if format.json || format.content {
         note_access(log.as_ref(), "events", Some(id), String::new()).await?;
     }
@@ -47,6 +47,9 @@ pub(crate) async fn events(config: &Config, id: InferenceId, format: &EventsForm
     }
     if !format.json {
         print_line(&standing(&log, &life).await?);
+        if let Some(reason) = life.why_sealed(log.as_ref()).await? {
+            print_line(&reason);
+        }
     }
     broker.close().await
 }

@@ -51,11 +51,14 @@ pub(crate) struct Replay {
 /// Replays and prints.
 pub(crate) async fn run(config: &Config, arguments: &Replay) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
-    let log = broker.log();
+    let log = broker.log(config).await?;
     let scope = arguments.range.scope();
     note_access(log.as_ref(), "replay", arguments.id, scope).await?;
     let ids = match arguments.id {
-        Some(id) => vec![id],
+        Some(id) => {
+            check_readable(log.as_ref(), id).await?;
+            vec![id]
+        }
         None => requested_ids(log.as_ref(), arguments).await?,
     };
     if ids.is_empty() {
@@ -68,6 +71,16 @@ pub(crate) async fn run(config: &Config, arguments: &Replay) -> Result<()> {
     };
     broker.close().await?;
     replayed
+}
+
+/// What was erased is told with its date before a model is loaded for it.
+async fn check_readable(log: &dyn EventLog, id: InferenceId) -> Result<()> {
+    if let Some(life) = Life::read(log, id).await?
+        && let Some(reason) = life.why_sealed(log).await?
+    {
+        bail!("{id} cannot be replayed: {reason}");
+    }
+    Ok(())
 }
 
 /// The ids of the range, in the order of the log.

@@ -50,7 +50,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     };
     // If one of the two fails, the other is dropped; a broker's process ends with that.
     let (broker, models) = tokio::try_join!(Broker::open(config), load_models)?;
-    let log = broker.log();
+    let log = broker.log(config).await?;
 
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
@@ -86,31 +86,30 @@ pub(crate) async fn api(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
     // Other nodes may be there for its clients.
     let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config) };
-    alone(config, |broker, token| Ok(Box::pin(api_role(settings, &broker.log(), listener, token)))).await
+    alone(config, Sees::Content, |log, token| Ok(Box::pin(api_role(settings, log, listener, token)))).await
 }
 
 /// The guardrails alone.
 pub(crate) async fn guardrail(config: &Config) -> Result<()> {
-    alone(config, |broker, token| Ok(Box::pin(guardrail_role(config, &broker.log(), token)?))).await
+    alone(config, Sees::Content, |log, token| Ok(Box::pin(guardrail_role(config, log, token)?))).await
 }
 
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
-    alone(config, |broker, token| Ok(Box::pin(router_role(config, &broker.log(), token)))).await
+    alone(config, Sees::Content, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
 }
 
 /// The jobs alone.
 pub(crate) async fn jobs(config: &Config) -> Result<()> {
-    alone(config, |broker, token| Ok(Box::pin(jobs::jobs_role(config, &broker.log(), token)))).await
+    alone(config, Sees::Content, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
 }
 
 /// The projector and the checkpointer alone.
 pub(crate) async fn projector(config: &Config) -> Result<()> {
     let database = connect_database(config).await?;
-    alone(config, |broker, token| {
-        let stored = broker.stored_log();
-        let checkpointer = proof::checkpointer(config, &stored)?;
-        Ok(Box::pin(projection::record_role(stored, database, checkpointer, token)))
+    alone(config, Sees::Stored, |log, token| {
+        let checkpointer = proof::checkpointer(config, log)?;
+        Ok(Box::pin(projection::record_role(Arc::clone(log), database, checkpointer, token)))
     })
     .await
 }
@@ -119,13 +118,17 @@ pub(crate) async fn projector(config: &Config) -> Result<()> {
 pub(crate) async fn worker(config: &Config) -> Result<()> {
     let model = load_model(&config.worker, config).await?;
     let name = instance::name();
-    alone(config, |broker, token| worker_role(&config.worker, &broker.log(), model, name, token)).await
+    alone(config, Sees::Content, |log, token| worker_role(&config.worker, log, model, name, token)).await
 }
 
 async fn alone(config: &Config, role: impl FnOnce(&Broker, CancellationToken) -> Result<Role>) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let broker = Broker::open_existing(config).await?;
-    let finished = role(&broker, signal)?.await;
+    let log = match sees {
+        Sees::Content => broker.log(config).await?,
+        Sees::Stored => broker.stored_log(),
+    };
+    let finished = role(&log, signal)?.await;
     broker.close().await?;
     finished
 }

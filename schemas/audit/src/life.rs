@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bus::{BusError, EventLog, ReadFrom, StreamName, subjects};
+use bus::{BusError, EventLog, ReadFrom, StreamName, subjects, why_sealed};
 use futures_util::TryStreamExt as _;
 use schemas::v1::{Envelope, envelope::Fact};
 use schemas::{FactHash, InferenceId};
@@ -64,6 +64,14 @@ impl Life {
             });
         }
         Ok((!facts.is_empty()).then_some(Self { facts }))
+    }
+
+    /// Why its content cannot be read any more, in words; `None` if it can.
+    pub async fn why_sealed(&self, log: &dyn EventLog) -> Result<Option<String>, BusError> {
+        match self.facts.iter().find(|fact| fact.envelope.is_sealed()) {
+            Some(fact) => why_sealed(log, &fact.envelope).await,
+            None => Ok(None),
+        }
     }
 
     /// Whether every fact follows one that is there.

@@ -18,7 +18,12 @@ pub(crate) struct Recorded {
     pub(crate) seed: Option<u64>,
     /// Nothing while it goes on.
     pub(crate) ended: Option<Ended>,
+    /// Neither what was asked nor the answer can be read any more.
+    pub(crate) is_erased: bool,
 }
+
+/// Why nothing can be run again of an inference whose key was destroyed.
+pub(crate) const ERASED: &str = "its content was erased";
 
 impl Recorded {
     /// Puts a life together; `None` if it has no beginning.
@@ -27,12 +32,23 @@ impl Recorded {
         for fact in life.facts {
             let (id, tenant) = (fact.envelope.inference().ok()?, fact.envelope.tenant().ok()?);
             let requested_at_unix_nanos = fact.envelope.recorded_at_unix_nanos;
+            let is_erased = fact.envelope.is_sealed();
+            if let Some(recorded) = &mut recorded {
+                recorded.is_erased |= is_erased;
+            }
             match (fact.envelope.fact?, &mut recorded) {
                 (Fact::Requested(requested), None) => {
                     let (admitted, seed, ended) = (None, None, None);
-                    let begun =
-                        Self { id, tenant, requested_at_unix_nanos, requested, admitted, seed, ended };
-                    recorded = Some(begun);
+                    recorded = Some(Self {
+                        id,
+                        tenant,
+                        requested_at_unix_nanos,
+                        requested,
+                        admitted,
+                        seed,
+                        ended,
+                        is_erased,
+                    });
                 }
                 (Fact::Admitted(admitted), Some(recorded)) => recorded.admitted = Some(admitted),
                 (Fact::Started(started), Some(recorded)) => recorded.seed = Some(started.seed),
@@ -65,6 +81,9 @@ impl Recorded {
 
     /// Why it cannot be run again, if so.
     pub(crate) fn obstacle(&self) -> Option<&'static str> {
+        if self.is_erased {
+            return Some(ERASED);
+        }
         let Some(ended) = &self.ended else { return Some("it has not ended") };
         let has_tokens = ended.choices.iter().any(|choice| !choice.token_ids.is_empty());
         match ended.outcome() {

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::change::{Change, ChangedSetup};
 use super::comparison::Comparison;
 use super::engine::{ReplayEngine, Replayed};
-use super::recorded::Recorded;
+use super::recorded::{ERASED, Recorded};
 use super::{NUM_AT_ONCE, recorded};
 use crate::record::print_line;
 
@@ -88,6 +88,10 @@ async fn difference(
     policy: Option<&Policy>,
     recorded: Recorded,
 ) -> Result<Difference> {
+    if recorded.is_erased {
+        let id = recorded.id.to_string();
+        return Ok(Difference { id, verdict: None, answer: None, not_answered: Some(ERASED) });
+    }
     let decision = policy.map(|policy| (decide(policy, &recorded), policy.version()));
     let verdict =
         decision.as_ref().map(|(decision, version)| VerdictChange::new(&recorded, decision, *version));

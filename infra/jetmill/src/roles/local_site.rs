@@ -51,7 +51,7 @@ impl LocalSite {
         };
         let model = load_model(&config.worker, &config).await?;
         let broker = Broker::open(&config).await?;
-        let log = broker.log();
+        let log = broker.log(&config).await?;
         let [front, inner, last] = [(); 3].map(|()| CancellationToken::new());
         let mut roles = JoinSet::new();
         let database = connect_database(&config).await?;

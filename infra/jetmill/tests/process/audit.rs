@@ -10,7 +10,7 @@ use crate::wait::until;
 
 impl Site {
     /// An archive of everything, once everything is signed.
-    async fn archive_of_everything(&self, name: &str) -> String {
+    pub(crate) async fn archive_of_everything(&self, name: &str) -> String {
         let path = self.path(name).display().to_string();
         until("everything is signed", async || {
             let output = self.run("audit", &["export", &path]).await;
