@@ -65,10 +65,9 @@ impl SealedLog {
     pub async fn open(below: Arc<dyn EventLog>, wrapping: Option<WrappingKey>) -> Result<Self, BusError> {
         let keys = KeyRing::open(Arc::clone(&below), wrapping).await?;
         let sealing = Arc::new(Sealing { below: Arc::clone(&below), keys });
-        let last = below.last_sequence(StreamName::Audit).await?;
-        let patterns = vec![subjects::all_erasures()];
-        let erasures = below.read(StreamName::Audit, patterns, ReadFrom::Sequence(last + 1), true).await?;
-        let following = tokio::spawn(follow(erasures, Arc::clone(&sealing)));
+        let next_sequence = below.last_sequence(StreamName::Audit).await? + 1;
+        let erasures = sealing.erasures(next_sequence).await?;
+        let following = tokio::spawn(Arc::clone(&sealing).follow(erasures, next_sequence));
         Ok(Self { below, sealing, _erasures: AbortOnDropHandle::new(following) })
     }
 
@@ -79,17 +78,32 @@ impl SealedLog {
     }
 }
 
-/// Every process forgets the keys that any of them destroyed.
-async fn follow(mut erasures: Records, sealing: Arc<Sealing>) {
-    while let Some(record) = erasures.next().await {
-        match record {
-            Ok(record) => sealing.heed(&record.payload),
-            Err(error) => tracing::error!(%error, "erasures are not followed: keys in memory outlive them"),
+impl Sealing {
+    /// Forgets what any process destroys, for as long as it is polled.
+    async fn follow(self: Arc<Self>, mut erasures: Records, mut next_sequence: u64) {
+        loop {
+            match erasures.next().await {
+                Some(Ok(record)) => {
+                    self.heed(&record.payload);
+                    next_sequence = record.sequence + 1;
+                }
+                broken => {
+                    let error = broken.and_then(Result::err);
+                    tracing::warn!(?error, "erasures are not heard of for now");
+                    tokio::time::sleep(MAX_WAIT).await;
+                    if let Ok(again) = self.erasures(next_sequence).await {
+                        erasures = again;
+                    }
+                }
+            }
         }
     }
-}
 
-impl Sealing {
+    async fn erasures(&self, next_sequence: u64) -> Result<Records, BusError> {
+        let (patterns, from) = (vec![subjects::all_erasures()], ReadFrom::Sequence(next_sequence));
+        self.below.read(StreamName::Audit, patterns, from, true).await
+    }
+
     /// Forgets the keys that an erasure destroyed.
     fn heed(&self, payload: &[u8]) {
         let fact = schemas::decode_audit(payload).ok().and_then(|envelope| envelope.fact);
@@ -132,15 +146,19 @@ impl Sealing {
     }
 
     async fn open(&self, record: Record) -> Result<Opened, BusError> {
-        let Ok(public) = schemas::decode_envelope(&record.payload) else { return Ok(Opened::Whole(record)) };
-        let Some(sealed) = public.sealed.clone() else { return Ok(Opened::Whole(record)) };
-        if sealed.ciphertext.is_empty() {
+        let Ok(mut public) = schemas::decode_envelope(&record.payload) else {
+            return Ok(Opened::Whole(record));
+        };
+        let Some(sealed) = &mut public.sealed else { return Ok(Opened::Whole(record)) };
+        let ciphertext = std::mem::take(&mut sealed.ciphertext);
+        let (subject, nonce) = (sealed.key.clone(), sealed.nonce.clone());
+        if ciphertext.is_empty() {
             return Ok(Opened::Erased(record));
         }
         let stored_at = UNIX_EPOCH + Duration::from_nanos(record.stored_at_unix_nanos);
         let began_at = Instant::now();
         let key = loop {
-            if let Some(key) = self.keys.for_reading(&public, &sealed.key).await? {
+            if let Some(key) = self.keys.for_reading(&public, &subject).await? {
                 break key;
             }
             if erasure_of(self.below.as_ref(), &public).await?.is_some() {
@@ -153,13 +171,12 @@ impl Sealing {
             }
             tokio::time::sleep(PAUSE).await;
         };
-        let payload =
-            key.cipher.open(&sealed.nonce, sealed.ciphertext, &about(&public)).ok_or_else(|| {
-                let sequence = record.sequence;
-                BusError::Refused(format!(
-                    "the content of the record at sequence {sequence} is not what was sealed"
-                ))
-            })?;
+        let payload = key.cipher.open(&nonce, ciphertext, &about(&public)).ok_or_else(|| {
+            let sequence = record.sequence;
+            BusError::Refused(format!(
+                "the content of the record at sequence {sequence} is not what was sealed"
+            ))
+        })?;
         Ok(Opened::Whole(Record { payload: payload.into(), stored: Some(record.payload), ..record }))
     }
 }

@@ -121,7 +121,20 @@ pub(crate) async fn worker(config: &Config) -> Result<()> {
     alone(config, Sees::Content, |log, token| worker_role(&config.worker, log, model, name, token)).await
 }
 
-async fn alone(config: &Config, role: impl FnOnce(&Broker, CancellationToken) -> Result<Role>) -> Result<()> {
+/// What a role that runs alone gets of the log.
+#[derive(Clone, Copy)]
+enum Sees {
+    /// Facts with what was asked and answered.
+    Content,
+    /// Facts as they are stored, sealed.
+    Stored,
+}
+
+async fn alone(
+    config: &Config,
+    sees: Sees,
+    role: impl FnOnce(&Arc<dyn EventLog>, CancellationToken) -> Result<Role>,
+) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let broker = Broker::open_existing(config).await?;
     let log = match sees {
