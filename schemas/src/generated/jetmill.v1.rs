@@ -19,6 +19,9 @@ pub struct Envelope {
     /// SHA-256 of the encoded envelope of the fact of this inference that caused this one; empty on the first.
     #[prost(bytes = "vec", tag = "7")]
     pub previous_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Present when the fact below is without its content, which is here; only the log and its archives hold it so.
+    #[prost(message, optional, tag = "8")]
+    pub sealed: ::core::option::Option<Sealed>,
     /// Version of the configuration of the process that wrote the fact, as `ConfigurationRecorded` names it; empty: not known.
     #[prost(string, tag = "9")]
     pub configuration: ::prost::alloc::string::String,
@@ -55,6 +58,49 @@ impl ::prost::Name for Envelope {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.Envelope".into()
+    }
+}
+/// An envelope with its content, as only the holder of a key can read it. Without a ciphertext: its key was destroyed before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sealed {
+    /// The subject of the key on the KEYS stream: "keys.<tenant>.<end user or _>.<inference>.<random>".
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// 12 bytes, for AES-256-GCM.
+    #[prost(bytes = "vec", tag = "2")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+    /// The encoded envelope, whole and without `sealed`; the ids of inference and event are authenticated with it.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ciphertext: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for Sealed {
+    const NAME: &'static str = "Sealed";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Sealed".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Sealed".into()
+    }
+}
+/// A key of content, on the KEYS stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentKey {
+    /// 32 bytes; 48 when a master key wraps it.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// Present when a master key wraps it: 12 bytes, for AES-256-GCM. The key's subject is authenticated with it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for ContentKey {
+    const NAME: &'static str = "ContentKey";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ContentKey".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ContentKey".into()
     }
 }
 /// A client asked and the api accepted.
@@ -109,6 +155,10 @@ pub struct Requested {
     /// Present when it is a part of a line of a batch.
     #[prost(message, optional, tag = "20")]
     pub batch_place: ::core::option::Option<BatchPlace>,
+    /// Fingerprint of whom the client asks for, if it says so: OpenAI's `safety_identifier` or `user`, Anthropic's
+    /// `metadata.user_id`.
+    #[prost(string, tag = "21")]
+    pub end_user: ::prost::alloc::string::String,
     /// What its model cost when it was asked for; absent: nothing was said.
     #[prost(message, optional, tag = "25")]
     pub price: ::core::option::Option<Price>,
@@ -1292,7 +1342,7 @@ pub struct AuditEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "4")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11, 30")]
+    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11, 12, 30")]
     pub fact: ::core::option::Option<audit_envelope::Fact>,
 }
 /// Nested message and enum types in `AuditEnvelope`.
@@ -1303,6 +1353,8 @@ pub mod audit_envelope {
         CheckpointSigned(super::CheckpointSigned),
         #[prost(message, tag = "11")]
         RecordAccessed(super::RecordAccessed),
+        #[prost(message, tag = "12")]
+        ContentErased(super::ContentErased),
         #[prost(message, tag = "30")]
         SegmentArchived(super::SegmentArchived),
     }
@@ -1381,6 +1433,32 @@ impl ::prost::Name for RecordAccessed {
         "/jetmill.v1.RecordAccessed".into()
     }
 }
+/// Keys of content were destroyed: nobody can read any more what was sealed with them, wherever it is kept.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentErased {
+    /// Fingerprint of the caller's key; never the key. Empty: an operator at the command line.
+    #[prost(string, tag = "1")]
+    pub caller: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Whose content: an inference's, that of an end user (a fingerprint), or if both are empty all of the tenant's.
+    #[prost(string, tag = "3")]
+    pub inference_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub end_user: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub num_keys: u64,
+}
+impl ::prost::Name for ContentErased {
+    const NAME: &'static str = "ContentErased";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ContentErased".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ContentErased".into()
+    }
+}
 /// A stretch of the INFERENCE stream stands in a file of the archive, so that it may leave the log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SegmentArchived {
@@ -1443,7 +1521,7 @@ pub struct JobEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "5")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "job_envelope::Fact", tags = "10, 11, 20, 21, 22, 23")]
+    #[prost(oneof = "job_envelope::Fact", tags = "10, 11, 12, 13, 20, 21, 22, 23")]
     pub fact: ::core::option::Option<job_envelope::Fact>,
 }
 /// Nested message and enum types in `JobEnvelope`.
@@ -1454,6 +1532,10 @@ pub mod job_envelope {
         FileCreated(super::FileCreated),
         #[prost(message, tag = "11")]
         FileDeleted(super::FileDeleted),
+        #[prost(message, tag = "12")]
+        FileUploadBegun(super::FileUploadBegun),
+        #[prost(message, tag = "13")]
+        FileUploadEnded(super::FileUploadEnded),
         #[prost(message, tag = "20")]
         BatchCreated(super::BatchCreated),
         #[prost(message, tag = "21")]
@@ -1520,6 +1602,38 @@ impl ::prost::Name for FileDeleted {
         "/jetmill.v1.FileDeleted".into()
     }
 }
+/// Chunks of a file may stand on the FILES stream from now on, though no file is known yet.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileUploadBegun {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileUploadBegun {
+    const NAME: &'static str = "FileUploadBegun";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileUploadBegun".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileUploadBegun".into()
+    }
+}
+/// It replaces the beginning: the file is known, or nothing of it stands any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileUploadEnded {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileUploadEnded {
+    const NAME: &'static str = "FileUploadEnded";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileUploadEnded".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileUploadEnded".into()
+    }
+}
 /// A client wants every line of a file answered.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchCreated {
@@ -1543,6 +1657,9 @@ pub struct BatchCreated {
     /// Fingerprint of the caller's key; never the key.
     #[prost(string, tag = "7")]
     pub caller: ::prost::alloc::string::String,
+    /// How long its output and error files are kept after they were made; 0: until they are deleted.
+    #[prost(uint64, tag = "8")]
+    pub output_expires_seconds: u64,
 }
 impl ::prost::Name for BatchCreated {
     const NAME: &'static str = "BatchCreated";

@@ -998,6 +998,9 @@ impl serde::Serialize for AuditEnvelope {
                 audit_envelope::Fact::RecordAccessed(v) => {
                     struct_ser.serialize_field("record_accessed", v)?;
                 }
+                audit_envelope::Fact::ContentErased(v) => {
+                    struct_ser.serialize_field("content_erased", v)?;
+                }
                 audit_envelope::Fact::SegmentArchived(v) => {
                     struct_ser.serialize_field("segment_archived", v)?;
                 }
@@ -1025,6 +1028,8 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             "checkpointSigned",
             "record_accessed",
             "recordAccessed",
+            "content_erased",
+            "contentErased",
             "segment_archived",
             "segmentArchived",
         ];
@@ -1037,6 +1042,7 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             RecordedBy,
             CheckpointSigned,
             RecordAccessed,
+            ContentErased,
             SegmentArchived,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
@@ -1065,6 +1071,7 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
                             "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            "contentErased" | "content_erased" => Ok(GeneratedField::ContentErased),
                             "segmentArchived" | "segment_archived" => Ok(GeneratedField::SegmentArchived),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
@@ -1132,6 +1139,13 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                                 return Err(serde::de::Error::duplicate_field("recordAccessed"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                        GeneratedField::ContentErased => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("contentErased"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::ContentErased)
 ;
                         }
                         GeneratedField::SegmentArchived => {
@@ -1275,6 +1289,9 @@ impl serde::Serialize for BatchCreated {
         if !self.caller.is_empty() {
             len += 1;
         }
+        if self.output_expires_seconds != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchCreated", len)?;
         if !self.batch.is_empty() {
             struct_ser.serialize_field("batch", &self.batch)?;
@@ -1299,6 +1316,11 @@ impl serde::Serialize for BatchCreated {
         if !self.caller.is_empty() {
             struct_ser.serialize_field("caller", &self.caller)?;
         }
+        if self.output_expires_seconds != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("output_expires_seconds", ToString::to_string(&self.output_expires_seconds).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -1319,6 +1341,8 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
             "expiresAtUnixNanos",
             "metadata",
             "caller",
+            "output_expires_seconds",
+            "outputExpiresSeconds",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1330,6 +1354,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
             ExpiresAtUnixNanos,
             Metadata,
             Caller,
+            OutputExpiresSeconds,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1358,6 +1383,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                             "expiresAtUnixNanos" | "expires_at_unix_nanos" => Ok(GeneratedField::ExpiresAtUnixNanos),
                             "metadata" => Ok(GeneratedField::Metadata),
                             "caller" => Ok(GeneratedField::Caller),
+                            "outputExpiresSeconds" | "output_expires_seconds" => Ok(GeneratedField::OutputExpiresSeconds),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1384,6 +1410,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                 let mut expires_at_unix_nanos__ = None;
                 let mut metadata__ = None;
                 let mut caller__ = None;
+                let mut output_expires_seconds__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Batch => {
@@ -1432,6 +1459,14 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                             }
                             caller__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::OutputExpiresSeconds => {
+                            if output_expires_seconds__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outputExpiresSeconds"));
+                            }
+                            output_expires_seconds__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(BatchCreated {
@@ -1442,6 +1477,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                     expires_at_unix_nanos: expires_at_unix_nanos__.unwrap_or_default(),
                     metadata: metadata__.unwrap_or_default(),
                     caller: caller__.unwrap_or_default(),
+                    output_expires_seconds: output_expires_seconds__.unwrap_or_default(),
                 })
             }
         }
@@ -3089,6 +3125,288 @@ impl<'de> serde::Deserialize<'de> for ConfigurationRecorded {
         deserializer.deserialize_struct("jetmill.v1.ConfigurationRecorded", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ContentErased {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        if !self.tenant.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
+        if self.num_keys != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentErased", len)?;
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        if !self.tenant.is_empty() {
+            struct_ser.serialize_field("tenant", &self.tenant)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
+        if self.num_keys != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_keys", ToString::to_string(&self.num_keys).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentErased {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "caller",
+            "tenant",
+            "inference_id",
+            "inferenceId",
+            "end_user",
+            "endUser",
+            "num_keys",
+            "numKeys",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Caller,
+            Tenant,
+            InferenceId,
+            EndUser,
+            NumKeys,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "caller" => Ok(GeneratedField::Caller),
+                            "tenant" => Ok(GeneratedField::Tenant),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
+                            "numKeys" | "num_keys" => Ok(GeneratedField::NumKeys),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentErased;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentErased")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentErased, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut caller__ = None;
+                let mut tenant__ = None;
+                let mut inference_id__ = None;
+                let mut end_user__ = None;
+                let mut num_keys__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Tenant => {
+                            if tenant__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tenant"));
+                            }
+                            tenant__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumKeys => {
+                            if num_keys__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numKeys"));
+                            }
+                            num_keys__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentErased {
+                    caller: caller__.unwrap_or_default(),
+                    tenant: tenant__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    end_user: end_user__.unwrap_or_default(),
+                    num_keys: num_keys__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentErased", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ContentKey {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentKey", len)?;
+        if !self.key.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("key", pbjson::private::base64::encode(&self.key).as_str())?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentKey {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentKey;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentKey")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentKey, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentKey {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentKey", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for ControlEnvelope {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -4281,6 +4599,9 @@ impl serde::Serialize for Envelope {
         if !self.previous_hash.is_empty() {
             len += 1;
         }
+        if self.sealed.is_some() {
+            len += 1;
+        }
         if !self.configuration.is_empty() {
             len += 1;
         }
@@ -4312,6 +4633,9 @@ impl serde::Serialize for Envelope {
             #[allow(clippy::needless_borrow)]
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
+        }
+        if let Some(v) = self.sealed.as_ref() {
+            struct_ser.serialize_field("sealed", v)?;
         }
         if !self.configuration.is_empty() {
             struct_ser.serialize_field("configuration", &self.configuration)?;
@@ -4367,6 +4691,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedBy",
             "previous_hash",
             "previousHash",
+            "sealed",
             "configuration",
             "requested",
             "admitted",
@@ -4390,6 +4715,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             RecordedAtUnixNanos,
             RecordedBy,
             PreviousHash,
+            Sealed,
             Configuration,
             Requested,
             Admitted,
@@ -4427,6 +4753,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
+                            "sealed" => Ok(GeneratedField::Sealed),
                             "configuration" => Ok(GeneratedField::Configuration),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
@@ -4462,6 +4789,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
                 let mut previous_hash__ = None;
+                let mut sealed__ = None;
                 let mut configuration__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
@@ -4513,6 +4841,12 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             previous_hash__ = 
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::Sealed => {
+                            if sealed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sealed"));
+                            }
+                            sealed__ = map_.next_value()?;
                         }
                         GeneratedField::Configuration => {
                             if configuration__.is_some() {
@@ -4586,6 +4920,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
                     previous_hash: previous_hash__.unwrap_or_default(),
+                    sealed: sealed__,
                     configuration: configuration__.unwrap_or_default(),
                     fact: fact__,
                 })
@@ -5121,6 +5456,188 @@ impl<'de> serde::Deserialize<'de> for FileDeleted {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.FileDeleted", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FileUploadBegun {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileUploadBegun", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileUploadBegun {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileUploadBegun;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileUploadBegun")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileUploadBegun, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileUploadBegun {
+                    file: file__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileUploadBegun", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FileUploadEnded {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileUploadEnded", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileUploadEnded {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileUploadEnded;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileUploadEnded")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileUploadEnded, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileUploadEnded {
+                    file: file__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileUploadEnded", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for FinishReason {
@@ -6050,6 +6567,12 @@ impl serde::Serialize for JobEnvelope {
                 job_envelope::Fact::FileDeleted(v) => {
                     struct_ser.serialize_field("file_deleted", v)?;
                 }
+                job_envelope::Fact::FileUploadBegun(v) => {
+                    struct_ser.serialize_field("file_upload_begun", v)?;
+                }
+                job_envelope::Fact::FileUploadEnded(v) => {
+                    struct_ser.serialize_field("file_upload_ended", v)?;
+                }
                 job_envelope::Fact::BatchCreated(v) => {
                     struct_ser.serialize_field("batch_created", v)?;
                 }
@@ -6087,6 +6610,10 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
             "fileCreated",
             "file_deleted",
             "fileDeleted",
+            "file_upload_begun",
+            "fileUploadBegun",
+            "file_upload_ended",
+            "fileUploadEnded",
             "batch_created",
             "batchCreated",
             "batch_progressed",
@@ -6106,6 +6633,8 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
             RecordedBy,
             FileCreated,
             FileDeleted,
+            FileUploadBegun,
+            FileUploadEnded,
             BatchCreated,
             BatchProgressed,
             BatchCancelRequested,
@@ -6138,6 +6667,8 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "fileCreated" | "file_created" => Ok(GeneratedField::FileCreated),
                             "fileDeleted" | "file_deleted" => Ok(GeneratedField::FileDeleted),
+                            "fileUploadBegun" | "file_upload_begun" => Ok(GeneratedField::FileUploadBegun),
+                            "fileUploadEnded" | "file_upload_ended" => Ok(GeneratedField::FileUploadEnded),
                             "batchCreated" | "batch_created" => Ok(GeneratedField::BatchCreated),
                             "batchProgressed" | "batch_progressed" => Ok(GeneratedField::BatchProgressed),
                             "batchCancelRequested" | "batch_cancel_requested" => Ok(GeneratedField::BatchCancelRequested),
@@ -6215,6 +6746,20 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
                                 return Err(serde::de::Error::duplicate_field("fileDeleted"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileDeleted)
+;
+                        }
+                        GeneratedField::FileUploadBegun => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileUploadBegun"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileUploadBegun)
+;
+                        }
+                        GeneratedField::FileUploadEnded => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileUploadEnded"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileUploadEnded)
 ;
                         }
                         GeneratedField::BatchCreated => {
@@ -7843,6 +8388,9 @@ impl serde::Serialize for Requested {
         if self.batch_place.is_some() {
             len += 1;
         }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
         if self.price.is_some() {
             len += 1;
         }
@@ -7909,6 +8457,9 @@ impl serde::Serialize for Requested {
         if let Some(v) = self.batch_place.as_ref() {
             struct_ser.serialize_field("batch_place", v)?;
         }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
         if let Some(v) = self.price.as_ref() {
             struct_ser.serialize_field("price", v)?;
         }
@@ -7947,6 +8498,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "deadlineUnixNanos",
             "batch_place",
             "batchPlace",
+            "end_user",
+            "endUser",
             "price",
         ];
 
@@ -7970,6 +8523,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             AnswerOptions,
             DeadlineUnixNanos,
             BatchPlace,
+            EndUser,
             Price,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
@@ -8010,6 +8564,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
                             "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
                             "batchPlace" | "batch_place" => Ok(GeneratedField::BatchPlace),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
                             "price" => Ok(GeneratedField::Price),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
@@ -8048,6 +8603,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut answer_options__ = None;
                 let mut deadline_unix_nanos__ = None;
                 let mut batch_place__ = None;
+                let mut end_user__ = None;
                 let mut price__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -8167,6 +8723,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             batch_place__ = map_.next_value()?;
                         }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
                         GeneratedField::Price => {
                             if price__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("price"));
@@ -8194,6 +8756,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     answer_options: answer_options__,
                     deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
                     batch_place: batch_place__,
+                    end_user: end_user__.unwrap_or_default(),
                     price: price__,
                 })
             }
@@ -8918,6 +9481,139 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.SamplingParams", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Sealed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        if !self.ciphertext.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Sealed", len)?;
+        if !self.key.is_empty() {
+            struct_ser.serialize_field("key", &self.key)?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        if !self.ciphertext.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("ciphertext", pbjson::private::base64::encode(&self.ciphertext).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Sealed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+            "ciphertext",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+            Ciphertext,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            "ciphertext" => Ok(GeneratedField::Ciphertext),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Sealed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Sealed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Sealed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                let mut ciphertext__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Ciphertext => {
+                            if ciphertext__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ciphertext"));
+                            }
+                            ciphertext__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Sealed {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                    ciphertext: ciphertext__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Sealed", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for SegmentArchived {
