@@ -116,11 +116,9 @@ async fn what_has_left_the_log_is_answered_as_before() {
     assert!(is_verified && text.contains(&format!("{num_facts} facts")), "{text}");
     let archive = site.archive().display().to_string();
     let model = model_file().display().to_string();
-    let arguments =
-        ["--from", "0", "--sample", "2", "--model", &model, "--model-name", MODEL, "--num-threads", "1"];
-    let replayed =
-        site.print("replay", &[&arguments[..], &["--archive", &archive, "--kv-cache-mib", "256"]].concat());
-    let replayed = replayed.await;
+    let fixed = ["--model", &model, "--model-name", MODEL, "--num-threads", "1", "--kv-cache-mib", "256"];
+    let arguments = [&fixed[..], &["--from", "0", "--sample", "2", "--archive", &archive]].concat();
+    let replayed = site.print("replay", &arguments).await;
     assert!(
         replayed.contains("match, 1 were not replayed") || replayed.contains("2 of 2 match"),
         "{replayed}"
