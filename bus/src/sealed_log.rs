@@ -28,7 +28,7 @@ use crate::event_log::ConsumerHandle;
 use crate::topology::ConsumerSpec;
 use crate::{
     Append, AppendOutcome, BusError, Consumer, Delivery, EventLog, LiveMessages, QueryMessages, ReadFrom,
-    Record, Records, StreamName, subjects,
+    Record, Records, StreamName, StreamState, subjects,
 };
 
 /// A key is sent before what it seals, but another stream stores it: it is waited for if the fact is no older than this.
@@ -306,6 +306,14 @@ impl EventLog for SealedLog {
 
     async fn erase(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
         self.below.erase(stream, sequence).await
+    }
+
+    async fn forget_before(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        self.below.forget_before(stream, sequence).await
+    }
+
+    async fn state(&self, stream: StreamName) -> Result<StreamState, BusError> {
+        self.below.state(stream).await
     }
 
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {

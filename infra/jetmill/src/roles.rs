@@ -56,12 +56,16 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     let mut roles = JoinSet::new();
     let stored = broker.stored_log();
     let checkpointer = proof::checkpointer(config, &stored)?;
-    roles.spawn(projection::record_role(stored, database, checkpointer, last.clone()));
+    let archivist = proof::archivist(config, broker.log_alone())?;
+    let archive_metrics = archivist.as_ref().map(|archivist| metrics::of_archive(archivist.status()));
+    let of_the_record = (checkpointer, archivist);
+    roles.spawn(projection::record_role(stored, database, of_the_record, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
     roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
     let mut settings = api_settings(config);
     settings.extra_metrics.push(metrics::of(models.iter().map(metrics::Engine::of).collect()));
+    settings.extra_metrics.extend(archive_metrics);
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
         let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
         roles.spawn(worker_role(worker, &log, model, WorkerId::slug(&name), inner.clone())?);
@@ -86,61 +90,50 @@ pub(crate) async fn api(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
     // Other nodes may be there for its clients.
     let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config) };
-    alone(config, Sees::Content, |log, token| Ok(Box::pin(api_role(settings, log, listener, token)))).await
+    alone(config, |log, token| Ok(Box::pin(api_role(settings, log, listener, token)))).await
 }
 
 /// The guardrails alone.
 pub(crate) async fn guardrail(config: &Config) -> Result<()> {
-    alone(config, Sees::Content, |log, token| Ok(Box::pin(guardrail_role(config, log, token)?))).await
+    alone(config, |log, token| Ok(Box::pin(guardrail_role(config, log, token)?))).await
 }
 
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
-    alone(config, Sees::Content, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+    alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
 }
 
 /// The jobs alone.
 pub(crate) async fn jobs(config: &Config) -> Result<()> {
-    alone(config, Sees::Content, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
+    alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
 }
 
-/// The projector and the checkpointer alone.
+/// The projector, the checkpointer and the archivist alone.
 pub(crate) async fn projector(config: &Config) -> Result<()> {
     let database = connect_database(config).await?;
-    alone(config, Sees::Stored, |log, token| {
-        let checkpointer = proof::checkpointer(config, log)?;
-        Ok(Box::pin(projection::record_role(Arc::clone(log), database, checkpointer, token)))
-    })
-    .await
+    let signal = shutdown::on_signal()?;
+    let broker = Broker::open_existing(config).await?;
+    let log = broker.stored_log();
+    let of_the_record = (proof::checkpointer(config, &log)?, proof::archivist(config, broker.log_alone())?);
+    let finished = projection::record_role(log, database, of_the_record, signal).await;
+    broker.close().await?;
+    finished
 }
 
 /// One worker alone.
 pub(crate) async fn worker(config: &Config) -> Result<()> {
     let model = load_model(&config.worker, config).await?;
     let name = instance::name();
-    alone(config, Sees::Content, |log, token| worker_role(&config.worker, log, model, name, token)).await
-}
-
-/// What a role that runs alone gets of the log.
-#[derive(Clone, Copy)]
-enum Sees {
-    /// Facts with what was asked and answered.
-    Content,
-    /// Facts as they are stored, sealed.
-    Stored,
+    alone(config, |log, token| worker_role(&config.worker, log, model, name, token)).await
 }
 
 async fn alone(
     config: &Config,
-    sees: Sees,
     role: impl FnOnce(&Arc<dyn EventLog>, CancellationToken) -> Result<Role>,
 ) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let broker = Broker::open_existing(config).await?;
-    let log = match sees {
-        Sees::Content => broker.log(config).await?,
-        Sees::Stored => broker.stored_log(),
-    };
+    let log = broker.log(config).await?;
     let finished = role(&log, signal)?.await;
     broker.close().await?;
     finished
