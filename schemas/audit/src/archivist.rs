@@ -105,6 +105,11 @@ impl Archivist {
         let is_full = state.is_some_and(|state| state.is_nearly_full());
         let segments = self.segments.all().await.unwrap_or_default();
         self.status.set(segments.last(), state, outcome.is_err());
+        if self.log.state(StreamName::Audit).await.is_ok_and(|audit| audit.is_nearly_full()) {
+            warn!(
+                "AUDIT has hardly any room left: without room for checkpoints nothing is archived; give it more"
+            );
+        }
         match outcome {
             Err(error) if is_full => error!(
                 code = error.code(), %error,

@@ -78,13 +78,13 @@ async fn a_log_that_is_full_for_want_of_an_archive_says_why_and_goes_on() {
     let archive = site.archive();
     std::fs::write(&archive, "this is no directory").unwrap();
     let text = format!(
-        "[audit]\ncheckpoint_interval_seconds = 1\n[retention]\nlog_max_bytes = 400000\n\
+        "[audit]\ncheckpoint_interval_seconds = 1\n[retention]\nlog_max_bytes = 600000\n\
          [archive]\ndirectory = {archive:?}\nlog_min_age_seconds = 0\n"
     );
     std::fs::write(&config, text).unwrap();
     let (_process, client) = site.serve(&["--config", config.to_str().unwrap()]).await;
     // Longer than the model's context, and so answered at once.
-    let large = chat(&"lighthouse ".repeat(6_000), 8, false);
+    let large = chat(&"lighthouse ".repeat(10_000), 8, false);
     let ask = async || client.post(&large).send().await.unwrap().status().as_u16();
     let mut num_accepted = 0;
     while ask().await == 400 {
