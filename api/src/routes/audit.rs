@@ -148,7 +148,12 @@ fn summary(life: &Life) -> Value {
                 }
                 if let Some(usage) = &ended.usage {
                     say("prompt_tokens", json!(usage.num_prompt_tokens));
+                    say("cached_prompt_tokens", json!(usage.num_cached_prompt_tokens));
                     say("completion_tokens", json!(usage.num_completion_tokens));
+                    say("reasoning_tokens", json!(usage.num_reasoning_tokens));
+                }
+                if let Some(cost) = &ended.cost {
+                    say("cost", json!({ "amount": cost.amount().to_string(), "currency": cost.currency }));
                 }
             }
             _ => {}

@@ -184,7 +184,10 @@ impl PoolingWorker {
         };
         let facts = self.facts.following(previous);
         let settled = match ending {
-            Ending::Ended(ended) => end(&facts, &address, *ended).await,
+            Ending::Ended(ended) => {
+                let ended = priced(*ended, assignment.requested.price.as_ref());
+                end(&facts, &address, ended).await
+            }
             Ending::Lost(failure) => self.lose(&facts, assignment, failure).await,
         };
         locked(&self.computing).remove(&address.inference);

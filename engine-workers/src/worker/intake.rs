@@ -231,6 +231,7 @@ impl Worker {
             started: self.append_started(&assignment, &request, has_begun),
             summary: assignment.summary.clone(),
             history: assignment.history,
+            price: assignment.requested.price.clone(),
             echo: request.sampling.echo,
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             answer,

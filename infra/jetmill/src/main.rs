@@ -7,6 +7,7 @@ mod batch;
 mod broker;
 mod cli;
 mod config;
+mod configuration;
 mod instance;
 mod logging;
 mod model_bench;

@@ -36,6 +36,11 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         since: Option<u64>,
     },
+    /// Prints the configuration that facts name by this version, as it was recorded: JSON without secrets.
+    Configuration {
+        /// As `jetmill events` shows it.
+        version: String,
+    },
     /// Lists who read the record, one JSON object a line.
     Accesses,
     /// Writes an archive of a part of the record, with what proves it.
@@ -113,6 +118,7 @@ pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<()> {
             Ok(())
         }
         AuditCommand::Checkpoint { since } => print_checkpoint(config, *since).await,
+        AuditCommand::Configuration { version } => print_configuration(config, version).await,
         AuditCommand::Accesses => print_accesses(config).await,
         AuditCommand::Export(arguments) => write_archive(config, arguments).await,
         AuditCommand::Verify { archive, public_key } => verify_archive(archive, public_key),
@@ -177,6 +183,14 @@ async fn print_checkpoint(config: &Config, since: Option<u64>) -> Result<()> {
     }
     print_line(&line.to_string());
     broker.close().await
+}
+
+async fn print_configuration(config: &Config, version: &str) -> Result<()> {
+    let broker = Broker::open_existing(config).await?;
+    let found = find_configuration(broker.log().as_ref(), version).await;
+    broker.close().await?;
+    print_line(&found?.with_context(|| format!("the record holds no configuration {version}"))?);
+    Ok(())
 }
 
 async fn print_accesses(config: &Config) -> Result<()> {

@@ -32,6 +32,7 @@ impl Deployment {
 pub struct Deployments {
     by_id: BTreeMap<String, Deployment>,
     silent: BTreeSet<String>,
+    last_sequence: u64,
 }
 
 impl Deployments {
@@ -48,6 +49,16 @@ impl Deployments {
             }
             Some(Fact::ConfigurationRecorded(_)) | None => {}
         }
+    }
+
+    /// The sequence on CONTROL of the last fact that was taken in; 0 if that is not known.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// Takes note of where the last fact stands.
+    pub fn set_last_sequence(&mut self, sequence: u64) {
+        self.last_sequence = self.last_sequence.max(sequence);
     }
 
     /// Every deployment that answers for `model`, by name, alias or adapter. One that is asleep does: its requests wait

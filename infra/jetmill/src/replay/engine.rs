@@ -20,7 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::recorded::Recorded;
 use crate::config::Config;
-use crate::{instance, roles};
+use crate::instance::Journal;
+use crate::roles;
 
 /// Candidates that are remembered for each token.
 const NUM_LOGPROBS: u32 = 20;
@@ -77,9 +78,10 @@ impl ReplayEngine {
         let waiting = Arc::new(Waiting::default());
         let hearing = AbortOnDropHandle::new(tokio::spawn(hear(frames, Arc::clone(&waiting))));
         let worker_ended = CancellationToken::new();
+        let journal = Journal { log: Arc::clone(&log), configuration: String::new() };
         let worker = roles::worker_role(
             &config.worker,
-            &log,
+            &journal,
             model,
             WorkerId::slug("replay"),
             CancellationToken::new(),
@@ -93,7 +95,7 @@ impl ReplayEngine {
         }));
         let adapters = config.worker.lora_modules.iter().map(|module| module.name.clone());
         let names = std::iter::once(card.name.clone()).chain(card.aliases).chain(adapters).collect();
-        let facts = instance::fact_writer(&log, "replay", &WorkerId::slug("replay"));
+        let facts = journal.fact_writer("replay", &WorkerId::slug("replay"));
         let pool = PoolName::slug(&card.name);
         let fingerprint = card.engine_fingerprint;
         Ok(Self {
