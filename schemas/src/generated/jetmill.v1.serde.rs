@@ -998,6 +998,12 @@ impl serde::Serialize for AuditEnvelope {
                 audit_envelope::Fact::RecordAccessed(v) => {
                     struct_ser.serialize_field("record_accessed", v)?;
                 }
+                audit_envelope::Fact::ContentErased(v) => {
+                    struct_ser.serialize_field("content_erased", v)?;
+                }
+                audit_envelope::Fact::SegmentArchived(v) => {
+                    struct_ser.serialize_field("segment_archived", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -1022,6 +1028,10 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             "checkpointSigned",
             "record_accessed",
             "recordAccessed",
+            "content_erased",
+            "contentErased",
+            "segment_archived",
+            "segmentArchived",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1032,6 +1042,8 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             RecordedBy,
             CheckpointSigned,
             RecordAccessed,
+            ContentErased,
+            SegmentArchived,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1059,6 +1071,8 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
                             "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            "contentErased" | "content_erased" => Ok(GeneratedField::ContentErased),
+                            "segmentArchived" | "segment_archived" => Ok(GeneratedField::SegmentArchived),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1125,6 +1139,20 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                                 return Err(serde::de::Error::duplicate_field("recordAccessed"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                        GeneratedField::ContentErased => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("contentErased"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::ContentErased)
+;
+                        }
+                        GeneratedField::SegmentArchived => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("segmentArchived"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::SegmentArchived)
 ;
                         }
                     }
@@ -3075,6 +3103,288 @@ impl<'de> serde::Deserialize<'de> for ConfigurationRecorded {
         deserializer.deserialize_struct("jetmill.v1.ConfigurationRecorded", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ContentErased {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        if !self.tenant.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
+        if self.num_keys != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentErased", len)?;
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        if !self.tenant.is_empty() {
+            struct_ser.serialize_field("tenant", &self.tenant)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
+        if self.num_keys != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_keys", ToString::to_string(&self.num_keys).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentErased {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "caller",
+            "tenant",
+            "inference_id",
+            "inferenceId",
+            "end_user",
+            "endUser",
+            "num_keys",
+            "numKeys",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Caller,
+            Tenant,
+            InferenceId,
+            EndUser,
+            NumKeys,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "caller" => Ok(GeneratedField::Caller),
+                            "tenant" => Ok(GeneratedField::Tenant),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
+                            "numKeys" | "num_keys" => Ok(GeneratedField::NumKeys),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentErased;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentErased")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentErased, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut caller__ = None;
+                let mut tenant__ = None;
+                let mut inference_id__ = None;
+                let mut end_user__ = None;
+                let mut num_keys__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Tenant => {
+                            if tenant__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tenant"));
+                            }
+                            tenant__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumKeys => {
+                            if num_keys__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numKeys"));
+                            }
+                            num_keys__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentErased {
+                    caller: caller__.unwrap_or_default(),
+                    tenant: tenant__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    end_user: end_user__.unwrap_or_default(),
+                    num_keys: num_keys__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentErased", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ContentKey {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentKey", len)?;
+        if !self.key.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("key", pbjson::private::base64::encode(&self.key).as_str())?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentKey {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentKey;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentKey")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentKey, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentKey {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentKey", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for ControlEnvelope {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -4267,6 +4577,9 @@ impl serde::Serialize for Envelope {
         if !self.previous_hash.is_empty() {
             len += 1;
         }
+        if self.sealed.is_some() {
+            len += 1;
+        }
         if !self.configuration.is_empty() {
             len += 1;
         }
@@ -4298,6 +4611,9 @@ impl serde::Serialize for Envelope {
             #[allow(clippy::needless_borrow)]
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
+        }
+        if let Some(v) = self.sealed.as_ref() {
+            struct_ser.serialize_field("sealed", v)?;
         }
         if !self.configuration.is_empty() {
             struct_ser.serialize_field("configuration", &self.configuration)?;
@@ -4353,6 +4669,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedBy",
             "previous_hash",
             "previousHash",
+            "sealed",
             "configuration",
             "requested",
             "admitted",
@@ -4376,6 +4693,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             RecordedAtUnixNanos,
             RecordedBy,
             PreviousHash,
+            Sealed,
             Configuration,
             Requested,
             Admitted,
@@ -4413,6 +4731,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
+                            "sealed" => Ok(GeneratedField::Sealed),
                             "configuration" => Ok(GeneratedField::Configuration),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
@@ -4448,6 +4767,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
                 let mut previous_hash__ = None;
+                let mut sealed__ = None;
                 let mut configuration__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
@@ -4499,6 +4819,12 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             previous_hash__ = 
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::Sealed => {
+                            if sealed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sealed"));
+                            }
+                            sealed__ = map_.next_value()?;
                         }
                         GeneratedField::Configuration => {
                             if configuration__.is_some() {
@@ -4572,6 +4898,7 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
                     previous_hash: previous_hash__.unwrap_or_default(),
+                    sealed: sealed__,
                     configuration: configuration__.unwrap_or_default(),
                     fact: fact__,
                 })
@@ -7829,6 +8156,9 @@ impl serde::Serialize for Requested {
         if self.batch_place.is_some() {
             len += 1;
         }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
         if self.price.is_some() {
             len += 1;
         }
@@ -7895,6 +8225,9 @@ impl serde::Serialize for Requested {
         if let Some(v) = self.batch_place.as_ref() {
             struct_ser.serialize_field("batch_place", v)?;
         }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
         if let Some(v) = self.price.as_ref() {
             struct_ser.serialize_field("price", v)?;
         }
@@ -7933,6 +8266,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "deadlineUnixNanos",
             "batch_place",
             "batchPlace",
+            "end_user",
+            "endUser",
             "price",
         ];
 
@@ -7956,6 +8291,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
             AnswerOptions,
             DeadlineUnixNanos,
             BatchPlace,
+            EndUser,
             Price,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
@@ -7996,6 +8332,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
                             "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
                             "batchPlace" | "batch_place" => Ok(GeneratedField::BatchPlace),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
                             "price" => Ok(GeneratedField::Price),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
@@ -8034,6 +8371,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut answer_options__ = None;
                 let mut deadline_unix_nanos__ = None;
                 let mut batch_place__ = None;
+                let mut end_user__ = None;
                 let mut price__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -8153,6 +8491,12 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             batch_place__ = map_.next_value()?;
                         }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
                         GeneratedField::Price => {
                             if price__.is_some() {
                                 return Err(serde::de::Error::duplicate_field("price"));
@@ -8180,6 +8524,7 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     answer_options: answer_options__,
                     deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
                     batch_place: batch_place__,
+                    end_user: end_user__.unwrap_or_default(),
                     price: price__,
                 })
             }
@@ -8904,6 +9249,514 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.SamplingParams", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Sealed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        if !self.ciphertext.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Sealed", len)?;
+        if !self.key.is_empty() {
+            struct_ser.serialize_field("key", &self.key)?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        if !self.ciphertext.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("ciphertext", pbjson::private::base64::encode(&self.ciphertext).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Sealed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+            "ciphertext",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+            Ciphertext,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            "ciphertext" => Ok(GeneratedField::Ciphertext),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Sealed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Sealed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Sealed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                let mut ciphertext__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Ciphertext => {
+                            if ciphertext__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ciphertext"));
+                            }
+                            ciphertext__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Sealed {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                    ciphertext: ciphertext__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Sealed", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SegmentArchived {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.number != 0 {
+            len += 1;
+        }
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        if self.num_bytes != 0 {
+            len += 1;
+        }
+        if !self.sha256.is_empty() {
+            len += 1;
+        }
+        if self.first_sequence != 0 {
+            len += 1;
+        }
+        if self.last_sequence != 0 {
+            len += 1;
+        }
+        if self.num_records != 0 {
+            len += 1;
+        }
+        if self.oldest_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.newest_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.last_checkpoint != 0 {
+            len += 1;
+        }
+        if !self.root_hash.is_empty() {
+            len += 1;
+        }
+        if self.end_offset != 0 {
+            len += 1;
+        }
+        if !self.end_sha256.is_empty() {
+            len += 1;
+        }
+        if self.first_open_sequence != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.SegmentArchived", len)?;
+        if self.number != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("number", ToString::to_string(&self.number).as_str())?;
+        }
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        if self.num_bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_bytes", ToString::to_string(&self.num_bytes).as_str())?;
+        }
+        if !self.sha256.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("sha256", pbjson::private::base64::encode(&self.sha256).as_str())?;
+        }
+        if self.first_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("first_sequence", ToString::to_string(&self.first_sequence).as_str())?;
+        }
+        if self.last_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_sequence", ToString::to_string(&self.last_sequence).as_str())?;
+        }
+        if self.num_records != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_records", ToString::to_string(&self.num_records).as_str())?;
+        }
+        if self.oldest_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("oldest_unix_nanos", ToString::to_string(&self.oldest_unix_nanos).as_str())?;
+        }
+        if self.newest_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("newest_unix_nanos", ToString::to_string(&self.newest_unix_nanos).as_str())?;
+        }
+        if self.last_checkpoint != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_checkpoint", ToString::to_string(&self.last_checkpoint).as_str())?;
+        }
+        if !self.root_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("root_hash", pbjson::private::base64::encode(&self.root_hash).as_str())?;
+        }
+        if self.end_offset != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("end_offset", ToString::to_string(&self.end_offset).as_str())?;
+        }
+        if !self.end_sha256.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("end_sha256", pbjson::private::base64::encode(&self.end_sha256).as_str())?;
+        }
+        if self.first_open_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("first_open_sequence", ToString::to_string(&self.first_open_sequence).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SegmentArchived {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "number",
+            "file",
+            "num_bytes",
+            "numBytes",
+            "sha256",
+            "first_sequence",
+            "firstSequence",
+            "last_sequence",
+            "lastSequence",
+            "num_records",
+            "numRecords",
+            "oldest_unix_nanos",
+            "oldestUnixNanos",
+            "newest_unix_nanos",
+            "newestUnixNanos",
+            "last_checkpoint",
+            "lastCheckpoint",
+            "root_hash",
+            "rootHash",
+            "end_offset",
+            "endOffset",
+            "end_sha256",
+            "endSha256",
+            "first_open_sequence",
+            "firstOpenSequence",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Number,
+            File,
+            NumBytes,
+            Sha256,
+            FirstSequence,
+            LastSequence,
+            NumRecords,
+            OldestUnixNanos,
+            NewestUnixNanos,
+            LastCheckpoint,
+            RootHash,
+            EndOffset,
+            EndSha256,
+            FirstOpenSequence,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "number" => Ok(GeneratedField::Number),
+                            "file" => Ok(GeneratedField::File),
+                            "numBytes" | "num_bytes" => Ok(GeneratedField::NumBytes),
+                            "sha256" => Ok(GeneratedField::Sha256),
+                            "firstSequence" | "first_sequence" => Ok(GeneratedField::FirstSequence),
+                            "lastSequence" | "last_sequence" => Ok(GeneratedField::LastSequence),
+                            "numRecords" | "num_records" => Ok(GeneratedField::NumRecords),
+                            "oldestUnixNanos" | "oldest_unix_nanos" => Ok(GeneratedField::OldestUnixNanos),
+                            "newestUnixNanos" | "newest_unix_nanos" => Ok(GeneratedField::NewestUnixNanos),
+                            "lastCheckpoint" | "last_checkpoint" => Ok(GeneratedField::LastCheckpoint),
+                            "rootHash" | "root_hash" => Ok(GeneratedField::RootHash),
+                            "endOffset" | "end_offset" => Ok(GeneratedField::EndOffset),
+                            "endSha256" | "end_sha256" => Ok(GeneratedField::EndSha256),
+                            "firstOpenSequence" | "first_open_sequence" => Ok(GeneratedField::FirstOpenSequence),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SegmentArchived;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.SegmentArchived")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SegmentArchived, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut number__ = None;
+                let mut file__ = None;
+                let mut num_bytes__ = None;
+                let mut sha256__ = None;
+                let mut first_sequence__ = None;
+                let mut last_sequence__ = None;
+                let mut num_records__ = None;
+                let mut oldest_unix_nanos__ = None;
+                let mut newest_unix_nanos__ = None;
+                let mut last_checkpoint__ = None;
+                let mut root_hash__ = None;
+                let mut end_offset__ = None;
+                let mut end_sha256__ = None;
+                let mut first_open_sequence__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Number => {
+                            if number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("number"));
+                            }
+                            number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumBytes => {
+                            if num_bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numBytes"));
+                            }
+                            num_bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Sha256 => {
+                            if sha256__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sha256"));
+                            }
+                            sha256__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FirstSequence => {
+                            if first_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("firstSequence"));
+                            }
+                            first_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastSequence => {
+                            if last_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastSequence"));
+                            }
+                            last_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumRecords => {
+                            if num_records__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numRecords"));
+                            }
+                            num_records__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::OldestUnixNanos => {
+                            if oldest_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("oldestUnixNanos"));
+                            }
+                            oldest_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NewestUnixNanos => {
+                            if newest_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("newestUnixNanos"));
+                            }
+                            newest_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastCheckpoint => {
+                            if last_checkpoint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastCheckpoint"));
+                            }
+                            last_checkpoint__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RootHash => {
+                            if root_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rootHash"));
+                            }
+                            root_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EndOffset => {
+                            if end_offset__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endOffset"));
+                            }
+                            end_offset__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EndSha256 => {
+                            if end_sha256__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endSha256"));
+                            }
+                            end_sha256__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FirstOpenSequence => {
+                            if first_open_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("firstOpenSequence"));
+                            }
+                            first_open_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(SegmentArchived {
+                    number: number__.unwrap_or_default(),
+                    file: file__.unwrap_or_default(),
+                    num_bytes: num_bytes__.unwrap_or_default(),
+                    sha256: sha256__.unwrap_or_default(),
+                    first_sequence: first_sequence__.unwrap_or_default(),
+                    last_sequence: last_sequence__.unwrap_or_default(),
+                    num_records: num_records__.unwrap_or_default(),
+                    oldest_unix_nanos: oldest_unix_nanos__.unwrap_or_default(),
+                    newest_unix_nanos: newest_unix_nanos__.unwrap_or_default(),
+                    last_checkpoint: last_checkpoint__.unwrap_or_default(),
+                    root_hash: root_hash__.unwrap_or_default(),
+                    end_offset: end_offset__.unwrap_or_default(),
+                    end_sha256: end_sha256__.unwrap_or_default(),
+                    first_open_sequence: first_open_sequence__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.SegmentArchived", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Started {
