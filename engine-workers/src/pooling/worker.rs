@@ -24,8 +24,8 @@ use crate::worker::cancellations::{self, Cancellations};
 use crate::worker::pulse::Pulse;
 use crate::worker::questions::Questions;
 use crate::worker::record::{
-    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, start_of,
-    worker_lost,
+    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, priced,
+    start_of, worker_lost,
 };
 use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
 

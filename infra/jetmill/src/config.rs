@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::price::{ModelConfig, PriceConfig};
+pub(crate) use self::price::ModelConfig;
 pub(crate) use self::secret::Secret;
 
 /// Everything that can be set. Unknown keys are errors that name their line.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use bus::{Append, EventLog, Expect, StreamName, subjects};
 use prost::Message as _;
-use schemas::v1::{ConfigurationRecorded, ControlEnvelope, control_envelope::Fact};
 use schemas::WrittenBy;
+use schemas::v1::{ConfigurationRecorded, ControlEnvelope, control_envelope::Fact};
 
 use crate::config::Config;
 use crate::instance::{self, Journal};
@@ -53,7 +53,10 @@ mod tests {
         assert_ne!(first.configuration, other.configuration);
         assert_eq!(log.last_sequence(StreamName::Control).await.unwrap(), 2);
         let found = audit::find_configuration(log.as_ref(), &other.configuration).await.unwrap().unwrap();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&found).unwrap()["router"]["max_num_attempts"], 2);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&found).unwrap()["router"]["max_num_attempts"],
+            2
+        );
         for version in ["", "x", &"0".repeat(32), "a.b *>"] {
             let found = audit::find_configuration(log.as_ref(), version).await.unwrap();
             assert_eq!(found, None, "{version}");

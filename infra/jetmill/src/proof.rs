@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use audit::archive::ArchiveReader;
 use audit::{
     CheckpointLog, Checkpointer, CheckpointerSettings, PublicKey, Selection, SigningKey, Verification,
-    export, prove_consistency, record_access, verify,
+    export, find_configuration, prove_consistency, record_access, verify,
 };
 use bus::{EventLog, ReadFrom, StreamName, subjects};
 use clap::{Args, Subcommand};

@@ -204,7 +204,8 @@ fn api_settings(config: &Config, journal: &Journal) -> ApiConfig {
 
 /// The configured prices.
 pub(crate) fn prices(config: &Config) -> Prices {
-    let price = |(name, model): (&String, &ModelConfig)| Some((name.clone(), model.price.as_ref()?.to_fact()));
+    let price =
+        |(name, model): (&String, &ModelConfig)| Some((name.clone(), model.price.as_ref()?.to_fact()));
     config.models.iter().filter_map(price).collect()
 }
 

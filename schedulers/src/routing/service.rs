@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bus::{
-    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, Record,
-    StreamName, serve_deliveries, subjects, topology,
+    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, Record, StreamName,
+    serve_deliveries, subjects, topology,
 };
 use futures_util::StreamExt as _;
 use schemas::v1::envelope::Fact;

@@ -99,7 +99,9 @@ fn inferences(name: &'static str) -> TableCreateStatement {
     use inference::Column;
     let mut table = Table::create();
     table.table(name);
-    Column::iter().for_each(|column| drop(table.col(inference_column(column))));
+    for column in Column::iter() {
+        table.col(inference_column(column));
+    }
     table
 }
 
@@ -111,38 +113,38 @@ pub(crate) fn inference_column(column: inference::Column) -> ColumnDef {
         Column::Id => definition.string_len(32).not_null().primary_key(),
         Column::Tenant => definition.string_len(64).not_null(),
         Column::Status => definition.string_len(16).not_null(),
-            Column::Model
-            | Column::Endpoint
-            | Column::Class
-            | Column::Caller
-            | Column::RequestGroup
-            | Column::Deployment
-            | Column::Pool
-            | Column::Worker
-            | Column::Seed
-            | Column::EngineFingerprint
-            | Column::CostCurrency
-            | Column::FinishReasons
-            | Column::FailureCode
-            | Column::FailureMessage => definition.text(),
-            Column::IsStreaming => definition.boolean(),
-            Column::Priority => definition.integer(),
-            Column::NumAttempts | Column::RequestedAtUnixNanos => definition.big_integer().not_null(),
-            Column::NumPromptTokens
-            | Column::NumCompletionTokens
-            | Column::NumCachedPromptTokens
-            | Column::NumReasoningTokens
-            | Column::CostNanos
-            | Column::AdmittedAtUnixNanos
-            | Column::AssignedAtUnixNanos
-            | Column::StartedAtUnixNanos
-            | Column::AttemptFailedAtUnixNanos
-            | Column::CancelRequestedAtUnixNanos
-            | Column::EndedAtUnixNanos
-            | Column::TimeToFirstTokenNanos
-            | Column::QueuedNanos
-            | Column::PrefillNanos
-            | Column::DecodeNanos => definition.big_integer(),
+        Column::Model
+        | Column::Endpoint
+        | Column::Class
+        | Column::Caller
+        | Column::RequestGroup
+        | Column::Deployment
+        | Column::Pool
+        | Column::Worker
+        | Column::Seed
+        | Column::EngineFingerprint
+        | Column::CostCurrency
+        | Column::FinishReasons
+        | Column::FailureCode
+        | Column::FailureMessage => definition.text(),
+        Column::IsStreaming => definition.boolean(),
+        Column::Priority => definition.integer(),
+        Column::NumAttempts | Column::RequestedAtUnixNanos => definition.big_integer().not_null(),
+        Column::NumPromptTokens
+        | Column::NumCompletionTokens
+        | Column::NumCachedPromptTokens
+        | Column::NumReasoningTokens
+        | Column::CostNanos
+        | Column::AdmittedAtUnixNanos
+        | Column::AssignedAtUnixNanos
+        | Column::StartedAtUnixNanos
+        | Column::AttemptFailedAtUnixNanos
+        | Column::CancelRequestedAtUnixNanos
+        | Column::EndedAtUnixNanos
+        | Column::TimeToFirstTokenNanos
+        | Column::QueuedNanos
+        | Column::PrefillNanos
+        | Column::DecodeNanos => definition.big_integer(),
     };
     definition
 }

@@ -111,7 +111,10 @@ mod tests {
         let number = read("currency = \"USD\"\ninput = 0.15\noutput = 1");
         assert_eq!(number, read("currency = \"USD\"\ninput = \"0.15\"\noutput = \"1.0\""));
         let price = number.to_fact();
-        assert_eq!((price.input_nanos_per_million, price.output_nanos_per_million), (150_000_000, 1_000_000_000));
+        assert_eq!(
+            (price.input_nanos_per_million, price.output_nanos_per_million),
+            (150_000_000, 1_000_000_000)
+        );
         assert_eq!(price.cached_input_nanos_per_million, 150_000_000);
         for decimal in [0.1, 0.3, 0.000_000_001, 123_456.789] {
             let price = read(&format!("currency = \"USD\"\ninput = {decimal}\noutput = 0"));

@@ -11,6 +11,7 @@ mod audit;
 mod batches;
 mod cancellation;
 mod client;
+mod costs;
 mod crash;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;

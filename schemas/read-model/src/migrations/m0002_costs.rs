@@ -1,7 +1,7 @@
 //! What inferences cost.
 
-use sea_orm::{DbErr, IdenStatic as _};
 use sea_orm::sea_query::Table;
+use sea_orm::{DbErr, IdenStatic as _};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
 
 use crate::entity::inference::Column;

@@ -327,7 +327,8 @@ pub(crate) async fn counts_and_usage_add_up(url: &str) {
         })
     };
     let everything = UsageFilter::default();
-    let all = serde_json::json!([row("qwen", 3, 22, 10, 8, 0, None), row("smol", 2, 22, 3, 8, 3_000, Some("USD"))]);
+    let all =
+        serde_json::json!([row("qwen", 3, 22, 10, 8, 0, None), row("smol", 2, 22, 3, 8, 3_000, Some("USD"))]);
     assert_eq!(usage(everything.clone()).await, all);
     let of_acme = UsageFilter { tenant: Some("acme".to_owned()), ..everything };
     let early = UsageFilter {
@@ -335,7 +336,8 @@ pub(crate) async fn counts_and_usage_add_up(url: &str) {
         to_unix_nanos: Some(lives[3].requested_at()),
         ..of_acme.clone()
     };
-    let of_early = serde_json::json!([row("qwen", 1, 0, 0, 0, 0, None), row("smol", 2, 22, 3, 8, 3_000, Some("USD"))]);
+    let of_early =
+        serde_json::json!([row("qwen", 1, 0, 0, 0, 0, None), row("smol", 2, 22, 3, 8, 3_000, Some("USD"))]);
     assert_eq!(usage(early).await, of_early);
     let late = UsageFilter { from_unix_nanos: Some(lives[3].requested_at()), ..of_acme };
     assert_eq!(usage(late).await, serde_json::json!([row("qwen", 1, 11, 4, 4, 0, None)]));
