@@ -85,6 +85,12 @@ impl MemoryLog {
         }
     }
 
+    /// Drops the records of a stream before `sequence`, as if they had aged out.
+    pub fn forget_before(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        self.shared.lock().stream(stream)?.forget_before(sequence);
+        Ok(())
+    }
+
     /// Changes what goes wrong from now on.
     pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.shared.lock().faults);

@@ -127,6 +127,13 @@ impl MemoryStream {
         self.last_by_subject.retain(|subject, _| !subject_pattern::is_match(pattern, subject));
     }
 
+    /// Drops what stands before `sequence`.
+    pub(super) fn forget_before(&mut self, sequence: u64) {
+        while self.records.first_key_value().is_some_and(|(oldest, _)| *oldest < sequence) {
+            self.drop_oldest();
+        }
+    }
+
     fn drop_oldest(&mut self) {
         let Some((sequence, record)) = self.records.pop_first() else { return };
         self.num_bytes -= record_bytes(&record.subject, record.payload.len());

@@ -228,13 +228,17 @@ fn guardrail_role(
     Ok(async move { Ok(guardrails::serve(facts, policy, shutdown).await?) })
 }
 
+/// The configured patience of the router.
+pub(crate) fn routing_policy(config: &Config) -> RoutingPolicy {
+    RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get(), ..RoutingPolicy::default() }
+}
+
 fn router_role(
     config: &Config,
     journal: &Journal,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let policy =
-        RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get(), ..RoutingPolicy::default() };
+    let policy = routing_policy(config);
     let facts = journal.fact_writer("router", &instance::name());
     async move { Ok(routing::serve(facts, policy, shutdown).await?) }
 }

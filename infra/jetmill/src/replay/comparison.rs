@@ -32,6 +32,8 @@ pub(crate) enum Comparison {
     Outcome { recorded: String, replayed: String },
     /// There was nothing to run again.
     Skipped { reason: &'static str },
+    /// There was, and it could not be run here.
+    Unable { reason: String },
 }
 
 impl Comparison {
@@ -72,7 +74,7 @@ impl Comparison {
 
     /// Whether the replay said something else.
     pub(crate) const fn is_difference(&self) -> bool {
-        !matches!(self, Self::Match { .. } | Self::Skipped { .. })
+        !matches!(self, Self::Match { .. } | Self::Skipped { .. } | Self::Unable { .. })
     }
 }
 
@@ -143,6 +145,7 @@ impl fmt::Display for Comparison {
             Self::Vector { input } => write!(f, "the vector or score of input {input} differs"),
             Self::Outcome { recorded, replayed } => write!(f, "recorded {recorded}, replayed {replayed}"),
             Self::Skipped { reason } => write!(f, "not replayed: {reason}"),
+            Self::Unable { reason } => write!(f, "cannot be replayed: {reason}"),
         }
     }
 }

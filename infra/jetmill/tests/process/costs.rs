@@ -10,7 +10,7 @@ const KEY: &str = "sk-auditor";
 
 impl Site {
     /// A configuration file that prices the model.
-    fn priced(&self, name: &str, output: &str) -> String {
+    pub(crate) fn priced(&self, name: &str, output: &str) -> String {
         let path = self.path(name);
         let text = format!(
             "[models.{MODEL}.price]\ncurrency = \"EUR\"\ninput = 0.15\ncached_input = 0.05\noutput = {output}\n"

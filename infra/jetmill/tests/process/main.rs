@@ -28,5 +28,6 @@ mod secrets;
 mod shutdown;
 mod site;
 mod startup;
+mod trace;
 mod wait;
 mod worker_loss;
