@@ -41,7 +41,7 @@ pub(super) async fn run(config: &Config, log: &dyn EventLog, ids: Ids<'_>, json:
 }
 
 /// `recorded` is the inference, or why the record does not give it back.
-pub(super) async fn verify_one(
+async fn verify_one(
     engine: &ReplayEngine,
     id: InferenceId,
     recorded: Result<Recorded, String>,
