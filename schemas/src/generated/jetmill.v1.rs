@@ -1521,7 +1521,7 @@ pub struct JobEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "5")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "job_envelope::Fact", tags = "10, 11, 20, 21, 22, 23")]
+    #[prost(oneof = "job_envelope::Fact", tags = "10, 11, 12, 13, 20, 21, 22, 23")]
     pub fact: ::core::option::Option<job_envelope::Fact>,
 }
 /// Nested message and enum types in `JobEnvelope`.
@@ -1532,6 +1532,10 @@ pub mod job_envelope {
         FileCreated(super::FileCreated),
         #[prost(message, tag = "11")]
         FileDeleted(super::FileDeleted),
+        #[prost(message, tag = "12")]
+        FileUploadBegun(super::FileUploadBegun),
+        #[prost(message, tag = "13")]
+        FileUploadEnded(super::FileUploadEnded),
         #[prost(message, tag = "20")]
         BatchCreated(super::BatchCreated),
         #[prost(message, tag = "21")]
@@ -1598,6 +1602,38 @@ impl ::prost::Name for FileDeleted {
         "/jetmill.v1.FileDeleted".into()
     }
 }
+/// Chunks of a file may stand on the FILES stream from now on, though no file is known yet.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileUploadBegun {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileUploadBegun {
+    const NAME: &'static str = "FileUploadBegun";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileUploadBegun".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileUploadBegun".into()
+    }
+}
+/// It replaces the beginning: the file is known, or nothing of it stands any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileUploadEnded {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileUploadEnded {
+    const NAME: &'static str = "FileUploadEnded";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileUploadEnded".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileUploadEnded".into()
+    }
+}
 /// A client wants every line of a file answered.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchCreated {
@@ -1621,6 +1657,9 @@ pub struct BatchCreated {
     /// Fingerprint of the caller's key; never the key.
     #[prost(string, tag = "7")]
     pub caller: ::prost::alloc::string::String,
+    /// How long its output and error files are kept after they were made; 0: until they are deleted.
+    #[prost(uint64, tag = "8")]
+    pub output_expires_seconds: u64,
 }
 impl ::prost::Name for BatchCreated {
     const NAME: &'static str = "BatchCreated";

@@ -1289,6 +1289,9 @@ impl serde::Serialize for BatchCreated {
         if !self.caller.is_empty() {
             len += 1;
         }
+        if self.output_expires_seconds != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchCreated", len)?;
         if !self.batch.is_empty() {
             struct_ser.serialize_field("batch", &self.batch)?;
@@ -1313,6 +1316,11 @@ impl serde::Serialize for BatchCreated {
         if !self.caller.is_empty() {
             struct_ser.serialize_field("caller", &self.caller)?;
         }
+        if self.output_expires_seconds != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("output_expires_seconds", ToString::to_string(&self.output_expires_seconds).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -1333,6 +1341,8 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
             "expiresAtUnixNanos",
             "metadata",
             "caller",
+            "output_expires_seconds",
+            "outputExpiresSeconds",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1344,6 +1354,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
             ExpiresAtUnixNanos,
             Metadata,
             Caller,
+            OutputExpiresSeconds,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1372,6 +1383,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                             "expiresAtUnixNanos" | "expires_at_unix_nanos" => Ok(GeneratedField::ExpiresAtUnixNanos),
                             "metadata" => Ok(GeneratedField::Metadata),
                             "caller" => Ok(GeneratedField::Caller),
+                            "outputExpiresSeconds" | "output_expires_seconds" => Ok(GeneratedField::OutputExpiresSeconds),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1398,6 +1410,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                 let mut expires_at_unix_nanos__ = None;
                 let mut metadata__ = None;
                 let mut caller__ = None;
+                let mut output_expires_seconds__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Batch => {
@@ -1446,6 +1459,14 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                             }
                             caller__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::OutputExpiresSeconds => {
+                            if output_expires_seconds__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outputExpiresSeconds"));
+                            }
+                            output_expires_seconds__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(BatchCreated {
@@ -1456,6 +1477,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                     expires_at_unix_nanos: expires_at_unix_nanos__.unwrap_or_default(),
                     metadata: metadata__.unwrap_or_default(),
                     caller: caller__.unwrap_or_default(),
+                    output_expires_seconds: output_expires_seconds__.unwrap_or_default(),
                 })
             }
         }
@@ -5436,6 +5458,188 @@ impl<'de> serde::Deserialize<'de> for FileDeleted {
         deserializer.deserialize_struct("jetmill.v1.FileDeleted", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for FileUploadBegun {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileUploadBegun", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileUploadBegun {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileUploadBegun;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileUploadBegun")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileUploadBegun, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileUploadBegun {
+                    file: file__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileUploadBegun", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FileUploadEnded {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileUploadEnded", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileUploadEnded {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileUploadEnded;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileUploadEnded")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileUploadEnded, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileUploadEnded {
+                    file: file__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileUploadEnded", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for FinishReason {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -6363,6 +6567,12 @@ impl serde::Serialize for JobEnvelope {
                 job_envelope::Fact::FileDeleted(v) => {
                     struct_ser.serialize_field("file_deleted", v)?;
                 }
+                job_envelope::Fact::FileUploadBegun(v) => {
+                    struct_ser.serialize_field("file_upload_begun", v)?;
+                }
+                job_envelope::Fact::FileUploadEnded(v) => {
+                    struct_ser.serialize_field("file_upload_ended", v)?;
+                }
                 job_envelope::Fact::BatchCreated(v) => {
                     struct_ser.serialize_field("batch_created", v)?;
                 }
@@ -6400,6 +6610,10 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
             "fileCreated",
             "file_deleted",
             "fileDeleted",
+            "file_upload_begun",
+            "fileUploadBegun",
+            "file_upload_ended",
+            "fileUploadEnded",
             "batch_created",
             "batchCreated",
             "batch_progressed",
@@ -6419,6 +6633,8 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
             RecordedBy,
             FileCreated,
             FileDeleted,
+            FileUploadBegun,
+            FileUploadEnded,
             BatchCreated,
             BatchProgressed,
             BatchCancelRequested,
@@ -6451,6 +6667,8 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "fileCreated" | "file_created" => Ok(GeneratedField::FileCreated),
                             "fileDeleted" | "file_deleted" => Ok(GeneratedField::FileDeleted),
+                            "fileUploadBegun" | "file_upload_begun" => Ok(GeneratedField::FileUploadBegun),
+                            "fileUploadEnded" | "file_upload_ended" => Ok(GeneratedField::FileUploadEnded),
                             "batchCreated" | "batch_created" => Ok(GeneratedField::BatchCreated),
                             "batchProgressed" | "batch_progressed" => Ok(GeneratedField::BatchProgressed),
                             "batchCancelRequested" | "batch_cancel_requested" => Ok(GeneratedField::BatchCancelRequested),
@@ -6528,6 +6746,20 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
                                 return Err(serde::de::Error::duplicate_field("fileDeleted"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileDeleted)
+;
+                        }
+                        GeneratedField::FileUploadBegun => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileUploadBegun"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileUploadBegun)
+;
+                        }
+                        GeneratedField::FileUploadEnded => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileUploadEnded"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileUploadEnded)
 ;
                         }
                         GeneratedField::BatchCreated => {
