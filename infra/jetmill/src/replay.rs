@@ -121,7 +121,9 @@ async fn read(log: &dyn EventLog, id: InferenceId) -> Result<Result<Recorded, St
         Ok(life) => {
             life.and_then(Recorded::of).ok_or_else(|| "the log does not hold its beginning".to_owned())
         }
-        Err(error @ BusError::Object { .. }) => Err(format!("a part of it is missing: {error}")),
+        Err(error @ (BusError::Object { .. } | BusError::Refused(_))) => {
+            Err(format!("a part of it cannot be read: {error}"))
+        }
         Err(error) => return Err(error.into()),
     })
 }
