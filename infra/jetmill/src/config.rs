@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, overlaid by environment and flags.
 
 mod price;
+mod retention;
 mod secret;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::price::ModelConfig;
+pub(crate) use self::retention::{ArchiveConfig, RetentionConfig};
 pub(crate) use self::secret::Secret;
 
 /// Everything that can be set. Unknown keys are errors that name their line.
@@ -27,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) router: RouterConfig,
     pub(crate) jobs: JobsConfig,
     pub(crate) audit: AuditConfig,
+    pub(crate) retention: RetentionConfig,
+    pub(crate) archive: ArchiveConfig,
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
     pub(crate) workers: Vec<WorkerConfig>,
@@ -80,17 +84,6 @@ pub(crate) struct NatsConfig {
     pub(crate) num_replicas: Option<NonZeroUsize>,
     /// What the embedded server may take of the disk.
     pub(crate) max_store_bytes: Option<NonZeroU64>,
-    /// Size of the log; when it is reached, requests are refused.
-    pub(crate) max_log_bytes: Option<NonZeroU64>,
-    /// Age at which facts leave the log.
-    pub(crate) max_log_age_days: Option<NonZeroU64>,
-}
-
-impl NatsConfig {
-    /// Whether this process says what the streams keep; otherwise it takes them as they are.
-    pub(crate) fn decides_on_streams(&self) -> bool {
-        self.num_replicas.is_some() || self.max_log_bytes.is_some() || self.max_log_age_days.is_some()
-    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -303,6 +296,12 @@ pub(crate) enum SchedulingPolicyName {
 }
 
 impl Config {
+    /// Whether this process says what the streams keep; otherwise it takes them as they are.
+    pub(crate) fn decides_on_streams(&self) -> bool {
+        let is_retained = self.retention != RetentionConfig::default();
+        self.nats.num_replicas.is_some() || is_retained || self.archive.directory.is_some()
+    }
+
     /// Reads a file; the error names file, line and key, and never repeats a value.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text =

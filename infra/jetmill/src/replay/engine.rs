@@ -33,7 +33,7 @@ const CLASS: WorkClass = WorkClass::Batch;
 
 /// A model that answers again what was asked.
 pub(crate) struct ReplayEngine {
-    log: MemoryLog,
+    log: Arc<dyn EventLog>,
     facts: FactWriter,
     pool: PoolName,
     ingress: IngressId,
@@ -73,8 +73,8 @@ impl ReplayEngine {
         let card = model.card().clone();
         let is_encoder = matches!(model, ServedModel::Encoder(_));
         let policy = StreamPolicy { tokens_max_bytes: 64 * MIB, ..StreamPolicy::default() };
-        let log = MemoryLog::with_policy(&policy);
-        let journal = Journal { log: Arc::new(log.clone()), configuration: String::new() };
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_policy(&policy));
+        let journal = Journal { log: Arc::clone(&log), configuration: String::new() };
         let ingress = IngressId::slug("replay");
         let frames = log.listen(subjects::tokens_for(&ingress)).await?;
         let waiting = Arc::new(Waiting::default());
@@ -168,19 +168,19 @@ impl ReplayEngine {
         };
         let took = began.elapsed();
         let ended = self.standing_end(recorded).await?;
-        self.forget((begins_at, recorded.id))?;
+        self.forget((begins_at, recorded.id)).await?;
         Ok(Replayed { ended, logprobs, took })
     }
 
     /// Drops what nothing under way needs: a replay may be long.
-    fn forget(&self, over: (u64, InferenceId)) -> Result<()> {
+    async fn forget(&self, over: (u64, InferenceId)) -> Result<()> {
         let oldest = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             under_way.remove(&over);
             under_way.first().copied()
         };
         let (oldest, _) = oldest.unwrap_or(over);
-        Ok(self.log.forget_before(StreamName::Inference, oldest)?)
+        Ok(self.log.forget_before(StreamName::Inference, oldest).await?)
     }
 
     async fn ask(&self, recorded: &Recorded, prompt: Option<Prompt>) -> Result<()> {

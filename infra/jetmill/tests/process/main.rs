@@ -13,6 +13,7 @@ mod cancellation;
 mod client;
 mod costs;
 mod crash;
+mod history;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
 mod model_bench;
