@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bus::{BusError, Delivery, FactWriter, Handled, Record, serve_deliveries, topology};
-use schedulers::routing::history_after_loss;
+use bus::{
+    BusError, Delivery, FactWriter, Handled, InferenceAddress, Record, serve_deliveries, topology,
+};
+use schedulers::routing::{Reached, history_after_loss};
 use schemas::v1::{
     AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
     Outcome, Started, Timings, Usage, WorkClass, control_envelope,
 };
 use schemas::{FactHash, InferenceId, failure};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -20,7 +23,10 @@ use super::engine::{PoolingEngine, PoolingError};
 use super::inputs::{PoolingRules, PreparedRequest};
 use super::loaded_encoder::LoadedEncoder;
 use crate::worker::assignment::Assignment;
+use crate::worker::beginnings::Beginnings;
 use crate::worker::cancellations::{self, Cancellations};
+use crate::worker::fencing::follow_losses;
+use crate::worker::listing::keep_listed;
 use crate::worker::pulse::Pulse;
 use crate::worker::questions::Questions;
 use crate::worker::record::{
@@ -28,6 +34,9 @@ use crate::worker::record::{
     worker_lost,
 };
 use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
+
+/// An attempt that is delivered while it is held comes once more after so long, when it is over.
+const AGAIN_AFTER: Duration = topology::POOL_ACK_WAIT;
 
 /// One worker over one encoder. A request is computed as a whole: one delivery, one question to the engine, one end.
 pub struct PoolingWorker {
@@ -39,12 +48,18 @@ pub struct PoolingWorker {
     options: WorkerOptions,
     cancellations: Mutex<Cancellations>,
     computing: Mutex<HashMap<InferenceId, Computing>>,
+    /// Of both classes: batches are computed beside the others.
+    beginnings: Beginnings,
     pulse: Pulse,
 }
 
 /// An attempt under way.
+#[derive(Clone)]
 struct Computing {
+    address: InferenceAddress,
     cancelled: CancellationToken,
+    /// Another worker has it now, or will: nothing is said of it any more.
+    given_up: CancellationToken,
     held: HeldAttempt,
 }
 
@@ -61,8 +76,18 @@ impl PoolingWorker {
     pub fn new(facts: FactWriter, encoder: LoadedEncoder, options: WorkerOptions) -> Self {
         let LoadedEncoder { card, text, rules, engine } = encoder;
         let cancellations = Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS));
-        let pulse = Pulse::new(facts.clone(), options.id.clone());
-        Self { pulse, facts, engine, text, rules, card, options, cancellations, computing: Mutex::default() }
+        Self {
+            pulse: Pulse::new(facts.clone(), options.id.clone()),
+            beginnings: Beginnings::new(options.num_slots + num_batch_slots(options.num_slots)),
+            computing: Mutex::default(),
+            facts,
+            engine,
+            text,
+            rules,
+            card,
+            options,
+            cancellations,
+        }
     }
 
     /// Announces the deployment and works until `shutdown`, then finishes what it holds as far as the grace allows. `Err` when
@@ -75,15 +100,16 @@ impl PoolingWorker {
             max_model_len_tokens: worker.card.max_model_len_tokens,
         });
         let log = worker.facts.log();
-        let (hearing, beating) = (Arc::clone(&worker), Arc::clone(&worker));
         let helpers = [
-            tokio::spawn(async move { beating.pulse.beat(|| beating.held_attempts()).await }),
-            tokio::spawn(async move { hearing.hear_cancellations().await }),
+            tokio::spawn(Arc::clone(&worker).beat()),
+            tokio::spawn(Arc::clone(&worker).hear_cancellations()),
+            tokio::spawn(Arc::clone(&worker).hear_losses()),
             tokio::spawn(questions.serve_forever(Arc::clone(log), pool.clone())),
         ];
         let interactive = log.consumer(&topology::pool_consumer(pool, WorkClass::Interactive)).await?;
         let batch = log.consumer(&topology::pool_consumer(pool, WorkClass::Batch)).await?;
         worker.announce().await?;
+        let listing = tokio::spawn(Arc::clone(&worker).keep_listed());
         info!(worker = %worker.options.id, model = worker.card.name, "the worker is ready");
 
         let stop = CancellationToken::new();
@@ -93,7 +119,7 @@ impl PoolingWorker {
         };
         let num_slots = worker.options.num_slots;
         let served = tokio::spawn({
-            let (stop, num_batch_slots) = (stop.clone(), num_slots.div_ceil(8));
+            let (stop, num_batch_slots) = (stop.clone(), num_batch_slots(num_slots));
             async move {
                 tokio::join!(
                     serve_deliveries(interactive, num_slots, stop.clone(), handle.clone()),
@@ -106,6 +132,7 @@ impl PoolingWorker {
             () = worker.engine.stopped() => Err(BusError::Refused("the engine stopped".to_owned())),
         };
         stop.cancel();
+        listing.abort();
         let withdrawn = DeploymentWithdrawn { deployment: worker.options.id.to_string() };
         let fact = control_envelope::Fact::DeploymentWithdrawn(withdrawn);
         if let Err(error) = append_control(&worker.facts, &worker.options.id, fact).await {
@@ -137,7 +164,26 @@ impl PoolingWorker {
         append_control(&self.facts, &self.options.id, fact).await
     }
 
-    async fn hear_cancellations(&self) {
+    async fn keep_listed(self: Arc<Self>) {
+        keep_listed(&self.facts, &self.options.id, || self.announce()).await;
+    }
+
+    async fn beat(self: Arc<Self>) {
+        self.pulse.beat(|| self.held_attempts()).await;
+    }
+
+    async fn hear_losses(self: Arc<Self>) {
+        follow_losses(&self.facts, |inference, attempt| self.let_go(inference, attempt)).await;
+    }
+
+    async fn let_go(&self, inference: InferenceId, attempt: u32) {
+        let computing = locked(&self.computing);
+        if let Some(computing) = computing.get(&inference).filter(|held| held.held.attempt == attempt) {
+            computing.given_up.cancel();
+        }
+    }
+
+    async fn hear_cancellations(self: Arc<Self>) {
         cancellations::follow(&self.facts, |inference| {
             locked(&self.cancellations).insert(inference);
             if let Some(computing) = locked(&self.computing).get(&inference) {
@@ -156,44 +202,114 @@ impl PoolingWorker {
         if assignment.is_repeated && is_over(&self.facts, &address, assignment.attempt).await? {
             return Ok(Handled::Done);
         }
+        if self.is_held(&assignment) {
+            return Ok(Handled::Later(AGAIN_AFTER));
+        }
         if assignment.is_redelivered
             && let Some((started, record)) = start_of(&self.facts, &address, assignment.attempt).await?
         {
             self.give_up(&assignment, started, &record).await?;
             return Ok(Handled::Done);
         }
-        let cancelled = CancellationToken::new();
-        let held = HeldAttempt {
-            inference_id: address.inference.to_string(),
-            attempt: assignment.attempt,
-            assigned_sequence: assignment.sequence,
-            is_unproven: true,
-            is_batch: assignment.is_batch(),
-        };
-        let computing = Computing { cancelled: cancelled.clone(), held };
-        locked(&self.computing).insert(address.inference, computing);
-        self.pulse.note_change();
-        if locked(&self.cancellations).contains(address.inference) {
-            cancelled.cancel();
-        }
+        let Some(computing) = self.hold(&assignment) else { return Ok(Handled::Later(AGAIN_AFTER)) };
         let mut previous = assignment.assigned;
         let ending = tokio::select! {
-            ending = self.answer(&mut assignment, &mut previous) => ending,
-            () = cancelled.cancelled() => Ending::Ended(Box::new(self.ended(&assignment, Outcome::Cancelled))),
+            ending = self.answer(&mut assignment, &mut previous) => Some(ending),
+            () = computing.cancelled.cancelled() => {
+                Some(Ending::Ended(Box::new(self.ended(&assignment, Outcome::Cancelled))))
+            }
+            () = computing.given_up.cancelled() => None,
             never = keep_alive(&delivery) => match never {},
         };
+        self.may_speak().await;
         let facts = self.facts.following(previous);
-        let settled = match ending {
-            Ending::Ended(ended) => end(&facts, &address, *ended).await,
-            Ending::Lost(failure) => self.lose(&facts, assignment, failure).await,
+        let settled = match ending.filter(|_| !computing.given_up.is_cancelled()) {
+            Some(Ending::Ended(ended)) => end(&facts, &address, *ended).await,
+            Some(Ending::Lost(failure)) => self.lose(&facts, assignment, failure).await,
+            None => {
+                info!(inference = %address.inference, "letting go of an attempt that was given up");
+                Ok(())
+            }
         };
-        locked(&self.computing).remove(&address.inference);
-        self.pulse.note_change();
+        self.forget(&computing);
         settled.map(|()| Handled::Done)
     }
 
-    /// Computes it; `previous` becomes the last fact that was written of it.
+    fn is_held(&self, assignment: &Assignment) -> bool {
+        let all = locked(&self.computing);
+        all.get(&assignment.address.inference).is_some_and(|held| held.held.attempt == assignment.attempt)
+    }
+
+    /// Holds an attempt; `None` when it is held already. An earlier one that is still held was given up.
+    fn hold(&self, assignment: &Assignment) -> Option<Computing> {
+        let inference = assignment.address.inference;
+        let computing = Computing {
+            address: assignment.address.clone(),
+            cancelled: CancellationToken::new(),
+            given_up: CancellationToken::new(),
+            held: HeldAttempt {
+                inference_id: inference.to_string(),
+                attempt: assignment.attempt,
+                assigned_sequence: assignment.sequence,
+                is_waiting: true,
+                ..HeldAttempt::default()
+            },
+        };
+        {
+            let mut all = locked(&self.computing);
+            if all.get(&inference).is_some_and(|held| held.held.attempt == assignment.attempt) {
+                return None;
+            }
+            if let Some(earlier) = all.insert(inference, computing.clone()) {
+                earlier.given_up.cancel();
+            }
+        }
+        self.pulse.note_change();
+        if locked(&self.cancellations).contains(inference) {
+            computing.cancelled.cancel();
+        }
+        Some(computing)
+    }
+
+    /// Waits until the attempt may begin beside the others, and says that it begins.
+    async fn begin(&self, assignment: &Assignment) -> Option<OwnedSemaphorePermit> {
+        let beginning = self.beginnings.turn(&assignment.history).await?;
+        let begun = {
+            let mut all = locked(&self.computing);
+            let computing = all.get_mut(&assignment.address.inference)?;
+            if computing.held.attempt != assignment.attempt {
+                return None;
+            }
+            computing.held.is_waiting = false;
+            computing.held.is_unproven = true;
+            computing.held.clone()
+        };
+        self.pulse.say_begun(begun).await;
+        Some(beginning)
+    }
+
+    fn forget(&self, computing: &Computing) {
+        {
+            let mut all = locked(&self.computing);
+            let inference = computing.address.inference;
+            if all.get(&inference).is_some_and(|held| held.held.attempt == computing.held.attempt) {
+                all.remove(&inference);
+            }
+        }
+        self.pulse.note_change();
+    }
+
+    async fn may_speak(&self) {
+        let held = || {
+            let all = locked(&self.computing);
+            all.values().map(|held| (held.address.clone(), held.held.attempt)).collect()
+        };
+        self.pulse.may_speak(held, |inference, attempt| self.let_go(inference, attempt)).await;
+    }
+
+    /// Computes it; `previous` becomes the last fact that was written of it. One that was given up is never answered.
     async fn answer(&self, assignment: &mut Assignment, previous: &mut FactHash) -> Ending {
+        let Some(_beginning) = self.begin(assignment).await else { return std::future::pending().await };
         let began = Instant::now();
         let prepared = match self.prepare(assignment).await {
             Ok(prepared) => prepared,
@@ -265,7 +381,7 @@ impl PoolingWorker {
         append_attempt_failed(facts, &assignment.address, failed).await
     }
 
-    /// Another worker began it and brought it to no end; there is no telling which of its requests was to blame.
+    /// Another worker began it and brought it to no end.
     async fn give_up(
         &self,
         assignment: &Assignment,
@@ -277,7 +393,10 @@ impl PoolingWorker {
             worker: started.worker,
             failure: Some(worker_lost()),
             summary: Some(assignment.summary.clone()),
-            history: Some(history_after_loss(assignment.history, false, None)),
+            history: Some(history_after_loss(
+                assignment.history,
+                Reached::Beginning { num_unproven: None },
+            )),
         };
         let facts = self.facts.following(FactHash::of(&record.payload));
         append_attempt_failed(&facts, &assignment.address, failed).await
@@ -300,6 +419,11 @@ impl PoolingWorker {
             ..Ended::default()
         }
     }
+}
+
+/// Batches take up a part of the slots of their own.
+fn num_batch_slots(num_slots: usize) -> usize {
+    num_slots.div_ceil(8)
 }
 
 fn engine_failure(error: &PoolingError) -> Failure {
