@@ -83,7 +83,7 @@ impl Catalog {
             Some(Fact::DeploymentWithdrawn(withdrawn)) => {
                 self.by_id.remove(&withdrawn.deployment);
             }
-            None => {}
+            Some(Fact::ConfigurationRecorded(_)) | None => {}
         }
     }
 

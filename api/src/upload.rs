@@ -1,5 +1,6 @@
 //! A file on its way in: parts of a form, stored as they come.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
@@ -25,8 +26,8 @@ const MAX_TEXT_BYTES: usize = 1_024;
 const MAX_FILENAME_CHARS: usize = 255;
 /// What a form holds beside the file.
 const MAX_FORM_BYTES: u64 = 64 << 10;
-const MIN_EXPIRY: u64 = 3_600;
-const MAX_EXPIRY: u64 = 30 * 86_400;
+/// How long a file may be asked to be kept.
+pub(crate) const EXPIRY_SECONDS: RangeInclusive<u64> = 3_600..=30 * 86_400;
 
 /// What has come of a form so far. Dropping it before the file is known removes what was stored.
 pub(crate) struct Upload {
@@ -109,9 +110,10 @@ impl Upload {
             "expires_after[anchor]" => self.expires_anchor = Some(text(&state, field).await?),
             "expires_after[seconds]" => {
                 let seconds = text(&state, field).await?.parse().ok();
-                let seconds = seconds.filter(|seconds| (MIN_EXPIRY..=MAX_EXPIRY).contains(seconds));
+                let seconds = seconds.filter(|seconds| EXPIRY_SECONDS.contains(seconds));
                 self.expires_seconds = Some(seconds.ok_or_else(|| {
-                    let message = format!("expires_after[seconds] must be {MIN_EXPIRY} to {MAX_EXPIRY}");
+                    let (least, most) = EXPIRY_SECONDS.into_inner();
+                    let message = format!("expires_after[seconds] must be {least} to {most}");
                     ApiError::invalid("expires_after[seconds]", message)
                 })?);
             }

@@ -16,6 +16,7 @@ use crate::{Append, AppendOutcome, BusError, EventLog, Expect, ReadFrom, StampSo
 
 const CREATED: &str = "created";
 const DELETED: &str = "deleted";
+const UPLOAD: &str = "upload";
 const PROGRESSED: &str = "progressed";
 const CANCEL_REQUESTED: &str = "cancel_requested";
 const ENDED: &str = "ended";
@@ -62,11 +63,12 @@ impl JobLog {
         format!("{beginning}{}", (self.stamps)().event_id)
     }
 
-    /// Appends a fact. Progress replaces what stood; every other fact has one winner. `Err(Refused)` when an id in it is
+    /// Appends a fact. Progress and what is said of an upload replace what stood; every other fact has one winner. `Err(Refused)` when an id in it is
     /// malformed.
     pub async fn append(&self, tenant: &TenantId, fact: Fact) -> Result<AppendOutcome, BusError> {
         let subject = subject_of(tenant, &fact)?;
-        let is_progress = matches!(fact, Fact::BatchProgressed(_));
+        let replaces =
+            matches!(fact, Fact::BatchProgressed(_) | Fact::FileUploadBegun(_) | Fact::FileUploadEnded(_));
         let stamp = (self.stamps)();
         let by =
             WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
@@ -75,7 +77,7 @@ impl JobLog {
                 stream: StreamName::Jobs,
                 subject,
                 payload: Bytes::from(JobEnvelope::new(&by, tenant, fact).encode_to_vec()),
-                expect: if is_progress { Expect::Anything } else { Expect::FirstOnSubject },
+                expect: if replaces { Expect::Anything } else { Expect::FirstOnSubject },
             })
             .await
     }
@@ -133,6 +135,8 @@ fn subject_of(tenant: &TenantId, fact: &Fact) -> Result<String, BusError> {
     match fact {
         Fact::FileCreated(fact) => of_file(&fact.file, CREATED),
         Fact::FileDeleted(fact) => of_file(&fact.file, DELETED),
+        Fact::FileUploadBegun(fact) => of_file(&fact.file, UPLOAD),
+        Fact::FileUploadEnded(fact) => of_file(&fact.file, UPLOAD),
         Fact::BatchCreated(fact) => of_batch(&fact.batch, CREATED),
         Fact::BatchProgressed(fact) => of_batch(&fact.batch, PROGRESSED),
         Fact::BatchCancelRequested(fact) => of_batch(&fact.batch, CANCEL_REQUESTED),

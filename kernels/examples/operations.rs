@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use kernels::{
     Activation, AttentionInput, AttentionRow, AttentionRows, CacheShape, FullAttentionInput, HeadRows, Isa,
-    KernelError, KvCache, KvRows, LayerNorm, LowRank, MatrixSource, OutputColumns, Pool, RopeScaling,
-    RopeStyle, RopeTable, SelectedRows, WeightType, add, add_low_rank, full_attention, gate_mul, gelu,
+    KernelError, KvCache, KvRows, LayerNorm, LowRank, LowRankTerm, MatrixSource, Pool, ProductRows,
+    RopeScaling, RopeStyle, RopeTable, WeightType, add, add_low_rank, full_attention, gate_mul, gelu,
     layer_norm, paged_attention, rms_norm, rope,
 };
 use measured::Limits;
@@ -172,10 +172,11 @@ fn low_rank(pool: &Pool, limits: &Limits, num_rows: usize) -> Outcome<Measured> 
     let x = wave(num_rows * HIDDEN);
     let rows: Vec<u32> = (0..num_rows as u32).collect();
     let mut y = vec![0.0; num_rows * HIDDEN];
+    let terms = [LowRankTerm { update: &update, rows: &rows, first_col: 0 }];
     let mut scratch = Vec::new();
     let seconds = fewest_seconds(|| {
-        let output = OutputColumns { out: &mut y, row_stride: HIDDEN, first: 0 };
-        add_low_rank(pool, &update, SelectedRows { x: &x, rows: &rows, first_row: 0 }, output, &mut scratch)
+        let product = ProductRows { x: &x, out: &mut y, row_stride: HIDDEN, first_row: 0 };
+        add_low_rank(pool, &terms, product, &mut scratch)
     })?;
     let amount = (num_rows * 4 * RANK * HIDDEN) as f64;
     let name = format!("low-rank correction, {num_rows} rows");

@@ -73,7 +73,7 @@ pub use gelu::gelu;
 pub use isa::Isa;
 pub use kv_cache::{CacheShape, KvCache, KvRows};
 pub use layer_norm::{LayerNorm, layer_norm};
-pub use low_rank::{LowRank, OutputColumns, SelectedRows, add_low_rank};
+pub use low_rank::{LowRank, LowRankTerm, ProductRows, add_low_rank};
 pub use matmul::{matmul, matmul_groups};
 pub use packed_matrix::{MatrixSource, PackedMatrix};
 pub use paged_attention::{AttentionInput, AttentionRow, AttentionRows, paged_attention};

@@ -7,6 +7,7 @@
 pub mod scheduler;
 
 pub mod admission;
+pub mod batch_turn;
 pub mod config;
 pub mod error;
 pub mod sequence;

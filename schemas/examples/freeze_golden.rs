@@ -182,6 +182,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     freeze(
         "control_withdrawn_1",
         &v1::ControlEnvelope::new(&by, control_envelope::Fact::DeploymentWithdrawn(withdrawn)),
+    )?;
+    let configuration =
+        v1::ConfigurationRecorded { version: "44136fa355b3678a1146ad16f7e8649e".into(), json: "{}".into() };
+    freeze(
+        "control_configuration_1",
+        &v1::ControlEnvelope::new(&by, control_envelope::Fact::ConfigurationRecorded(configuration)),
     )
 }
 

@@ -106,7 +106,10 @@ impl Batch {
                 Fact::BatchProgressed(progressed) => progress = Some(progressed),
                 Fact::BatchCancelRequested(_) => cancelled_at = Some(at),
                 Fact::BatchEnded(end) => (ended, ended_at) = (Some(end), at),
-                Fact::FileCreated(_) | Fact::FileDeleted(_) => {}
+                Fact::FileCreated(_)
+                | Fact::FileDeleted(_)
+                | Fact::FileUploadBegun(_)
+                | Fact::FileUploadEnded(_) => {}
             }
         }
         let batch = batch?;

@@ -113,6 +113,8 @@ impl Envelope {
             recorded_at_unix_nanos: by.at_unix_nanos,
             recorded_by: by.writer.to_owned(),
             previous_hash: Vec::new(),
+            sealed: None,
+            configuration: String::new(),
             fact: Some(fact),
         }
     }

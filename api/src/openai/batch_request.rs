@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::batch_line::URLS;
 use crate::error::ApiError;
 use crate::json_body::parse_object;
+use crate::upload::EXPIRY_SECONDS;
 
 const MAX_NUM_METADATA: usize = 16;
 const MAX_METADATA_KEY_CHARS: usize = 64;
@@ -29,8 +30,16 @@ pub(crate) struct BatchRequest {
     completion_window: String,
     #[schema(value_type = Option<Object>)]
     metadata: Option<BTreeMap<String, String>>,
-    #[schema(value_type = Option<Object>)]
-    output_expires_after: Option<serde_json::Value>,
+    output_expires_after: Option<ExpiresAfter>,
+}
+
+/// When the output and error files are gone.
+#[derive(Debug, Deserialize, ToSchema)]
+struct ExpiresAfter {
+    /// "created_at": when the file was made.
+    anchor: String,
+    /// An hour to thirty days.
+    seconds: u64,
 }
 
 /// The same after validation.
@@ -42,6 +51,8 @@ pub(crate) struct ValidBatchRequest {
     pub(crate) completion_window: String,
     pub(crate) window: Duration,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// 0: the files are kept.
+    pub(crate) output_expires_seconds: u64,
 }
 
 impl ValidBatchRequest {
@@ -51,6 +62,7 @@ impl ValidBatchRequest {
         self.input_file.as_str() == created.input_file
             && self.endpoint == created.endpoint
             && self.completion_window == created.completion_window
+            && self.output_expires_seconds == created.output_expires_seconds
             && self.metadata.iter().collect::<BTreeMap<_, _>>() == metadata
     }
 }
@@ -58,10 +70,6 @@ impl ValidBatchRequest {
 /// Reads and checks a body.
 pub(crate) fn read(body: &str) -> Result<ValidBatchRequest, ApiError> {
     let request: BatchRequest = parse_object(body)?;
-    if request.output_expires_after.is_some() {
-        let message = "output_expires_after is not supported: delete the files when they are read";
-        return Err(ApiError::unsupported("output_expires_after", message));
-    }
     if !URLS.contains(&request.endpoint.as_str()) {
         let message = format!("endpoint must be one of {}", URLS.join(", "));
         return Err(ApiError::invalid("endpoint", message));
@@ -72,6 +80,7 @@ pub(crate) fn read(body: &str) -> Result<ValidBatchRequest, ApiError> {
     })?;
     let metadata = request.metadata.unwrap_or_default();
     check_metadata(&metadata)?;
+    let output_expires_seconds = request.output_expires_after.map_or(Ok(0), output_expires_seconds)?;
     let not_found = |_| ApiError::not_found("file", &request.input_file_id);
     Ok(ValidBatchRequest {
         input_file: request.input_file_id.parse().map_err(not_found)?,
@@ -79,7 +88,21 @@ pub(crate) fn read(body: &str) -> Result<ValidBatchRequest, ApiError> {
         completion_window: request.completion_window,
         window,
         metadata,
+        output_expires_seconds,
     })
+}
+
+fn output_expires_seconds(after: ExpiresAfter) -> Result<u64, ApiError> {
+    if after.anchor != "created_at" {
+        let message = "output_expires_after.anchor must be created_at";
+        return Err(ApiError::invalid("output_expires_after.anchor", message));
+    }
+    if !EXPIRY_SECONDS.contains(&after.seconds) {
+        let (least, most) = EXPIRY_SECONDS.into_inner();
+        let message = format!("output_expires_after.seconds must be {least} to {most}");
+        return Err(ApiError::invalid("output_expires_after.seconds", message));
+    }
+    Ok(after.seconds)
 }
 
 fn window(text: &str) -> Option<Duration> {
@@ -143,10 +166,12 @@ mod tests {
     fn what_cannot_be_run_is_named() {
         check_refused(r#","metadata":{"a":1}"#, "metadata.a");
         check_refused(&format!(r#","metadata":{{"a":"{}"}}"#, "x".repeat(513)), "metadata");
-        check_refused(
-            r#","output_expires_after":{"anchor":"created_at","seconds":3600}"#,
-            "output_expires_after",
-        );
+        let expiry = |anchor: &str, seconds: u64| {
+            format!(r#","output_expires_after":{{"anchor":"{anchor}","seconds":{seconds}}}"#)
+        };
+        check_refused(&expiry("created_at", 3_599), "output_expires_after.seconds");
+        check_refused(&expiry("created_at", 2_592_001), "output_expires_after.seconds");
+        check_refused(&expiry("completed_at", 3_600), "output_expires_after.anchor");
         let error = read(r#"{"input_file_id":"file-1","endpoint":"/v1/models","completion_window":"24h"}"#);
         assert_eq!(error.unwrap_err().body().error.param.as_deref(), Some("endpoint"));
         let error =

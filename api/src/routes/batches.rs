@@ -44,26 +44,28 @@ pub(crate) async fn create_batch(
         |key| format!("batch_{}", key.inference_id(tenant, BATCH_INDEX)),
     );
     let id = BatchId::slug(&name);
-    if let Some(standing) = state.jobs.batch(tenant, &id).await? {
-        return request.asks_for(&standing.created).then(|| shown(standing)).ok_or(ApiError::KeyReused);
+    if state.jobs.batch(tenant, &id).await?.is_none() {
+        let input_file = files::find(&state, request.input_file.as_str()).await?;
+        if input_file.created.purpose != "batch" {
+            let message = "the file was not uploaded with the purpose batch";
+            return Err(ApiError::invalid("input_file_id", message));
+        }
+        let window_nanos = u64::try_from(request.window.as_nanos()).unwrap_or(u64::MAX);
+        let created = BatchCreated {
+            batch: id.to_string(),
+            input_file: request.input_file.to_string(),
+            endpoint: request.endpoint.clone(),
+            completion_window: request.completion_window.clone(),
+            expires_at_unix_nanos: state.jobs.now_unix_nanos().saturating_add(window_nanos),
+            metadata: request.metadata.clone().into_iter().collect(),
+            caller: caller.0.to_string(),
+            output_expires_seconds: request.output_expires_seconds,
+        };
+        state.jobs.append(tenant, Fact::BatchCreated(created)).await?;
     }
-    let input_file = files::find(&state, request.input_file.as_str()).await?;
-    if input_file.created.purpose != "batch" {
-        let message = "the file was not uploaded with the purpose batch";
-        return Err(ApiError::invalid("input_file_id", message));
-    }
-    let window_nanos = u64::try_from(request.window.as_nanos()).unwrap_or(u64::MAX);
-    let created = BatchCreated {
-        batch: id.to_string(),
-        input_file: request.input_file.to_string(),
-        endpoint: request.endpoint,
-        completion_window: request.completion_window,
-        expires_at_unix_nanos: state.jobs.now_unix_nanos().saturating_add(window_nanos),
-        metadata: request.metadata.into_iter().collect(),
-        caller: caller.0.to_string(),
-    };
-    state.jobs.append(tenant, Fact::BatchCreated(created)).await?;
-    find(&state, id.as_str()).await.map(shown)
+    // Whoever came first made it what it is.
+    let standing = find(&state, id.as_str()).await?;
+    if request.asks_for(&standing.created) { Ok(shown(standing)) } else { Err(ApiError::KeyReused) }
 }
 
 /// Lists batches.

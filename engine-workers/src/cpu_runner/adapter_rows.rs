@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use kernels::{KernelError, OutputColumns, Pool, SelectedRows, add_low_rank};
+use kernels::{KernelError, LowRankTerm, Pool, ProductRows, add_low_rank};
+use smallvec::SmallVec;
 
 use crate::lora::adapter::LoraTarget;
 use crate::runner::{LogitRows, SequenceChunk};
@@ -87,8 +88,12 @@ pub(crate) struct Product<'a> {
     pub(crate) x: &'a [f32],
     /// The numbers of these rows in the step.
     pub(crate) rows: Range<usize>,
-    /// Where the product is.
-    pub(crate) output: OutputColumns<'a>,
+    /// Whole rows of `row_stride`.
+    pub(crate) out: &'a mut [f32],
+    /// Elements from one row of `out` to the next.
+    pub(crate) row_stride: usize,
+    /// The matrices side by side that it is a product of, and the first column of each, ascending.
+    pub(crate) targets: &'a [(LoraTarget, usize)],
 }
 
 impl<'a> AdapterRows<'a> {
@@ -97,27 +102,26 @@ impl<'a> AdapterRows<'a> {
         Self { has_logit_rows_only: true, ..self }
     }
 
-    /// Adds each adapter's correction of one matrix to the rows of its sequences. A row is touched by its own adapter
+    /// Adds each adapter's corrections of a layer's matrices to the rows of its sequences. A row is touched by its own adapter
     /// only, so the others of the step do not matter to it.
     pub(crate) fn correct(
         &self,
         pool: &Pool,
-        (layer, target): (usize, LoraTarget),
+        layer: usize,
         product: Product<'_>,
         scratch: &mut Vec<f32>,
     ) -> Result<(), KernelError> {
-        let Product { x, rows, output: OutputColumns { out, row_stride, first } } = product;
-        for group in &self.plan.groups {
-            let adapter = self.chunks.get(group.chunk).and_then(|chunk| chunk.adapter);
-            let Some(update) = adapter.and_then(|adapter| adapter.update(layer, target)) else { continue };
-            let selected = self.rows_of(group, &rows);
-            if !selected.is_empty() {
-                let selected = SelectedRows { x, rows: selected, first_row: rows.start as u32 };
-                let output = OutputColumns { out: &mut *out, row_stride, first };
-                add_low_rank(pool, update, selected, output, scratch)?;
-            }
+        let Product { x, rows, out, row_stride, targets } = product;
+        // Allocates nothing for up to eight adapters.
+        let mut terms = SmallVec::<[LowRankTerm<'_>; 24]>::new();
+        for &(target, first_col) in targets {
+            terms.extend(self.plan.groups.iter().filter_map(|group| {
+                let adapter = self.chunks.get(group.chunk).and_then(|chunk| chunk.adapter)?;
+                let update = adapter.update(layer, target)?;
+                Some(LowRankTerm { update, rows: self.rows_of(group, &rows), first_col })
+            }));
         }
-        Ok(())
+        add_low_rank(pool, &terms, ProductRows { x, out, row_stride, first_row: rows.start as u32 }, scratch)
     }
 
     /// The group's rows within a range of the step's. They are ascending.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kernels::{Activation, Activations, KernelError, OutputColumns, Pool, gate_mul, matmul};
+use kernels::{Activation, Activations, KernelError, Pool, gate_mul, matmul};
 
 use super::adapter_rows::{AdapterRows, Product};
 use super::expert_layer::ExpertLayer;
@@ -35,12 +35,12 @@ impl Corrections<'_> {
     fn add(
         &self,
         pool: &Pool,
-        target: LoraTarget,
-        (x, output): (&[f32], OutputColumns<'_>),
+        targets: &[(LoraTarget, usize)],
+        (x, out, row_stride): (&[f32], &mut [f32], usize),
         scratch: &mut Vec<f32>,
     ) -> Result<(), KernelError> {
-        let product = Product { x, rows: self.rows.clone(), output };
-        self.adapters.correct(pool, (self.layer, target), product, scratch)
+        let product = Product { x, rows: self.rows.clone(), out, row_stride, targets };
+        self.adapters.correct(pool, self.layer, product, scratch)
     }
 }
 
@@ -144,18 +144,17 @@ impl Ffn {
         let activated = &mut self.activated[..num_rows * self.ffn_size];
         matmul(pool, rows.normed, &weights.gate_up, gate_up, &mut self.quantized)?;
         if let Some(corrections) = &rows.corrections {
-            for (target, first) in [(LoraTarget::Gate, 0), (LoraTarget::Up, self.ffn_size)] {
-                let output = OutputColumns { out: &mut *gate_up, row_stride: 2 * self.ffn_size, first };
-                corrections.add(pool, target, (rows.normed, output), &mut self.low_rank)?;
-            }
+            let targets = &[(LoraTarget::Gate, 0), (LoraTarget::Up, self.ffn_size)];
+            let product = (rows.normed, &mut *gate_up, 2 * self.ffn_size);
+            corrections.add(pool, targets, product, &mut self.low_rank)?;
         }
         watch.ended(Operation::GateUp);
         gate_mul(pool, self.activation, gate_up, self.ffn_size, activated)?;
         watch.ended(Operation::Activation);
         matmul(pool, activated, &weights.down, rows.out, &mut self.quantized)?;
         if let Some(corrections) = &rows.corrections {
-            let output = OutputColumns { out: rows.out, row_stride: hidden_size, first: 0 };
-            corrections.add(pool, LoraTarget::Down, (activated, output), &mut self.low_rank)?;
+            let product = (&*activated, rows.out, hidden_size);
+            corrections.add(pool, &[(LoraTarget::Down, 0)], product, &mut self.low_rank)?;
         }
         watch.ended(Operation::Down);
         Ok(())

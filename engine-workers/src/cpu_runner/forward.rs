@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use kernels::{
-    Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, OutputColumns, Pool, add, add_bias,
-    matmul, paged_attention, rms_norm, rms_norm_heads, rope,
+    Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, Pool, add, add_bias, matmul,
+    paged_attention, rms_norm, rms_norm_heads, rope,
 };
 
 use super::adapter_rows::Product;
@@ -150,13 +150,13 @@ impl Forward {
         rms_norm(pool, &self.hidden[..normed.len()], &layer.attention_norm, self.rms_eps, normed)?;
         watch.ended(Operation::Norm);
         matmul(pool, normed, &layer.qkv, qkv, &mut self.quantized)?;
-        for (target, first) in
-            [(LoraTarget::Query, 0), (LoraTarget::Key, query_size), (LoraTarget::Value, query_size + kv_size)]
-        {
-            let output = OutputColumns { out: qkv, row_stride, first };
-            let product = Product { x: normed, rows: 0..num_rows, output };
-            step.adapters.correct(pool, (index, target), product, &mut self.low_rank)?;
-        }
+        let targets = &[
+            (LoraTarget::Query, 0),
+            (LoraTarget::Key, query_size),
+            (LoraTarget::Value, query_size + kv_size),
+        ];
+        let product = Product { x: normed, rows: 0..num_rows, out: qkv, row_stride, targets };
+        step.adapters.correct(pool, index, product, &mut self.low_rank)?;
         if let Some(bias) = &layer.qkv_bias {
             add_bias(pool, bias, qkv)?;
         }
@@ -214,9 +214,10 @@ impl Forward {
         let normed = &mut self.normed[..hidden.len()];
 
         matmul(pool, attention, &layer.attention_output, projected, &mut self.quantized)?;
-        let output = OutputColumns { out: projected, row_stride: self.hidden_size, first: 0 };
-        let product = Product { x: attention, rows: rows.clone(), output };
-        adapters.correct(pool, (index, LoraTarget::AttentionOutput), product, &mut self.low_rank)?;
+        let targets = &[(LoraTarget::AttentionOutput, 0)];
+        let (out, row_stride) = (&mut *projected, self.hidden_size);
+        let product = Product { x: attention, rows: rows.clone(), out, row_stride, targets };
+        adapters.correct(pool, index, product, &mut self.low_rank)?;
         if let Some(bias) = &layer.attention_output_bias {
             add_bias(pool, bias, projected)?;
         }

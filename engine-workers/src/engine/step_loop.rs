@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use schedulers::batching::batch_turn::BatchTurn;
 use schedulers::batching::scheduler::{BatchLimits, Scheduler};
 use schedulers::batching::sequence::SequenceId;
 use schedulers::batching::step_pace::StepPace;
@@ -42,6 +43,7 @@ pub(super) struct StepLoop {
     pace: Option<StepPace>,
     /// When a request that is of no batch came last.
     last_interactive_at: Option<Instant>,
+    batch_turn: BatchTurn,
     drafter: Option<Drafter>,
     sampler: Sampler,
     /// Started with the first grammar.
@@ -80,6 +82,7 @@ impl StepLoop {
             scheduler: Scheduler::new(config.scheduler_config(&shape))?,
             pace: config.target_step_time.map(StepPace::new),
             last_interactive_at: None,
+            batch_turn: BatchTurn::default(),
             drafter,
             sampler: Sampler::default(),
             mask_thread: None,
@@ -121,9 +124,10 @@ impl StepLoop {
         if let Some(limit) = self.pace.as_ref().and_then(|pace| pace.max_num_prefill_tokens(num_running)) {
             self.scheduler.limit_shared_prefill(limit);
         }
-        self.scheduler.limit_batch_work(self.batch_limits());
+        self.scheduler.limit_batch_work(self.batch_limits(started_at));
         let mut plan = self.scheduler.schedule()?;
         let planned_at = Instant::now();
+        self.batch_turn.note(&self.scheduler, &plan, planned_at);
         self.stats.schedule_time_total += planned_at - started_at;
         if let Some(drafter) = &mut self.drafter {
             let (answers, sampler, vocab_size) = (&self.answers, &mut self.sampler, self.shape.vocab_size);
@@ -138,12 +142,16 @@ impl StepLoop {
     }
 
     /// Batches leave an eighth of the sequences free, so that who comes next need not take a place from them.
-    fn batch_limits(&self) -> BatchLimits {
+    fn batch_limits(&self, now: Instant) -> BatchLimits {
         let others_come = self.last_interactive_at.is_some_and(|at| at.elapsed() < INTERACTIVE_MEMORY);
         let pace = self.pace.as_ref().filter(|_| others_come);
         let limits = pace.map_or_else(BatchLimits::default, StepPace::batch_limits);
         let max_num_seqs = self.scheduler.config().max_num_seqs;
-        BatchLimits { max_num_seqs: limits.max_num_seqs.min(max_num_seqs - max_num_seqs / 8), ..limits }
+        BatchLimits {
+            max_num_seqs: limits.max_num_seqs.min(max_num_seqs - max_num_seqs / 8),
+            is_due: self.batch_turn.is_due(now),
+            ..limits
+        }
     }
 
     /// Obeys what was commanded since the last step, and waits for commands while there is nothing to compute. False to

@@ -1,6 +1,5 @@
 use kernels::{
-    KernelError, LowRank, MatrixSource, OutputColumns, Pool, SelectedRows, WeightType, add_low_rank,
-    reference,
+    KernelError, LowRank, LowRankTerm, MatrixSource, Pool, ProductRows, WeightType, add_low_rank, reference,
 };
 use proptest::prelude::*;
 
@@ -28,56 +27,79 @@ fn weights(weight_type: WeightType, len: usize, numbers: &mut Numbers) -> (Vec<u
     (bytes, values)
 }
 
-fn add(pool: &Pool, update: &LowRank, input: SelectedRows<'_>, out: &mut [f32], place: (usize, usize)) {
-    let output = OutputColumns { out, row_stride: place.0, first: place.1 };
-    add_low_rank(pool, update, input, output, &mut Vec::new()).unwrap();
+/// Adds `terms` to `out [rows, row_stride]`, the product of `x`.
+fn add(
+    pool: &Pool,
+    terms: &[LowRankTerm<'_>],
+    (x, first_row): (&[f32], u32),
+    (out, row_stride): (&mut [f32], usize),
+) {
+    add_low_rank(pool, terms, ProductRows { x, out, row_stride, first_row }, &mut Vec::new()).unwrap();
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
+    /// Two matrices side by side with a gap between them, and two adapters of different ranks and types for either.
     #[test]
     fn low_rank_is_near_the_reference_and_a_row_does_not_depend_on_the_others(
-        type_index in (0..3usize, 0..3usize),
+        type_indexes in [(0..3usize, 0..3usize), (0..3usize, 0..3usize)],
         num_rows in 1usize..40,
-        (num_inputs, num_outputs, rank) in (1usize..300, 1usize..100, 1usize..70),
-        (margin_left, margin_right) in (0usize..20, 0usize..20),
+        (num_inputs, num_outputs, ranks) in (1usize..300, [1usize..100, 1usize..100], [1usize..70, 1usize..70]),
+        (margin, gap) in (0usize..20, 0usize..20),
         first_row in 0u32..5,
         seed in any::<u64>(),
     ) {
         let mut numbers = Numbers::new(seed);
-        let (down_type, up_type) = (FLOATS[type_index.0], FLOATS[type_index.1]);
-        let (down_bytes, down) = weights(down_type, rank * num_inputs, &mut numbers);
-        let (up_bytes, up) = weights(up_type, num_outputs * rank, &mut numbers);
-        let update = LowRank::new(
-            &source(down_type, [rank, num_inputs], &down_bytes),
-            &source(up_type, [num_outputs, rank], &up_bytes),
-            0.5,
-        ).unwrap();
         let x = numbers.floats(num_rows * num_inputs);
-        let row_stride = margin_left + num_outputs + margin_right;
+        let first_cols = [margin, margin + num_outputs[0] + gap];
+        let row_stride = first_cols[1] + num_outputs[1] + margin;
         let before = numbers.floats(num_rows * row_stride);
-        let rows: Vec<u32> = (0..num_rows as u32).filter(|_| numbers.below(3) > 0).map(|row| first_row + row).collect();
-
-        let correction = reference::low_rank(&x, &down, &up, [num_inputs, rank], 0.5);
-        let mut expected = before.clone();
-        for row in &rows {
-            let row = (row - first_row) as usize;
-            for n in 0..num_outputs {
-                expected[row * row_stride + margin_left + n] += correction[row * num_outputs + n];
+        // Each row belongs to one of the adapters, or to none.
+        let owners: Vec<usize> = (0..num_rows).map(|_| numbers.below(3)).collect();
+        let mut rows = [Vec::new(), Vec::new()];
+        for (row, owner) in (first_row..).zip(&owners) {
+            if let Some(rows) = rows.get_mut(*owner) {
+                rows.push(row);
             }
         }
+        let (mut updates, mut expected) = (Vec::new(), before.clone());
+        for (num_outputs, first_col) in num_outputs.into_iter().zip(first_cols) {
+            for (adapter, rank) in ranks.into_iter().enumerate() {
+                let (down_type, up_type) = (FLOATS[type_indexes[adapter].0], FLOATS[type_indexes[adapter].1]);
+                let (down_bytes, down) = weights(down_type, rank * num_inputs, &mut numbers);
+                let (up_bytes, up) = weights(up_type, num_outputs * rank, &mut numbers);
+                let update = LowRank::new(
+                    &source(down_type, [rank, num_inputs], &down_bytes),
+                    &source(up_type, [num_outputs, rank], &up_bytes),
+                    0.5,
+                ).unwrap();
+                let correction = reference::low_rank(&x, &down, &up, [num_inputs, rank], 0.5);
+                for row in (0..num_rows).filter(|row| owners[*row] == adapter) {
+                    for n in 0..num_outputs {
+                        expected[row * row_stride + first_col + n] += correction[row * num_outputs + n];
+                    }
+                }
+                updates.push((update, adapter, first_col));
+            }
+        }
+        let terms: Vec<LowRankTerm<'_>> = updates
+            .iter()
+            .map(|(update, adapter, first_col)| LowRankTerm { update, rows: &rows[*adapter], first_col: *first_col })
+            .collect();
+        let tolerance = 2e-6 * ((num_inputs * ranks[0].max(ranks[1])) as f32).sqrt();
         let mut first = None;
         for pool in pools() {
             let mut out = before.clone();
-            let input = SelectedRows { x: &x, rows: &rows, first_row };
-            add(&pool, &update, input, &mut out, (row_stride, margin_left));
-            assert_close(&out, &expected, 2e-6 * ((num_inputs * rank) as f32).sqrt());
+            add(&pool, &terms, (&x, first_row), (&mut out, row_stride));
+            assert_close(&out, &expected, tolerance);
             assert_same(&out, first.get_or_insert(out.clone()), "low_rank");
             let mut one_by_one = before.clone();
-            for row in &rows {
-                let input = SelectedRows { x: &x, rows: &[*row], first_row };
-                add(&pool, &update, input, &mut one_by_one, (row_stride, margin_left));
+            for term in &terms {
+                for row in term.rows {
+                    let term = LowRankTerm { rows: &[*row], ..*term };
+                    add(&pool, &[term], (&x, first_row), (&mut one_by_one, row_stride));
+                }
             }
             assert_same(&one_by_one, &out, "low_rank row by row");
         }
@@ -97,7 +119,8 @@ fn a_row_that_is_not_finite_stays_by_itself() {
     for pool in pools() {
         let run = |x: &[f32]| {
             let mut out = vec![1.0; 15];
-            add(&pool, &update, SelectedRows { x, rows: &[0, 1, 2], first_row: 0 }, &mut out, (5, 0));
+            let terms = [LowRankTerm { update: &update, rows: &[0, 1, 2], first_col: 0 }];
+            add(&pool, &terms, (x, 0), (&mut out, 5));
             out
         };
         let (out, expected) = (run(&x), run(&healthy));
@@ -123,14 +146,28 @@ fn bad_operands_are_refused() {
 
     let update = LowRank::new(&of([2, 8]), &of([4, 2]), 1.0).unwrap();
     let pool = &pools()[0];
-    let run = |x: &[f32], row: u32, row_stride: usize, first: usize| {
-        let output = OutputColumns { out: &mut [0.0; 12], row_stride, first };
-        add_low_rank(pool, &update, SelectedRows { x, rows: &[row], first_row: 1 }, output, &mut Vec::new())
+    let run = |x: &[f32], row: u32, row_stride: usize, first_cols: &[usize]| {
+        let rows = [row];
+        let terms: Vec<LowRankTerm<'_>> = first_cols
+            .iter()
+            .map(|first_col| LowRankTerm { update: &update, rows: &rows, first_col: *first_col })
+            .collect();
+        let product = ProductRows { x, out: &mut [0.0; 12], row_stride, first_row: 1 };
+        add_low_rank(pool, &terms, product, &mut Vec::new())
     };
-    assert_eq!(run(&[0.0; 16], 2, 6, 2), Ok(()));
-    assert!(matches!(run(&[0.0; 16], 3, 6, 2), Err(KernelError::OutOfRange { .. })));
-    assert!(matches!(run(&[0.0; 16], 0, 6, 2), Err(KernelError::OutOfRange { .. })));
-    assert!(matches!(run(&[0.0; 16], 1, 6, 3), Err(KernelError::OutOfRange { .. })));
-    assert!(matches!(run(&[0.0; 15], 1, 6, 2), Err(KernelError::ShapeMismatch { .. })));
-    assert!(matches!(run(&[0.0; 16], 1, 7, 2), Err(KernelError::ShapeMismatch { .. })));
+    assert_eq!(run(&[0.0; 16], 2, 6, &[2]), Ok(()));
+    assert_eq!(run(&[0.0; 16], 2, 6, &[2, 2]), Ok(()));
+    assert_eq!(run(&[0.0; 16], 2, 6, &[]), Ok(()));
+    assert!(matches!(run(&[0.0; 16], 3, 6, &[2]), Err(KernelError::OutOfRange { .. })));
+    assert!(matches!(run(&[0.0; 16], 0, 6, &[2]), Err(KernelError::OutOfRange { .. })));
+    assert!(matches!(run(&[0.0; 16], 1, 6, &[3]), Err(KernelError::OutOfRange { .. })));
+    assert!(matches!(run(&[0.0; 16], 1, 6, &[0, 1]), Err(KernelError::BadParameter { .. })));
+    assert!(matches!(run(&[0.0; 16], 1, 6, &[2, 0]), Err(KernelError::BadParameter { .. })));
+    assert!(matches!(run(&[0.0; 15], 1, 6, &[2]), Err(KernelError::ShapeMismatch { .. })));
+    assert!(matches!(run(&[0.0; 16], 1, 7, &[2]), Err(KernelError::ShapeMismatch { .. })));
+    let wider = LowRank::new(&of([2, 8]), &of([5, 2]), 1.0).unwrap();
+    let terms = [&update, &wider].map(|update| LowRankTerm { update, rows: &[0], first_col: 0 });
+    let product = ProductRows { x: &[0.0; 16], out: &mut [0.0; 12], row_stride: 6, first_row: 0 };
+    let outcome = add_low_rank(pool, &terms, product, &mut Vec::new());
+    assert!(matches!(outcome, Err(KernelError::ShapeMismatch { .. })));
 }

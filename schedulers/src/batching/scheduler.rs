@@ -159,10 +159,12 @@ impl Scheduler {
         for id in self.running.iter().filter(|id| !resting.contains(id)) {
             goes_on |= !self.sequence(*id)?.is_prefilling();
         }
+        let prefill_budget_tokens = if goes_on { self.max_num_shared_prefill_tokens } else { usize::MAX };
         let mut step = OpenStep {
             plan: StepPlan::default(),
             budget_tokens: self.config.max_num_batched_tokens,
-            prefill_budget_tokens: if goes_on { self.max_num_shared_prefill_tokens } else { usize::MAX },
+            prefill_budget_tokens,
+            due_tokens: self.num_due_tokens(prefill_budget_tokens),
             batch_prefill_budget_tokens: self.batch_limits.max_num_prefill_tokens,
             resting,
         };
@@ -218,10 +220,7 @@ impl Scheduler {
 
     fn schedule_waiting(&mut self, step: &mut OpenStep) -> Result<(), BatchingError> {
         while step.budget_tokens > 0 {
-            let Some(id) = self.waiting.head() else { break };
-            if !self.may_admit(id, step)? {
-                break;
-            }
+            let Some(id) = self.next_admitted(step)? else { break };
             let num_sharing = self.running.len() + 1;
             let block_size_tokens = self.config.block_size_tokens;
             let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;

@@ -65,7 +65,7 @@ impl StepPace {
             self.prefill_token_seconds.map_or(unbounded.max_num_prefill_tokens, |token| {
                 ((target / token) as usize).max(LEAST_PREFILL_TOKENS)
             });
-        BatchLimits { max_num_seqs, max_num_prefill_tokens }
+        BatchLimits { max_num_seqs, max_num_prefill_tokens, ..unbounded }
     }
 
     fn answers(&self, num_rows: usize) -> f64 {
@@ -108,7 +108,10 @@ mod tests {
         assert_eq!(pace.batch_limits(), BatchLimits::default());
         pace.observe(0, 512, took(0, 512));
         pace.observe(10, 0, took(10, 0));
-        assert_eq!(pace.batch_limits(), BatchLimits { max_num_seqs: 40, max_num_prefill_tokens: 20 });
+        assert_eq!(
+            pace.batch_limits(),
+            BatchLimits { max_num_seqs: 40, max_num_prefill_tokens: 20, is_due: false }
+        );
         pace.observe(1, 0, MILLI * 500);
         assert_eq!(pace.batch_limits().max_num_seqs, LEAST_BATCH_SEQS);
     }

@@ -55,6 +55,12 @@ impl WaitingQueue {
         self.ready.first().map(|(_, id)| *id)
     }
 
+    /// Queued sequences of batches, in their order of service.
+    pub fn of_batches(&self) -> impl Iterator<Item = SequenceId> + '_ {
+        let first = ServiceOrder { is_batch: true, priority: i32::MIN, arrival: 0 };
+        self.ready.range((first, SequenceId(0))..).map(|(_, id)| *id)
+    }
+
     /// Queued sequences.
     pub fn len(&self) -> usize {
         self.ready.len()

@@ -84,13 +84,21 @@ impl BatchRun {
             num_bytes: written.num_bytes,
             num_chunks: written.num_chunks,
             digest: written.digest,
-            expires_at_unix_nanos: 0,
+            expires_at_unix_nanos: self.output_expires_at(),
         };
         let created = job_envelope::Fact::FileCreated(created);
         if self.jobs.append(&self.batch.tenant, created).await? == AppendOutcome::AlreadyThere {
             debug!(batch = %self.batch.id, "a result file was known already");
         }
         Ok(id)
+    }
+
+    /// 0: never.
+    fn output_expires_at(&self) -> u64 {
+        match self.batch.created.output_expires_seconds {
+            0 => 0,
+            seconds => self.jobs.now_unix_nanos().saturating_add(seconds.saturating_mul(1_000_000_000)),
+        }
     }
 
     async fn row(&self, line: InputLine) -> Result<Row, BusError> {

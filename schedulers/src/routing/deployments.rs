@@ -52,7 +52,7 @@ impl Deployments {
             Some(Fact::DeploymentWithdrawn(withdrawn)) => {
                 self.by_id.remove(&withdrawn.deployment);
             }
-            None => {}
+            Some(Fact::ConfigurationRecorded(_)) | None => {}
         }
     }
 

@@ -104,6 +104,7 @@ impl Router {
             summary: Some(pending.summary),
             reasons: route.reasons,
             history: (pending.attempt > 1).then_some(pending.history),
+            ..Assigned::default()
         };
         let facts = self.facts.following(pending.previous);
         facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;

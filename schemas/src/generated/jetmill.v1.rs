@@ -19,6 +19,12 @@ pub struct Envelope {
     /// SHA-256 of the encoded envelope of the fact of this inference that caused this one; empty on the first.
     #[prost(bytes = "vec", tag = "7")]
     pub previous_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Present when the fact below is without its content, which is here; only the log and its archives hold it so.
+    #[prost(message, optional, tag = "8")]
+    pub sealed: ::core::option::Option<Sealed>,
+    /// Version of the configuration of the process that wrote the fact, as `ConfigurationRecorded` names it; empty: not known.
+    #[prost(string, tag = "9")]
+    pub configuration: ::prost::alloc::string::String,
     #[prost(oneof = "envelope::Fact", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     pub fact: ::core::option::Option<envelope::Fact>,
 }
@@ -52,6 +58,49 @@ impl ::prost::Name for Envelope {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.Envelope".into()
+    }
+}
+/// An envelope with its content, as only the holder of a key can read it. Without a ciphertext: its key was destroyed before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sealed {
+    /// The subject of the key on the KEYS stream: "keys.<tenant>.<end user or _>.<inference>.<random>".
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// 12 bytes, for AES-256-GCM.
+    #[prost(bytes = "vec", tag = "2")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+    /// The encoded envelope, whole and without `sealed`; the ids of inference and event are authenticated with it.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ciphertext: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for Sealed {
+    const NAME: &'static str = "Sealed";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Sealed".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Sealed".into()
+    }
+}
+/// A key of content, on the KEYS stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentKey {
+    /// 32 bytes; 48 when a master key wraps it.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// Present when a master key wraps it: 12 bytes, for AES-256-GCM. The key's subject is authenticated with it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for ContentKey {
+    const NAME: &'static str = "ContentKey";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ContentKey".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ContentKey".into()
     }
 }
 /// A client asked and the api accepted.
@@ -106,6 +155,13 @@ pub struct Requested {
     /// Present when it is a part of a line of a batch.
     #[prost(message, optional, tag = "20")]
     pub batch_place: ::core::option::Option<BatchPlace>,
+    /// Fingerprint of whom the client asks for, if it says so: OpenAI's `safety_identifier` or `user`, Anthropic's
+    /// `metadata.user_id`.
+    #[prost(string, tag = "21")]
+    pub end_user: ::prost::alloc::string::String,
+    /// What its model cost when it was asked for; absent: nothing was said.
+    #[prost(message, optional, tag = "25")]
+    pub price: ::core::option::Option<Price>,
 }
 impl ::prost::Name for Requested {
     const NAME: &'static str = "Requested";
@@ -115,6 +171,49 @@ impl ::prost::Name for Requested {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.Requested".into()
+    }
+}
+/// What tokens of a model cost, in billionths of the currency for a million of them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Price {
+    /// "USD".
+    #[prost(string, tag = "1")]
+    pub currency: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub input_nanos_per_million: u64,
+    /// Tokens of the prompt that a cache held.
+    #[prost(uint64, tag = "3")]
+    pub cached_input_nanos_per_million: u64,
+    #[prost(uint64, tag = "4")]
+    pub output_nanos_per_million: u64,
+}
+impl ::prost::Name for Price {
+    const NAME: &'static str = "Price";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Price".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Price".into()
+    }
+}
+/// What an inference cost: once, whatever the number of its attempts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cost {
+    #[prost(string, tag = "1")]
+    pub currency: ::prost::alloc::string::String,
+    /// Billionths of the currency; half of one is rounded up.
+    #[prost(uint64, tag = "2")]
+    pub nanos: u64,
+}
+impl ::prost::Name for Cost {
+    const NAME: &'static str = "Cost";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.Cost".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.Cost".into()
     }
 }
 /// What the shape of an answer depends on beside its content.
@@ -543,6 +642,12 @@ pub struct Assigned {
     /// What became of the attempts before this one; absent for the first.
     #[prost(message, optional, tag = "6")]
     pub history: ::core::option::Option<AttemptHistory>,
+    /// Sequence on CONTROL of the last fact about deployments that the decision knew; 0: not told.
+    #[prost(uint64, tag = "7")]
+    pub control_sequence: u64,
+    /// Those that serve the model and were not heard, whether they were left out or not.
+    #[prost(string, repeated, tag = "8")]
+    pub silent_deployments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 impl ::prost::Name for Assigned {
     const NAME: &'static str = "Assigned";
@@ -701,6 +806,9 @@ pub struct Ended {
     /// Present when the request asked for what only it holds: the prompt's text, token ids or log probabilities.
     #[prost(message, optional, tag = "12")]
     pub prompt: ::core::option::Option<PromptReport>,
+    /// By the price in the requested fact; absent: there is none, or no worker began it.
+    #[prost(message, optional, tag = "13")]
+    pub cost: ::core::option::Option<Cost>,
 }
 impl ::prost::Name for Ended {
     const NAME: &'static str = "Ended";
@@ -1106,7 +1214,7 @@ pub struct ControlEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "4")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "control_envelope::Fact", tags = "10, 11")]
+    #[prost(oneof = "control_envelope::Fact", tags = "10, 11, 20")]
     pub fact: ::core::option::Option<control_envelope::Fact>,
 }
 /// Nested message and enum types in `ControlEnvelope`.
@@ -1117,6 +1225,8 @@ pub mod control_envelope {
         DeploymentAnnounced(super::DeploymentAnnounced),
         #[prost(message, tag = "11")]
         DeploymentWithdrawn(super::DeploymentWithdrawn),
+        #[prost(message, tag = "20")]
+        ConfigurationRecorded(super::ConfigurationRecorded),
     }
 }
 impl ::prost::Name for ControlEnvelope {
@@ -1127,6 +1237,26 @@ impl ::prost::Name for ControlEnvelope {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/jetmill.v1.ControlEnvelope".into()
+    }
+}
+/// What a process was told to do, once for each version, before any fact names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigurationRecorded {
+    /// The first 32 hexadecimal digits of the SHA-256 of `json`.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// Everything that can be set, defaults included and secrets removed.
+    #[prost(string, tag = "2")]
+    pub json: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ConfigurationRecorded {
+    const NAME: &'static str = "ConfigurationRecorded";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ConfigurationRecorded".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ConfigurationRecorded".into()
     }
 }
 /// A worker is ready to answer for a model.
@@ -1218,7 +1348,7 @@ pub struct AuditEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "4")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11")]
+    #[prost(oneof = "audit_envelope::Fact", tags = "10, 11, 12, 30")]
     pub fact: ::core::option::Option<audit_envelope::Fact>,
 }
 /// Nested message and enum types in `AuditEnvelope`.
@@ -1229,6 +1359,10 @@ pub mod audit_envelope {
         CheckpointSigned(super::CheckpointSigned),
         #[prost(message, tag = "11")]
         RecordAccessed(super::RecordAccessed),
+        #[prost(message, tag = "12")]
+        ContentErased(super::ContentErased),
+        #[prost(message, tag = "30")]
+        SegmentArchived(super::SegmentArchived),
     }
 }
 impl ::prost::Name for AuditEnvelope {
@@ -1305,6 +1439,81 @@ impl ::prost::Name for RecordAccessed {
         "/jetmill.v1.RecordAccessed".into()
     }
 }
+/// Keys of content were destroyed: nobody can read any more what was sealed with them, wherever it is kept.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentErased {
+    /// Fingerprint of the caller's key; never the key. Empty: an operator at the command line.
+    #[prost(string, tag = "1")]
+    pub caller: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Whose content: an inference's, that of an end user (a fingerprint), or if both are empty all of the tenant's.
+    #[prost(string, tag = "3")]
+    pub inference_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub end_user: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub num_keys: u64,
+}
+impl ::prost::Name for ContentErased {
+    const NAME: &'static str = "ContentErased";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.ContentErased".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.ContentErased".into()
+    }
+}
+/// A stretch of the INFERENCE stream stands in a file of the archive, so that it may leave the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SegmentArchived {
+    /// Counts from 1 without gaps.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Its name in the archive's directory.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub num_bytes: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Stream sequences of its first and last record. Each segment begins behind the one before.
+    #[prost(uint64, tag = "5")]
+    pub first_sequence: u64,
+    #[prost(uint64, tag = "6")]
+    pub last_sequence: u64,
+    #[prost(uint64, tag = "7")]
+    pub num_records: u64,
+    /// When the log stored the oldest and the newest of them.
+    #[prost(uint64, tag = "8")]
+    pub oldest_unix_nanos: u64,
+    #[prost(uint64, tag = "9")]
+    pub newest_unix_nanos: u64,
+    /// The checkpoint that it ends with.
+    #[prost(uint64, tag = "10")]
+    pub last_checkpoint: u64,
+    #[prost(bytes = "vec", tag = "11")]
+    pub root_hash: ::prost::alloc::vec::Vec<u8>,
+    /// Where the file's last part begins, and the SHA-256 of the file from there: parts are believed without reading the whole.
+    #[prost(uint64, tag = "12")]
+    pub end_offset: u64,
+    #[prost(bytes = "vec", tag = "13")]
+    pub end_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Sequence of the first fact of the oldest inference that had not ended by then; 0: all had.
+    #[prost(uint64, tag = "14")]
+    pub first_open_sequence: u64,
+}
+impl ::prost::Name for SegmentArchived {
+    const NAME: &'static str = "SegmentArchived";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.SegmentArchived".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.SegmentArchived".into()
+    }
+}
 /// One fact on the JOBS stream, which keeps the last one of each subject.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobEnvelope {
@@ -1318,7 +1527,7 @@ pub struct JobEnvelope {
     pub recorded_at_unix_nanos: u64,
     #[prost(string, tag = "5")]
     pub recorded_by: ::prost::alloc::string::String,
-    #[prost(oneof = "job_envelope::Fact", tags = "10, 11, 20, 21, 22, 23")]
+    #[prost(oneof = "job_envelope::Fact", tags = "10, 11, 12, 13, 20, 21, 22, 23")]
     pub fact: ::core::option::Option<job_envelope::Fact>,
 }
 /// Nested message and enum types in `JobEnvelope`.
@@ -1329,6 +1538,10 @@ pub mod job_envelope {
         FileCreated(super::FileCreated),
         #[prost(message, tag = "11")]
         FileDeleted(super::FileDeleted),
+        #[prost(message, tag = "12")]
+        FileUploadBegun(super::FileUploadBegun),
+        #[prost(message, tag = "13")]
+        FileUploadEnded(super::FileUploadEnded),
         #[prost(message, tag = "20")]
         BatchCreated(super::BatchCreated),
         #[prost(message, tag = "21")]
@@ -1395,6 +1608,38 @@ impl ::prost::Name for FileDeleted {
         "/jetmill.v1.FileDeleted".into()
     }
 }
+/// Chunks of a file may stand on the FILES stream from now on, though no file is known yet.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileUploadBegun {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileUploadBegun {
+    const NAME: &'static str = "FileUploadBegun";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileUploadBegun".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileUploadBegun".into()
+    }
+}
+/// It replaces the beginning: the file is known, or nothing of it stands any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileUploadEnded {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+impl ::prost::Name for FileUploadEnded {
+    const NAME: &'static str = "FileUploadEnded";
+    const PACKAGE: &'static str = "jetmill.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "jetmill.v1.FileUploadEnded".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/jetmill.v1.FileUploadEnded".into()
+    }
+}
 /// A client wants every line of a file answered.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchCreated {
@@ -1418,6 +1663,9 @@ pub struct BatchCreated {
     /// Fingerprint of the caller's key; never the key.
     #[prost(string, tag = "7")]
     pub caller: ::prost::alloc::string::String,
+    /// How long its output and error files are kept after they were made; 0: until they are deleted.
+    #[prost(uint64, tag = "8")]
+    pub output_expires_seconds: u64,
 }
 impl ::prost::Name for BatchCreated {
     const NAME: &'static str = "BatchCreated";

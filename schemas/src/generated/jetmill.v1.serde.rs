@@ -445,6 +445,12 @@ impl serde::Serialize for Assigned {
         if self.history.is_some() {
             len += 1;
         }
+        if self.control_sequence != 0 {
+            len += 1;
+        }
+        if !self.silent_deployments.is_empty() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Assigned", len)?;
         if self.attempt != 0 {
             struct_ser.serialize_field("attempt", &self.attempt)?;
@@ -464,6 +470,14 @@ impl serde::Serialize for Assigned {
         if let Some(v) = self.history.as_ref() {
             struct_ser.serialize_field("history", v)?;
         }
+        if self.control_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("control_sequence", ToString::to_string(&self.control_sequence).as_str())?;
+        }
+        if !self.silent_deployments.is_empty() {
+            struct_ser.serialize_field("silent_deployments", &self.silent_deployments)?;
+        }
         struct_ser.end()
     }
 }
@@ -480,6 +494,10 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             "summary",
             "reasons",
             "history",
+            "control_sequence",
+            "controlSequence",
+            "silent_deployments",
+            "silentDeployments",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -490,6 +508,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
             Summary,
             Reasons,
             History,
+            ControlSequence,
+            SilentDeployments,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -517,6 +537,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             "summary" => Ok(GeneratedField::Summary),
                             "reasons" => Ok(GeneratedField::Reasons),
                             "history" => Ok(GeneratedField::History),
+                            "controlSequence" | "control_sequence" => Ok(GeneratedField::ControlSequence),
+                            "silentDeployments" | "silent_deployments" => Ok(GeneratedField::SilentDeployments),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -542,6 +564,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                 let mut summary__ = None;
                 let mut reasons__ = None;
                 let mut history__ = None;
+                let mut control_sequence__ = None;
+                let mut silent_deployments__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Attempt => {
@@ -582,6 +606,20 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                             }
                             history__ = map_.next_value()?;
                         }
+                        GeneratedField::ControlSequence => {
+                            if control_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("controlSequence"));
+                            }
+                            control_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::SilentDeployments => {
+                            if silent_deployments__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("silentDeployments"));
+                            }
+                            silent_deployments__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Assigned {
@@ -591,6 +629,8 @@ impl<'de> serde::Deserialize<'de> for Assigned {
                     summary: summary__,
                     reasons: reasons__.unwrap_or_default(),
                     history: history__,
+                    control_sequence: control_sequence__.unwrap_or_default(),
+                    silent_deployments: silent_deployments__.unwrap_or_default(),
                 })
             }
         }
@@ -958,6 +998,12 @@ impl serde::Serialize for AuditEnvelope {
                 audit_envelope::Fact::RecordAccessed(v) => {
                     struct_ser.serialize_field("record_accessed", v)?;
                 }
+                audit_envelope::Fact::ContentErased(v) => {
+                    struct_ser.serialize_field("content_erased", v)?;
+                }
+                audit_envelope::Fact::SegmentArchived(v) => {
+                    struct_ser.serialize_field("segment_archived", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -982,6 +1028,10 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             "checkpointSigned",
             "record_accessed",
             "recordAccessed",
+            "content_erased",
+            "contentErased",
+            "segment_archived",
+            "segmentArchived",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -992,6 +1042,8 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
             RecordedBy,
             CheckpointSigned,
             RecordAccessed,
+            ContentErased,
+            SegmentArchived,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1019,6 +1071,8 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "checkpointSigned" | "checkpoint_signed" => Ok(GeneratedField::CheckpointSigned),
                             "recordAccessed" | "record_accessed" => Ok(GeneratedField::RecordAccessed),
+                            "contentErased" | "content_erased" => Ok(GeneratedField::ContentErased),
+                            "segmentArchived" | "segment_archived" => Ok(GeneratedField::SegmentArchived),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1085,6 +1139,20 @@ impl<'de> serde::Deserialize<'de> for AuditEnvelope {
                                 return Err(serde::de::Error::duplicate_field("recordAccessed"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::RecordAccessed)
+;
+                        }
+                        GeneratedField::ContentErased => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("contentErased"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::ContentErased)
+;
+                        }
+                        GeneratedField::SegmentArchived => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("segmentArchived"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(audit_envelope::Fact::SegmentArchived)
 ;
                         }
                     }
@@ -1221,6 +1289,9 @@ impl serde::Serialize for BatchCreated {
         if !self.caller.is_empty() {
             len += 1;
         }
+        if self.output_expires_seconds != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.BatchCreated", len)?;
         if !self.batch.is_empty() {
             struct_ser.serialize_field("batch", &self.batch)?;
@@ -1245,6 +1316,11 @@ impl serde::Serialize for BatchCreated {
         if !self.caller.is_empty() {
             struct_ser.serialize_field("caller", &self.caller)?;
         }
+        if self.output_expires_seconds != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("output_expires_seconds", ToString::to_string(&self.output_expires_seconds).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -1265,6 +1341,8 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
             "expiresAtUnixNanos",
             "metadata",
             "caller",
+            "output_expires_seconds",
+            "outputExpiresSeconds",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -1276,6 +1354,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
             ExpiresAtUnixNanos,
             Metadata,
             Caller,
+            OutputExpiresSeconds,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -1304,6 +1383,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                             "expiresAtUnixNanos" | "expires_at_unix_nanos" => Ok(GeneratedField::ExpiresAtUnixNanos),
                             "metadata" => Ok(GeneratedField::Metadata),
                             "caller" => Ok(GeneratedField::Caller),
+                            "outputExpiresSeconds" | "output_expires_seconds" => Ok(GeneratedField::OutputExpiresSeconds),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -1330,6 +1410,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                 let mut expires_at_unix_nanos__ = None;
                 let mut metadata__ = None;
                 let mut caller__ = None;
+                let mut output_expires_seconds__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Batch => {
@@ -1378,6 +1459,14 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                             }
                             caller__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::OutputExpiresSeconds => {
+                            if output_expires_seconds__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outputExpiresSeconds"));
+                            }
+                            output_expires_seconds__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(BatchCreated {
@@ -1388,6 +1477,7 @@ impl<'de> serde::Deserialize<'de> for BatchCreated {
                     expires_at_unix_nanos: expires_at_unix_nanos__.unwrap_or_default(),
                     metadata: metadata__.unwrap_or_default(),
                     caller: caller__.unwrap_or_default(),
+                    output_expires_seconds: output_expires_seconds__.unwrap_or_default(),
                 })
             }
         }
@@ -2927,6 +3017,396 @@ impl<'de> serde::Deserialize<'de> for Choice {
         deserializer.deserialize_struct("jetmill.v1.Choice", FIELDS, GeneratedVisitor)
     }
 }
+impl serde::Serialize for ConfigurationRecorded {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.version.is_empty() {
+            len += 1;
+        }
+        if !self.json.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ConfigurationRecorded", len)?;
+        if !self.version.is_empty() {
+            struct_ser.serialize_field("version", &self.version)?;
+        }
+        if !self.json.is_empty() {
+            struct_ser.serialize_field("json", &self.json)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ConfigurationRecorded {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "version",
+            "json",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Version,
+            Json,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "version" => Ok(GeneratedField::Version),
+                            "json" => Ok(GeneratedField::Json),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ConfigurationRecorded;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ConfigurationRecorded")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ConfigurationRecorded, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut version__ = None;
+                let mut json__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Version => {
+                            if version__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("version"));
+                            }
+                            version__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Json => {
+                            if json__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("json"));
+                            }
+                            json__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(ConfigurationRecorded {
+                    version: version__.unwrap_or_default(),
+                    json: json__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ConfigurationRecorded", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ContentErased {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.caller.is_empty() {
+            len += 1;
+        }
+        if !self.tenant.is_empty() {
+            len += 1;
+        }
+        if !self.inference_id.is_empty() {
+            len += 1;
+        }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
+        if self.num_keys != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentErased", len)?;
+        if !self.caller.is_empty() {
+            struct_ser.serialize_field("caller", &self.caller)?;
+        }
+        if !self.tenant.is_empty() {
+            struct_ser.serialize_field("tenant", &self.tenant)?;
+        }
+        if !self.inference_id.is_empty() {
+            struct_ser.serialize_field("inference_id", &self.inference_id)?;
+        }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
+        if self.num_keys != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_keys", ToString::to_string(&self.num_keys).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentErased {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "caller",
+            "tenant",
+            "inference_id",
+            "inferenceId",
+            "end_user",
+            "endUser",
+            "num_keys",
+            "numKeys",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Caller,
+            Tenant,
+            InferenceId,
+            EndUser,
+            NumKeys,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "caller" => Ok(GeneratedField::Caller),
+                            "tenant" => Ok(GeneratedField::Tenant),
+                            "inferenceId" | "inference_id" => Ok(GeneratedField::InferenceId),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
+                            "numKeys" | "num_keys" => Ok(GeneratedField::NumKeys),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentErased;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentErased")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentErased, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut caller__ = None;
+                let mut tenant__ = None;
+                let mut inference_id__ = None;
+                let mut end_user__ = None;
+                let mut num_keys__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Caller => {
+                            if caller__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("caller"));
+                            }
+                            caller__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Tenant => {
+                            if tenant__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("tenant"));
+                            }
+                            tenant__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InferenceId => {
+                            if inference_id__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inferenceId"));
+                            }
+                            inference_id__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumKeys => {
+                            if num_keys__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numKeys"));
+                            }
+                            num_keys__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentErased {
+                    caller: caller__.unwrap_or_default(),
+                    tenant: tenant__.unwrap_or_default(),
+                    inference_id: inference_id__.unwrap_or_default(),
+                    end_user: end_user__.unwrap_or_default(),
+                    num_keys: num_keys__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentErased", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for ContentKey {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.ContentKey", len)?;
+        if !self.key.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("key", pbjson::private::base64::encode(&self.key).as_str())?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for ContentKey {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = ContentKey;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.ContentKey")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<ContentKey, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(ContentKey {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.ContentKey", FIELDS, GeneratedVisitor)
+    }
+}
 impl serde::Serialize for ControlEnvelope {
     #[allow(deprecated)]
     fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
@@ -2973,6 +3453,9 @@ impl serde::Serialize for ControlEnvelope {
                 control_envelope::Fact::DeploymentWithdrawn(v) => {
                     struct_ser.serialize_field("deployment_withdrawn", v)?;
                 }
+                control_envelope::Fact::ConfigurationRecorded(v) => {
+                    struct_ser.serialize_field("configuration_recorded", v)?;
+                }
             }
         }
         struct_ser.end()
@@ -2997,6 +3480,8 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
             "deploymentAnnounced",
             "deployment_withdrawn",
             "deploymentWithdrawn",
+            "configuration_recorded",
+            "configurationRecorded",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3007,6 +3492,7 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
             RecordedBy,
             DeploymentAnnounced,
             DeploymentWithdrawn,
+            ConfigurationRecorded,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3034,6 +3520,7 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "deploymentAnnounced" | "deployment_announced" => Ok(GeneratedField::DeploymentAnnounced),
                             "deploymentWithdrawn" | "deployment_withdrawn" => Ok(GeneratedField::DeploymentWithdrawn),
+                            "configurationRecorded" | "configuration_recorded" => Ok(GeneratedField::ConfigurationRecorded),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3102,6 +3589,13 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(control_envelope::Fact::DeploymentWithdrawn)
 ;
                         }
+                        GeneratedField::ConfigurationRecorded => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("configurationRecorded"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(control_envelope::Fact::ConfigurationRecorded)
+;
+                        }
                     }
                 }
                 Ok(ControlEnvelope {
@@ -3114,6 +3608,118 @@ impl<'de> serde::Deserialize<'de> for ControlEnvelope {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.ControlEnvelope", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Cost {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.currency.is_empty() {
+            len += 1;
+        }
+        if self.nanos != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Cost", len)?;
+        if !self.currency.is_empty() {
+            struct_ser.serialize_field("currency", &self.currency)?;
+        }
+        if self.nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nanos", ToString::to_string(&self.nanos).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Cost {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "currency",
+            "nanos",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Currency,
+            Nanos,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "currency" => Ok(GeneratedField::Currency),
+                            "nanos" => Ok(GeneratedField::Nanos),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Cost;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Cost")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Cost, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut currency__ = None;
+                let mut nanos__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Currency => {
+                            if currency__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("currency"));
+                            }
+                            currency__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Nanos => {
+                            if nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nanos"));
+                            }
+                            nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Cost {
+                    currency: currency__.unwrap_or_default(),
+                    nanos: nanos__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Cost", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for DeploymentAnnounced {
@@ -3703,6 +4309,9 @@ impl serde::Serialize for Ended {
         if self.prompt.is_some() {
             len += 1;
         }
+        if self.cost.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Ended", len)?;
         if self.outcome != 0 {
             let v = Outcome::try_from(self.outcome)
@@ -3744,6 +4353,9 @@ impl serde::Serialize for Ended {
         if let Some(v) = self.prompt.as_ref() {
             struct_ser.serialize_field("prompt", v)?;
         }
+        if let Some(v) = self.cost.as_ref() {
+            struct_ser.serialize_field("cost", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -3768,6 +4380,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             "policyVersion",
             "pooled",
             "prompt",
+            "cost",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -3784,6 +4397,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
             PolicyVersion,
             Pooled,
             Prompt,
+            Cost,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -3817,6 +4431,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             "policyVersion" | "policy_version" => Ok(GeneratedField::PolicyVersion),
                             "pooled" => Ok(GeneratedField::Pooled),
                             "prompt" => Ok(GeneratedField::Prompt),
+                            "cost" => Ok(GeneratedField::Cost),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -3848,6 +4463,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                 let mut policy_version__ = None;
                 let mut pooled__ = None;
                 let mut prompt__ = None;
+                let mut cost__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Outcome => {
@@ -3926,6 +4542,12 @@ impl<'de> serde::Deserialize<'de> for Ended {
                             }
                             prompt__ = map_.next_value()?;
                         }
+                        GeneratedField::Cost => {
+                            if cost__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("cost"));
+                            }
+                            cost__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Ended {
@@ -3941,6 +4563,7 @@ impl<'de> serde::Deserialize<'de> for Ended {
                     policy_version: policy_version__.unwrap_or_default(),
                     pooled: pooled__.unwrap_or_default(),
                     prompt: prompt__,
+                    cost: cost__,
                 })
             }
         }
@@ -3976,6 +4599,12 @@ impl serde::Serialize for Envelope {
         if !self.previous_hash.is_empty() {
             len += 1;
         }
+        if self.sealed.is_some() {
+            len += 1;
+        }
+        if !self.configuration.is_empty() {
+            len += 1;
+        }
         if self.fact.is_some() {
             len += 1;
         }
@@ -4004,6 +4633,12 @@ impl serde::Serialize for Envelope {
             #[allow(clippy::needless_borrow)]
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("previous_hash", pbjson::private::base64::encode(&self.previous_hash).as_str())?;
+        }
+        if let Some(v) = self.sealed.as_ref() {
+            struct_ser.serialize_field("sealed", v)?;
+        }
+        if !self.configuration.is_empty() {
+            struct_ser.serialize_field("configuration", &self.configuration)?;
         }
         if let Some(v) = self.fact.as_ref() {
             match v {
@@ -4056,6 +4691,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             "recordedBy",
             "previous_hash",
             "previousHash",
+            "sealed",
+            "configuration",
             "requested",
             "admitted",
             "assigned",
@@ -4078,6 +4715,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
             RecordedAtUnixNanos,
             RecordedBy,
             PreviousHash,
+            Sealed,
+            Configuration,
             Requested,
             Admitted,
             Assigned,
@@ -4114,6 +4753,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             "recordedAtUnixNanos" | "recorded_at_unix_nanos" => Ok(GeneratedField::RecordedAtUnixNanos),
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "previousHash" | "previous_hash" => Ok(GeneratedField::PreviousHash),
+                            "sealed" => Ok(GeneratedField::Sealed),
+                            "configuration" => Ok(GeneratedField::Configuration),
                             "requested" => Ok(GeneratedField::Requested),
                             "admitted" => Ok(GeneratedField::Admitted),
                             "assigned" => Ok(GeneratedField::Assigned),
@@ -4148,6 +4789,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                 let mut recorded_at_unix_nanos__ = None;
                 let mut recorded_by__ = None;
                 let mut previous_hash__ = None;
+                let mut sealed__ = None;
+                let mut configuration__ = None;
                 let mut fact__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
@@ -4198,6 +4841,18 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                             previous_hash__ = 
                                 Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
                             ;
+                        }
+                        GeneratedField::Sealed => {
+                            if sealed__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sealed"));
+                            }
+                            sealed__ = map_.next_value()?;
+                        }
+                        GeneratedField::Configuration => {
+                            if configuration__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("configuration"));
+                            }
+                            configuration__ = Some(map_.next_value()?);
                         }
                         GeneratedField::Requested => {
                             if fact__.is_some() {
@@ -4265,6 +4920,8 @@ impl<'de> serde::Deserialize<'de> for Envelope {
                     recorded_at_unix_nanos: recorded_at_unix_nanos__.unwrap_or_default(),
                     recorded_by: recorded_by__.unwrap_or_default(),
                     previous_hash: previous_hash__.unwrap_or_default(),
+                    sealed: sealed__,
+                    configuration: configuration__.unwrap_or_default(),
                     fact: fact__,
                 })
             }
@@ -4799,6 +5456,188 @@ impl<'de> serde::Deserialize<'de> for FileDeleted {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.FileDeleted", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FileUploadBegun {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileUploadBegun", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileUploadBegun {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileUploadBegun;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileUploadBegun")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileUploadBegun, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileUploadBegun {
+                    file: file__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileUploadBegun", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for FileUploadEnded {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.FileUploadEnded", len)?;
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for FileUploadEnded {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "file",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            File,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "file" => Ok(GeneratedField::File),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = FileUploadEnded;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.FileUploadEnded")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<FileUploadEnded, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut file__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                    }
+                }
+                Ok(FileUploadEnded {
+                    file: file__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.FileUploadEnded", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for FinishReason {
@@ -5764,6 +6603,12 @@ impl serde::Serialize for JobEnvelope {
                 job_envelope::Fact::FileDeleted(v) => {
                     struct_ser.serialize_field("file_deleted", v)?;
                 }
+                job_envelope::Fact::FileUploadBegun(v) => {
+                    struct_ser.serialize_field("file_upload_begun", v)?;
+                }
+                job_envelope::Fact::FileUploadEnded(v) => {
+                    struct_ser.serialize_field("file_upload_ended", v)?;
+                }
                 job_envelope::Fact::BatchCreated(v) => {
                     struct_ser.serialize_field("batch_created", v)?;
                 }
@@ -5801,6 +6646,10 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
             "fileCreated",
             "file_deleted",
             "fileDeleted",
+            "file_upload_begun",
+            "fileUploadBegun",
+            "file_upload_ended",
+            "fileUploadEnded",
             "batch_created",
             "batchCreated",
             "batch_progressed",
@@ -5820,6 +6669,8 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
             RecordedBy,
             FileCreated,
             FileDeleted,
+            FileUploadBegun,
+            FileUploadEnded,
             BatchCreated,
             BatchProgressed,
             BatchCancelRequested,
@@ -5852,6 +6703,8 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
                             "recordedBy" | "recorded_by" => Ok(GeneratedField::RecordedBy),
                             "fileCreated" | "file_created" => Ok(GeneratedField::FileCreated),
                             "fileDeleted" | "file_deleted" => Ok(GeneratedField::FileDeleted),
+                            "fileUploadBegun" | "file_upload_begun" => Ok(GeneratedField::FileUploadBegun),
+                            "fileUploadEnded" | "file_upload_ended" => Ok(GeneratedField::FileUploadEnded),
                             "batchCreated" | "batch_created" => Ok(GeneratedField::BatchCreated),
                             "batchProgressed" | "batch_progressed" => Ok(GeneratedField::BatchProgressed),
                             "batchCancelRequested" | "batch_cancel_requested" => Ok(GeneratedField::BatchCancelRequested),
@@ -5929,6 +6782,20 @@ impl<'de> serde::Deserialize<'de> for JobEnvelope {
                                 return Err(serde::de::Error::duplicate_field("fileDeleted"));
                             }
                             fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileDeleted)
+;
+                        }
+                        GeneratedField::FileUploadBegun => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileUploadBegun"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileUploadBegun)
+;
+                        }
+                        GeneratedField::FileUploadEnded => {
+                            if fact__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("fileUploadEnded"));
+                            }
+                            fact__ = map_.next_value::<::std::option::Option<_>>()?.map(job_envelope::Fact::FileUploadEnded)
 ;
                         }
                         GeneratedField::BatchCreated => {
@@ -6651,6 +7518,163 @@ impl<'de> serde::Deserialize<'de> for PoolingTask {
             }
         }
         deserializer.deserialize_any(GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Price {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.currency.is_empty() {
+            len += 1;
+        }
+        if self.input_nanos_per_million != 0 {
+            len += 1;
+        }
+        if self.cached_input_nanos_per_million != 0 {
+            len += 1;
+        }
+        if self.output_nanos_per_million != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Price", len)?;
+        if !self.currency.is_empty() {
+            struct_ser.serialize_field("currency", &self.currency)?;
+        }
+        if self.input_nanos_per_million != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("input_nanos_per_million", ToString::to_string(&self.input_nanos_per_million).as_str())?;
+        }
+        if self.cached_input_nanos_per_million != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("cached_input_nanos_per_million", ToString::to_string(&self.cached_input_nanos_per_million).as_str())?;
+        }
+        if self.output_nanos_per_million != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("output_nanos_per_million", ToString::to_string(&self.output_nanos_per_million).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Price {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "currency",
+            "input_nanos_per_million",
+            "inputNanosPerMillion",
+            "cached_input_nanos_per_million",
+            "cachedInputNanosPerMillion",
+            "output_nanos_per_million",
+            "outputNanosPerMillion",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Currency,
+            InputNanosPerMillion,
+            CachedInputNanosPerMillion,
+            OutputNanosPerMillion,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "currency" => Ok(GeneratedField::Currency),
+                            "inputNanosPerMillion" | "input_nanos_per_million" => Ok(GeneratedField::InputNanosPerMillion),
+                            "cachedInputNanosPerMillion" | "cached_input_nanos_per_million" => Ok(GeneratedField::CachedInputNanosPerMillion),
+                            "outputNanosPerMillion" | "output_nanos_per_million" => Ok(GeneratedField::OutputNanosPerMillion),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Price;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Price")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Price, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut currency__ = None;
+                let mut input_nanos_per_million__ = None;
+                let mut cached_input_nanos_per_million__ = None;
+                let mut output_nanos_per_million__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Currency => {
+                            if currency__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("currency"));
+                            }
+                            currency__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::InputNanosPerMillion => {
+                            if input_nanos_per_million__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("inputNanosPerMillion"));
+                            }
+                            input_nanos_per_million__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::CachedInputNanosPerMillion => {
+                            if cached_input_nanos_per_million__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("cachedInputNanosPerMillion"));
+                            }
+                            cached_input_nanos_per_million__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::OutputNanosPerMillion => {
+                            if output_nanos_per_million__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("outputNanosPerMillion"));
+                            }
+                            output_nanos_per_million__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Price {
+                    currency: currency__.unwrap_or_default(),
+                    input_nanos_per_million: input_nanos_per_million__.unwrap_or_default(),
+                    cached_input_nanos_per_million: cached_input_nanos_per_million__.unwrap_or_default(),
+                    output_nanos_per_million: output_nanos_per_million__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Price", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Prompt {
@@ -7400,6 +8424,12 @@ impl serde::Serialize for Requested {
         if self.batch_place.is_some() {
             len += 1;
         }
+        if !self.end_user.is_empty() {
+            len += 1;
+        }
+        if self.price.is_some() {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Requested", len)?;
         if !self.model.is_empty() {
             struct_ser.serialize_field("model", &self.model)?;
@@ -7463,6 +8493,12 @@ impl serde::Serialize for Requested {
         if let Some(v) = self.batch_place.as_ref() {
             struct_ser.serialize_field("batch_place", v)?;
         }
+        if !self.end_user.is_empty() {
+            struct_ser.serialize_field("end_user", &self.end_user)?;
+        }
+        if let Some(v) = self.price.as_ref() {
+            struct_ser.serialize_field("price", v)?;
+        }
         struct_ser.end()
     }
 }
@@ -7498,6 +8534,9 @@ impl<'de> serde::Deserialize<'de> for Requested {
             "deadlineUnixNanos",
             "batch_place",
             "batchPlace",
+            "end_user",
+            "endUser",
+            "price",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -7520,6 +8559,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
             AnswerOptions,
             DeadlineUnixNanos,
             BatchPlace,
+            EndUser,
+            Price,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -7559,6 +8600,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             "answerOptions" | "answer_options" => Ok(GeneratedField::AnswerOptions),
                             "deadlineUnixNanos" | "deadline_unix_nanos" => Ok(GeneratedField::DeadlineUnixNanos),
                             "batchPlace" | "batch_place" => Ok(GeneratedField::BatchPlace),
+                            "endUser" | "end_user" => Ok(GeneratedField::EndUser),
+                            "price" => Ok(GeneratedField::Price),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -7596,6 +8639,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
                 let mut answer_options__ = None;
                 let mut deadline_unix_nanos__ = None;
                 let mut batch_place__ = None;
+                let mut end_user__ = None;
+                let mut price__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Model => {
@@ -7714,6 +8759,18 @@ impl<'de> serde::Deserialize<'de> for Requested {
                             }
                             batch_place__ = map_.next_value()?;
                         }
+                        GeneratedField::EndUser => {
+                            if end_user__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endUser"));
+                            }
+                            end_user__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Price => {
+                            if price__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("price"));
+                            }
+                            price__ = map_.next_value()?;
+                        }
                     }
                 }
                 Ok(Requested {
@@ -7735,6 +8792,8 @@ impl<'de> serde::Deserialize<'de> for Requested {
                     answer_options: answer_options__,
                     deadline_unix_nanos: deadline_unix_nanos__.unwrap_or_default(),
                     batch_place: batch_place__,
+                    end_user: end_user__.unwrap_or_default(),
+                    price: price__,
                 })
             }
         }
@@ -8458,6 +9517,514 @@ impl<'de> serde::Deserialize<'de> for SamplingParams {
             }
         }
         deserializer.deserialize_struct("jetmill.v1.SamplingParams", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for Sealed {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if !self.key.is_empty() {
+            len += 1;
+        }
+        if !self.nonce.is_empty() {
+            len += 1;
+        }
+        if !self.ciphertext.is_empty() {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.Sealed", len)?;
+        if !self.key.is_empty() {
+            struct_ser.serialize_field("key", &self.key)?;
+        }
+        if !self.nonce.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("nonce", pbjson::private::base64::encode(&self.nonce).as_str())?;
+        }
+        if !self.ciphertext.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("ciphertext", pbjson::private::base64::encode(&self.ciphertext).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for Sealed {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "key",
+            "nonce",
+            "ciphertext",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Key,
+            Nonce,
+            Ciphertext,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "key" => Ok(GeneratedField::Key),
+                            "nonce" => Ok(GeneratedField::Nonce),
+                            "ciphertext" => Ok(GeneratedField::Ciphertext),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = Sealed;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.Sealed")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<Sealed, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut key__ = None;
+                let mut nonce__ = None;
+                let mut ciphertext__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Key => {
+                            if key__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("key"));
+                            }
+                            key__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::Nonce => {
+                            if nonce__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("nonce"));
+                            }
+                            nonce__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Ciphertext => {
+                            if ciphertext__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("ciphertext"));
+                            }
+                            ciphertext__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(Sealed {
+                    key: key__.unwrap_or_default(),
+                    nonce: nonce__.unwrap_or_default(),
+                    ciphertext: ciphertext__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.Sealed", FIELDS, GeneratedVisitor)
+    }
+}
+impl serde::Serialize for SegmentArchived {
+    #[allow(deprecated)]
+    fn serialize<S>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        use serde::ser::SerializeStruct;
+        let mut len = 0;
+        if self.number != 0 {
+            len += 1;
+        }
+        if !self.file.is_empty() {
+            len += 1;
+        }
+        if self.num_bytes != 0 {
+            len += 1;
+        }
+        if !self.sha256.is_empty() {
+            len += 1;
+        }
+        if self.first_sequence != 0 {
+            len += 1;
+        }
+        if self.last_sequence != 0 {
+            len += 1;
+        }
+        if self.num_records != 0 {
+            len += 1;
+        }
+        if self.oldest_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.newest_unix_nanos != 0 {
+            len += 1;
+        }
+        if self.last_checkpoint != 0 {
+            len += 1;
+        }
+        if !self.root_hash.is_empty() {
+            len += 1;
+        }
+        if self.end_offset != 0 {
+            len += 1;
+        }
+        if !self.end_sha256.is_empty() {
+            len += 1;
+        }
+        if self.first_open_sequence != 0 {
+            len += 1;
+        }
+        let mut struct_ser = serializer.serialize_struct("jetmill.v1.SegmentArchived", len)?;
+        if self.number != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("number", ToString::to_string(&self.number).as_str())?;
+        }
+        if !self.file.is_empty() {
+            struct_ser.serialize_field("file", &self.file)?;
+        }
+        if self.num_bytes != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_bytes", ToString::to_string(&self.num_bytes).as_str())?;
+        }
+        if !self.sha256.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("sha256", pbjson::private::base64::encode(&self.sha256).as_str())?;
+        }
+        if self.first_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("first_sequence", ToString::to_string(&self.first_sequence).as_str())?;
+        }
+        if self.last_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_sequence", ToString::to_string(&self.last_sequence).as_str())?;
+        }
+        if self.num_records != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("num_records", ToString::to_string(&self.num_records).as_str())?;
+        }
+        if self.oldest_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("oldest_unix_nanos", ToString::to_string(&self.oldest_unix_nanos).as_str())?;
+        }
+        if self.newest_unix_nanos != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("newest_unix_nanos", ToString::to_string(&self.newest_unix_nanos).as_str())?;
+        }
+        if self.last_checkpoint != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("last_checkpoint", ToString::to_string(&self.last_checkpoint).as_str())?;
+        }
+        if !self.root_hash.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("root_hash", pbjson::private::base64::encode(&self.root_hash).as_str())?;
+        }
+        if self.end_offset != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("end_offset", ToString::to_string(&self.end_offset).as_str())?;
+        }
+        if !self.end_sha256.is_empty() {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("end_sha256", pbjson::private::base64::encode(&self.end_sha256).as_str())?;
+        }
+        if self.first_open_sequence != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("first_open_sequence", ToString::to_string(&self.first_open_sequence).as_str())?;
+        }
+        struct_ser.end()
+    }
+}
+impl<'de> serde::Deserialize<'de> for SegmentArchived {
+    #[allow(deprecated)]
+    fn deserialize<D>(deserializer: D) -> std::result::Result<Self, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        const FIELDS: &[&str] = &[
+            "number",
+            "file",
+            "num_bytes",
+            "numBytes",
+            "sha256",
+            "first_sequence",
+            "firstSequence",
+            "last_sequence",
+            "lastSequence",
+            "num_records",
+            "numRecords",
+            "oldest_unix_nanos",
+            "oldestUnixNanos",
+            "newest_unix_nanos",
+            "newestUnixNanos",
+            "last_checkpoint",
+            "lastCheckpoint",
+            "root_hash",
+            "rootHash",
+            "end_offset",
+            "endOffset",
+            "end_sha256",
+            "endSha256",
+            "first_open_sequence",
+            "firstOpenSequence",
+        ];
+
+        #[allow(clippy::enum_variant_names)]
+        enum GeneratedField {
+            Number,
+            File,
+            NumBytes,
+            Sha256,
+            FirstSequence,
+            LastSequence,
+            NumRecords,
+            OldestUnixNanos,
+            NewestUnixNanos,
+            LastCheckpoint,
+            RootHash,
+            EndOffset,
+            EndSha256,
+            FirstOpenSequence,
+        }
+        impl<'de> serde::Deserialize<'de> for GeneratedField {
+            fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
+            where
+                D: serde::Deserializer<'de>,
+            {
+                struct GeneratedVisitor;
+
+                impl serde::de::Visitor<'_> for GeneratedVisitor {
+                    type Value = GeneratedField;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        write!(formatter, "expected one of: {:?}", &FIELDS)
+                    }
+
+                    #[allow(unused_variables)]
+                    fn visit_str<E>(self, value: &str) -> std::result::Result<GeneratedField, E>
+                    where
+                        E: serde::de::Error,
+                    {
+                        match value {
+                            "number" => Ok(GeneratedField::Number),
+                            "file" => Ok(GeneratedField::File),
+                            "numBytes" | "num_bytes" => Ok(GeneratedField::NumBytes),
+                            "sha256" => Ok(GeneratedField::Sha256),
+                            "firstSequence" | "first_sequence" => Ok(GeneratedField::FirstSequence),
+                            "lastSequence" | "last_sequence" => Ok(GeneratedField::LastSequence),
+                            "numRecords" | "num_records" => Ok(GeneratedField::NumRecords),
+                            "oldestUnixNanos" | "oldest_unix_nanos" => Ok(GeneratedField::OldestUnixNanos),
+                            "newestUnixNanos" | "newest_unix_nanos" => Ok(GeneratedField::NewestUnixNanos),
+                            "lastCheckpoint" | "last_checkpoint" => Ok(GeneratedField::LastCheckpoint),
+                            "rootHash" | "root_hash" => Ok(GeneratedField::RootHash),
+                            "endOffset" | "end_offset" => Ok(GeneratedField::EndOffset),
+                            "endSha256" | "end_sha256" => Ok(GeneratedField::EndSha256),
+                            "firstOpenSequence" | "first_open_sequence" => Ok(GeneratedField::FirstOpenSequence),
+                            _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
+                        }
+                    }
+                }
+                deserializer.deserialize_identifier(GeneratedVisitor)
+            }
+        }
+        struct GeneratedVisitor;
+        impl<'de> serde::de::Visitor<'de> for GeneratedVisitor {
+            type Value = SegmentArchived;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("struct jetmill.v1.SegmentArchived")
+            }
+
+            fn visit_map<V>(self, mut map_: V) -> std::result::Result<SegmentArchived, V::Error>
+                where
+                    V: serde::de::MapAccess<'de>,
+            {
+                let mut number__ = None;
+                let mut file__ = None;
+                let mut num_bytes__ = None;
+                let mut sha256__ = None;
+                let mut first_sequence__ = None;
+                let mut last_sequence__ = None;
+                let mut num_records__ = None;
+                let mut oldest_unix_nanos__ = None;
+                let mut newest_unix_nanos__ = None;
+                let mut last_checkpoint__ = None;
+                let mut root_hash__ = None;
+                let mut end_offset__ = None;
+                let mut end_sha256__ = None;
+                let mut first_open_sequence__ = None;
+                while let Some(k) = map_.next_key()? {
+                    match k {
+                        GeneratedField::Number => {
+                            if number__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("number"));
+                            }
+                            number__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::File => {
+                            if file__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("file"));
+                            }
+                            file__ = Some(map_.next_value()?);
+                        }
+                        GeneratedField::NumBytes => {
+                            if num_bytes__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numBytes"));
+                            }
+                            num_bytes__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::Sha256 => {
+                            if sha256__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("sha256"));
+                            }
+                            sha256__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FirstSequence => {
+                            if first_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("firstSequence"));
+                            }
+                            first_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastSequence => {
+                            if last_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastSequence"));
+                            }
+                            last_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NumRecords => {
+                            if num_records__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("numRecords"));
+                            }
+                            num_records__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::OldestUnixNanos => {
+                            if oldest_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("oldestUnixNanos"));
+                            }
+                            oldest_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::NewestUnixNanos => {
+                            if newest_unix_nanos__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("newestUnixNanos"));
+                            }
+                            newest_unix_nanos__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::LastCheckpoint => {
+                            if last_checkpoint__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("lastCheckpoint"));
+                            }
+                            last_checkpoint__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::RootHash => {
+                            if root_hash__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("rootHash"));
+                            }
+                            root_hash__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EndOffset => {
+                            if end_offset__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endOffset"));
+                            }
+                            end_offset__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::EndSha256 => {
+                            if end_sha256__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("endSha256"));
+                            }
+                            end_sha256__ = 
+                                Some(map_.next_value::<::pbjson::private::BytesDeserialize<_>>()?.0)
+                            ;
+                        }
+                        GeneratedField::FirstOpenSequence => {
+                            if first_open_sequence__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("firstOpenSequence"));
+                            }
+                            first_open_sequence__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
+                    }
+                }
+                Ok(SegmentArchived {
+                    number: number__.unwrap_or_default(),
+                    file: file__.unwrap_or_default(),
+                    num_bytes: num_bytes__.unwrap_or_default(),
+                    sha256: sha256__.unwrap_or_default(),
+                    first_sequence: first_sequence__.unwrap_or_default(),
+                    last_sequence: last_sequence__.unwrap_or_default(),
+                    num_records: num_records__.unwrap_or_default(),
+                    oldest_unix_nanos: oldest_unix_nanos__.unwrap_or_default(),
+                    newest_unix_nanos: newest_unix_nanos__.unwrap_or_default(),
+                    last_checkpoint: last_checkpoint__.unwrap_or_default(),
+                    root_hash: root_hash__.unwrap_or_default(),
+                    end_offset: end_offset__.unwrap_or_default(),
+                    end_sha256: end_sha256__.unwrap_or_default(),
+                    first_open_sequence: first_open_sequence__.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_struct("jetmill.v1.SegmentArchived", FIELDS, GeneratedVisitor)
     }
 }
 impl serde::Serialize for Started {

@@ -1,4 +1,5 @@
-//! What sequences of batches leave to the others: the first place in the queue, blocks, slots, and steps that are short.
+//! What sequences of batches leave to the others: the first place in the queue, blocks, slots, and steps that are short. A
+//! small share is theirs: a sixteenth of the slots, and a step when they have rested for long.
 
 use std::collections::HashSet;
 
@@ -7,6 +8,11 @@ use crate::batching::scheduler::Scheduler;
 use crate::batching::scheduler::open_step::OpenStep;
 use crate::batching::sequence::SequenceId;
 
+/// One slot in so many is for batches, while they have work.
+const SLOTS_PER_BATCH_SLOT: usize = 16;
+/// One token in so many of a step that is due is not for the prompts of others.
+const TOKENS_PER_DUE_TOKEN: usize = 4;
+
 /// How much of a step batches may take, so that whoever comes next does not wait long for its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
@@ -14,11 +20,13 @@ pub struct BatchLimits {
     pub max_num_seqs: usize,
     /// Most tokens of their prompts in a step.
     pub max_num_prefill_tokens: usize,
+    /// Whether they take part in the step even if somebody else starts.
+    pub is_due: bool,
 }
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self { max_num_seqs: usize::MAX, max_num_prefill_tokens: usize::MAX }
+        Self { max_num_seqs: usize::MAX, max_num_prefill_tokens: usize::MAX, is_due: false }
     }
 }
 
@@ -28,7 +36,13 @@ impl Scheduler {
         self.batch_limits = BatchLimits {
             max_num_seqs: limits.max_num_seqs.max(1),
             max_num_prefill_tokens: limits.max_num_prefill_tokens.max(1),
+            is_due: limits.is_due,
         };
+    }
+
+    /// Whether a sequence of a batch runs or could.
+    pub fn has_batch_work(&self) -> bool {
+        self.batch_running().next().is_some() || self.waiting.of_batches().next().is_some()
     }
 
     /// Whether a sequence that is of no batch waits, or has not come to its first token.
@@ -43,24 +57,53 @@ impl Scheduler {
         Ok(false)
     }
 
-    /// Running sequences of batches that sit the next step out: all while somebody else starts, or else those beyond the
-    /// limit. They keep their blocks.
+    /// Running sequences of batches that sit the next step out: all while somebody else starts and it is not their turn, or
+    /// else those beyond the limit. They keep their blocks.
     pub(super) fn resting(&self) -> Result<HashSet<SequenceId>, BatchingError> {
-        let num_kept = if self.is_somebody_starting()? { 0 } else { self.batch_limits.max_num_seqs };
+        let BatchLimits { max_num_seqs, is_due, .. } = self.batch_limits;
+        let num_kept = if !is_due && self.is_somebody_starting()? { 0 } else { max_num_seqs };
         Ok(self.batch_running().skip(num_kept).collect())
     }
 
-    /// Whether the head of the queue may be admitted now; who is of no batch takes the slot of one that is.
-    pub(super) fn may_admit(&mut self, head: SequenceId, step: &mut OpenStep) -> Result<bool, BatchingError> {
-        if self.sequence(head)?.is_batch() {
+    /// Tokens of a step with `budget_tokens` for prompts that are not for those of others.
+    pub(super) fn num_due_tokens(&self, budget_tokens: usize) -> usize {
+        let is_due = self.batch_limits.is_due && self.config.enable_chunked_prefill && self.has_batch_work();
+        if is_due { budget_tokens.min(self.config.max_num_batched_tokens) / TOKENS_PER_DUE_TOKEN } else { 0 }
+    }
+
+    /// Who is admitted next: the head of the queue, or else the first of batches when it is their turn.
+    pub(super) fn next_admitted(&mut self, step: &mut OpenStep) -> Result<Option<SequenceId>, BatchingError> {
+        let Some(head) = self.waiting.head() else { return Ok(None) };
+        let may_begin = self.sequence(head)?.is_batch() || step.num_tokens_for_others() > 0;
+        if may_begin && self.may_admit(head, step)? {
+            return Ok(Some(head));
+        }
+        let of_batch = self.waiting.of_batches().next();
+        match of_batch {
+            Some(id) if id != head && self.batch_limits.is_due && self.may_admit(id, step)? => Ok(Some(id)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a queued sequence may be admitted now; who is of no batch takes the slot of one that is, beyond the share of
+    /// batches.
+    fn may_admit(&mut self, id: SequenceId, step: &mut OpenStep) -> Result<bool, BatchingError> {
+        let num_batch = self.batch_running().count();
+        let max_num_seqs = self.config.max_num_seqs;
+        if self.sequence(id)?.is_batch() {
             // Those that rest do so for others.
             return Ok(step.plan.preempted.is_empty()
                 && step.resting.is_empty()
                 && step.batch_prefill_budget_tokens > 0
-                && self.running.len() < self.config.max_num_seqs
-                && self.batch_running().count() < self.batch_limits.max_num_seqs);
+                && self.running.len() < max_num_seqs
+                && num_batch < self.batch_limits.max_num_seqs);
         }
-        Ok(self.running.len() < self.config.max_num_seqs || self.gives_way(head, step)?)
+        let share = max_num_seqs / SLOTS_PER_BATCH_SLOT;
+        let num_kept = share.min(num_batch + self.waiting.of_batches().take(share).count());
+        if self.running.len() - num_batch >= max_num_seqs - num_kept {
+            return Ok(false);
+        }
+        Ok(self.running.len() < max_num_seqs || self.gives_way(id, step)?)
     }
 
     /// Whether a sequence of a batch gave its blocks and its slot up for `head`.

@@ -13,6 +13,8 @@ pub(super) struct OpenStep {
     pub(super) prefill_budget_tokens: usize,
     /// What is left for prefills of batches, within both.
     pub(super) batch_prefill_budget_tokens: usize,
+    /// What prefills of others leave of them.
+    pub(super) due_tokens: usize,
     /// Running sequences that sit this step out.
     pub(super) resting: HashSet<SequenceId>,
 }
@@ -20,14 +22,23 @@ pub(super) struct OpenStep {
 impl OpenStep {
     /// `num_wanted_tokens` of a sequence within what is left for its kind.
     pub(super) fn within(&self, sequence: &Sequence, is_prefill: bool, num_wanted_tokens: usize) -> usize {
-        if is_prefill && sequence.is_batch() {
-            return num_wanted_tokens.min(self.batch_prefill_budget_tokens);
+        match (is_prefill, sequence.is_batch()) {
+            (true, true) => num_wanted_tokens.min(self.batch_prefill_budget_tokens),
+            (true, false) if self.due_tokens > 0 => num_wanted_tokens.min(self.num_tokens_for_others()),
+            _ => num_wanted_tokens,
         }
-        num_wanted_tokens
+    }
+
+    /// What is left for prefills of those that are of no batch.
+    pub(super) fn num_tokens_for_others(&self) -> usize {
+        self.prefill_budget_tokens.min(self.budget_tokens).saturating_sub(self.due_tokens)
     }
 
     /// Counts a share against its kind.
     pub(super) fn count(&mut self, sequence: &Sequence, is_prefill: bool, num_tokens: usize) {
+        if sequence.is_batch() {
+            self.due_tokens = self.due_tokens.saturating_sub(num_tokens);
+        }
         if is_prefill && sequence.is_batch() {
             self.batch_prefill_budget_tokens = self.batch_prefill_budget_tokens.saturating_sub(num_tokens);
         }

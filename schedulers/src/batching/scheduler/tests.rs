@@ -147,10 +147,10 @@ fn batches_give_up_their_slots_and_blocks() {
 #[test]
 fn batches_take_no_more_of_a_step_than_their_limits() {
     let mut scheduler = scheduler(config(), [of_batch(1, 4), of_batch(2, 8), of_batch(3, 4)]);
-    scheduler.limit_batch_work(BatchLimits { max_num_seqs: 2, max_num_prefill_tokens: 6 });
+    scheduler.limit_batch_work(BatchLimits { max_num_seqs: 2, max_num_prefill_tokens: 6, is_due: false });
     assert_eq!(step(&mut scheduler), [(1, 0, 4), (2, 0, 2)]);
     assert_eq!(step(&mut scheduler), [(1, 4, 1), (2, 2, 6)]);
-    scheduler.limit_batch_work(BatchLimits { max_num_seqs: 1, max_num_prefill_tokens: 6 });
+    scheduler.limit_batch_work(BatchLimits { max_num_seqs: 1, max_num_prefill_tokens: 6, is_due: false });
     assert_eq!(step(&mut scheduler), [(1, 5, 1)]);
     scheduler.limit_batch_work(BatchLimits::default());
     assert_eq!(step(&mut scheduler), [(1, 6, 1), (2, 8, 1), (3, 0, 4)]);
