@@ -48,7 +48,8 @@ pub(crate) async fn respond(
         Ok(arrival) => Some(arrival?),
         Err(_) => None,
     };
-    let events = EventStream { state: Arc::clone(state), running, answers, first, is_over: false, breaks_off: false };
+    let events =
+        EventStream { state: Arc::clone(state), running, answers, first, is_over: false, breaks_off: false };
     let body = stream::unfold(events, |mut events| async move {
         let bytes = events.next_bytes().await?;
         Some((bytes, events))

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use prost::Message;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{ControlEnvelope, End, Ended, Envelope, FrameEntry, TokenFrame, control_envelope};
-use schemas::{DeploymentId, EventId, FactHash, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy};
+use schemas::{
+    DeploymentId, EventId, FactHash, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy,
+};
 
 use crate::{Append, AppendOutcome, BusError, EventLog, Expect, StreamName, subjects};
 

@@ -541,9 +541,8 @@ async fn a_change_has_one_winner(log: Arc<dyn EventLog>) {
     };
     let both = [(); 2].map(|()| log.append(change(Expect::LastOnSubject(sequence))));
     let outcomes = in_time(futures_util::future::join_all(both)).await;
-    let is_stored = |outcome: &&Result<AppendOutcome, BusError>| {
-        matches!(outcome, Ok(AppendOutcome::Stored { .. }))
-    };
+    let is_stored =
+        |outcome: &&Result<AppendOutcome, BusError>| matches!(outcome, Ok(AppendOutcome::Stored { .. }));
     assert_eq!(outcomes.iter().filter(is_stored).count(), 1, "{outcomes:?}");
     let late = in_time(log.append(change(Expect::LastOnSubject(sequence)))).await.unwrap();
     assert_eq!(late, AppendOutcome::AlreadyThere);

@@ -13,8 +13,8 @@ use bus::{
     subjects, topology,
 };
 use futures_util::StreamExt as _;
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use schedulers::routing::{self, RoutingPolicy};
 use schemas::v1::envelope::Fact;
 use schemas::v1::{

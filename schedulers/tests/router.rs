@@ -187,8 +187,7 @@ async fn attempts_of_a_worker_that_falls_silent_go_elsewhere() {
 }
 
 async fn withdrawals(bench: &Bench) -> Vec<String> {
-    let records =
-        bench.log.read(StreamName::Control, Vec::new(), ReadFrom::Start, false).await.unwrap();
+    let records = bench.log.read(StreamName::Control, Vec::new(), ReadFrom::Start, false).await.unwrap();
     let facts = records.filter_map(async |record| {
         match schemas::decode_control(&record.unwrap().payload).unwrap().fact {
             Some(control_envelope::Fact::DeploymentWithdrawn(withdrawn)) => Some(withdrawn.deployment),

@@ -5,9 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bus::{
-    BusError, Delivery, FactWriter, Handled, InferenceAddress, Record, serve_deliveries, topology,
-};
+use bus::{BusError, Delivery, FactWriter, Handled, InferenceAddress, Record, serve_deliveries, topology};
 use schedulers::routing::{Reached, history_after_loss};
 use schemas::v1::{
     AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
@@ -393,10 +391,7 @@ impl PoolingWorker {
             worker: started.worker,
             failure: Some(worker_lost()),
             summary: Some(assignment.summary.clone()),
-            history: Some(history_after_loss(
-                assignment.history,
-                Reached::Beginning { num_unproven: None },
-            )),
+            history: Some(history_after_loss(assignment.history, Reached::Beginning { num_unproven: None })),
         };
         let facts = self.facts.following(FactHash::of(&record.payload));
         append_attempt_failed(&facts, &assignment.address, failed).await

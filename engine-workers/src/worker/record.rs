@@ -2,9 +2,7 @@
 
 use bus::{AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, Record, StreamName, subjects};
 use schemas::v1::envelope::Fact;
-use schemas::v1::{
-    AttemptFailed, AttemptHistory, Ended, Failure, FailureKind, Started, control_envelope,
-};
+use schemas::v1::{AttemptFailed, AttemptHistory, Ended, Failure, FailureKind, Started, control_envelope};
 use schemas::{DeploymentId, FactHash, FactKind, WorkerId, failure};
 use tokio::task::JoinHandle;
 use tracing::warn;

@@ -170,15 +170,12 @@ async fn withdraw(facts: &FactWriter, overdue: Overdue) {
 
 /// How far each of a worker's attempts had come. While one that is of no batch begins, none of a batch is computed.
 fn how_far(held: &[HeldAttempt]) -> Vec<Reached> {
-    let num_of = |is_batch: bool| {
-        held.iter().filter(|held| held.is_unproven && held.is_batch == is_batch).count()
-    };
+    let num_of =
+        |is_batch: bool| held.iter().filter(|held| held.is_unproven && held.is_batch == is_batch).count();
     let (num_unproven, num_unproven_of_batch) = (num_of(false), num_of(true));
     let how_far = |held: &HeldAttempt| match (held.is_unproven, held.is_batch) {
         (true, false) => Reached::Beginning { num_unproven: Some(num_unproven) },
-        (true, true) if num_unproven == 0 => {
-            Reached::Beginning { num_unproven: Some(num_unproven_of_batch) }
-        }
+        (true, true) if num_unproven == 0 => Reached::Beginning { num_unproven: Some(num_unproven_of_batch) },
         (true, true) => Reached::Nothing,
         (false, _) if held.is_waiting => Reached::Nothing,
         (false, _) => Reached::Token,

@@ -56,7 +56,8 @@ mod tests {
         }
         deployments.set_silent(silent.iter().map(|id| (*id).to_owned()).collect());
         let found = overdue(&deployments, |_| Duration::from_secs(seconds));
-        let found: Vec<_> = found.iter().map(|one| (one.deployment.as_str(), one.announced_sequence)).collect();
+        let found: Vec<_> =
+            found.iter().map(|one| (one.deployment.as_str(), one.announced_sequence)).collect();
         assert_eq!(found, expected);
     }
 

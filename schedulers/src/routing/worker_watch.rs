@@ -68,7 +68,8 @@ impl WorkerWatch {
         }
         let is_new = incarnation > watched.incarnation;
         if is_addition && !is_new {
-            let is_told = |known: &HeldAttempt| held.iter().any(|told| told.inference_id == known.inference_id);
+            let is_told =
+                |known: &HeldAttempt| held.iter().any(|told| told.inference_id == known.inference_id);
             let others: Vec<HeldAttempt> =
                 watched.held.iter().filter(|known| !is_told(known)).cloned().collect();
             held.extend(others);
@@ -227,7 +228,11 @@ mod tests {
         assert_eq!(pass(&mut watch, 15, Hearing::Whole), [lost(15, "a", &["z", "y", "x"])]);
         watch.hear(adds(&[("z", 2)]));
         let later = Heartbeat { is_addition: true, ..beat("a", "2", &[("v", 1)]) };
-        assert_eq!(watch.hear(later).unwrap().held[0].inference_id, "z", "a later process begins with nothing");
+        assert_eq!(
+            watch.hear(later).unwrap().held[0].inference_id,
+            "z",
+            "a later process begins with nothing"
+        );
         watch.hear(beat("a", "2", &[]));
         assert_eq!(pass(&mut watch, 60, Hearing::Whole), []);
     }

@@ -12,6 +12,8 @@ mod batches;
 mod cancellation;
 mod client;
 mod crash;
+mod front;
+mod killers;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
 mod model_bench;
