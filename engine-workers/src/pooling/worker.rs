@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use bus::{BusError, Delivery, FactWriter, Handled, InferenceAddress, Record, serve_deliveries, topology};
 use schedulers::routing::{Reached, history_after_loss};
 use schemas::v1::{
-    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
-    Outcome, Started, Timings, Usage, WorkClass, control_envelope,
+    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, Outcome, Started,
+    Timings, Usage, WorkClass, control_envelope,
 };
 use schemas::{FactHash, InferenceId, failure};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::engine::{PoolingEngine, PoolingError};
+use super::holding::Computing;
 use super::inputs::{PoolingRules, PreparedRequest};
 use super::loaded_encoder::LoadedEncoder;
 use crate::worker::assignment::Assignment;
@@ -44,21 +44,11 @@ pub struct PoolingWorker {
     rules: PoolingRules,
     card: ModelCard,
     options: WorkerOptions,
-    cancellations: Mutex<Cancellations>,
-    computing: Mutex<HashMap<InferenceId, Computing>>,
+    pub(super) cancellations: Mutex<Cancellations>,
+    pub(super) computing: Mutex<HashMap<InferenceId, Computing>>,
     /// Of both classes: batches are computed beside the others.
-    beginnings: Beginnings,
-    pulse: Pulse,
-}
-
-/// An attempt under way.
-#[derive(Clone)]
-struct Computing {
-    address: InferenceAddress,
-    cancelled: CancellationToken,
-    /// Another worker has it now, or will: nothing is said of it any more.
-    given_up: CancellationToken,
-    held: HeldAttempt,
+    pub(super) beginnings: Beginnings,
+    pub(super) pulse: Pulse,
 }
 
 /// How an attempt ended.
@@ -174,13 +164,6 @@ impl PoolingWorker {
         follow_losses(&self.facts, |inference, attempt| self.let_go(inference, attempt)).await;
     }
 
-    async fn let_go(&self, inference: InferenceId, attempt: u32) {
-        let computing = locked(&self.computing);
-        if let Some(computing) = computing.get(&inference).filter(|held| held.held.attempt == attempt) {
-            computing.given_up.cancel();
-        }
-    }
-
     async fn hear_cancellations(self: Arc<Self>) {
         cancellations::follow(&self.facts, |inference| {
             locked(&self.cancellations).insert(inference);
@@ -231,78 +214,6 @@ impl PoolingWorker {
         };
         self.forget(&computing);
         settled.map(|()| Handled::Done)
-    }
-
-    fn is_held(&self, assignment: &Assignment) -> bool {
-        let all = locked(&self.computing);
-        all.get(&assignment.address.inference).is_some_and(|held| held.held.attempt == assignment.attempt)
-    }
-
-    /// Holds an attempt; `None` when it is held already. An earlier one that is still held was given up.
-    fn hold(&self, assignment: &Assignment) -> Option<Computing> {
-        let inference = assignment.address.inference;
-        let computing = Computing {
-            address: assignment.address.clone(),
-            cancelled: CancellationToken::new(),
-            given_up: CancellationToken::new(),
-            held: HeldAttempt {
-                inference_id: inference.to_string(),
-                attempt: assignment.attempt,
-                assigned_sequence: assignment.sequence,
-                is_waiting: true,
-                ..HeldAttempt::default()
-            },
-        };
-        {
-            let mut all = locked(&self.computing);
-            if all.get(&inference).is_some_and(|held| held.held.attempt == assignment.attempt) {
-                return None;
-            }
-            if let Some(earlier) = all.insert(inference, computing.clone()) {
-                earlier.given_up.cancel();
-            }
-        }
-        self.pulse.note_change();
-        if locked(&self.cancellations).contains(inference) {
-            computing.cancelled.cancel();
-        }
-        Some(computing)
-    }
-
-    /// Waits until the attempt may begin beside the others, and says that it begins.
-    async fn begin(&self, assignment: &Assignment) -> Option<OwnedSemaphorePermit> {
-        let beginning = self.beginnings.turn(&assignment.history).await?;
-        let begun = {
-            let mut all = locked(&self.computing);
-            let computing = all.get_mut(&assignment.address.inference)?;
-            if computing.held.attempt != assignment.attempt {
-                return None;
-            }
-            computing.held.is_waiting = false;
-            computing.held.is_unproven = true;
-            computing.held.clone()
-        };
-        self.pulse.say_begun(begun).await;
-        Some(beginning)
-    }
-
-    fn forget(&self, computing: &Computing) {
-        {
-            let mut all = locked(&self.computing);
-            let inference = computing.address.inference;
-            if all.get(&inference).is_some_and(|held| held.held.attempt == computing.held.attempt) {
-                all.remove(&inference);
-            }
-        }
-        self.pulse.note_change();
-    }
-
-    async fn may_speak(&self) {
-        let held = || {
-            let all = locked(&self.computing);
-            all.values().map(|held| (held.address.clone(), held.held.attempt)).collect()
-        };
-        self.pulse.may_speak(held, |inference, attempt| self.let_go(inference, attempt)).await;
     }
 
     /// Computes it; `previous` becomes the last fact that was written of it. One that was given up is never answered.
@@ -395,10 +306,6 @@ impl PoolingWorker {
         };
         let facts = self.facts.following(FactHash::of(&record.payload));
         append_attempt_failed(&facts, &assignment.address, failed).await
-    }
-
-    fn held_attempts(&self) -> Vec<HeldAttempt> {
-        locked(&self.computing).values().map(|computing| computing.held.clone()).collect()
     }
 
     fn failed(&self, assignment: &Assignment, failure: Failure) -> Ended {

@@ -13,6 +13,7 @@ mod cancellation;
 mod client;
 mod crash;
 mod front;
+mod history;
 mod killers;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
