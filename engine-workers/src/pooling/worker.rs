@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bus::{BusError, Delivery, FactWriter, Handled, InferenceAddress, Record, serve_deliveries, topology};
+use bus::{BusError, Delivery, FactWriter, Handled, Record, serve_deliveries, topology};
 use schedulers::routing::{Reached, history_after_loss};
 use schemas::v1::{
     AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, Outcome, Started,
