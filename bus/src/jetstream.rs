@@ -56,6 +56,7 @@ struct Core {
     sender: Arc<Sender>,
     claims: ClaimCheck,
     max_record_bytes: usize,
+    objects_margin: Duration,
 }
 
 impl JetStreamLog {
@@ -69,7 +70,15 @@ impl JetStreamLog {
         let objects = reconcile::open_objects(&api).await?;
         let sender = Arc::new(Sender::open(Arc::clone(&api), options.max_num_in_flight).await?);
         let claims = ClaimCheck::new(Arc::clone(&api), objects);
-        Ok(Self { core: Arc::new(Core { api, sender, claims, max_record_bytes: options.max_record_bytes }) })
+        Ok(Self {
+            core: Arc::new(Core {
+                api,
+                sender,
+                claims,
+                max_record_bytes: options.max_record_bytes,
+                objects_margin: options.policy.objects_margin,
+            }),
+        })
     }
 
     /// What happened on the connection so far.
