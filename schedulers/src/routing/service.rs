@@ -183,9 +183,8 @@ async fn deployment_records(log: &dyn EventLog, follow: bool) -> Result<bus::Rec
 }
 
 fn apply(deployments: &mut Deployments, record: &Record) {
-    deployments.set_last_sequence(record.sequence);
     match schemas::decode_control(&record.payload) {
-        Ok(envelope) => deployments.apply(envelope),
+        Ok(envelope) => deployments.apply(envelope, record.sequence),
         Err(error) => warn!(%error, "a control fact cannot be read and is passed over"),
     }
 }

@@ -73,8 +73,7 @@ impl DeploymentHistory {
                 last => *sequence <= last,
             };
             if was_known {
-                deployments.apply(envelope.clone());
-                deployments.set_last_sequence(*sequence);
+                deployments.apply(envelope.clone(), *sequence);
             }
         }
         deployments.set_silent(recorded.silent.iter().cloned().collect());

@@ -13,7 +13,9 @@ mod cancellation;
 mod client;
 mod costs;
 mod crash;
+mod front;
 mod history;
+mod killers;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
 mod model_bench;
