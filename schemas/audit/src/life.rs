@@ -66,6 +66,11 @@ impl Life {
         Ok((!facts.is_empty()).then_some(Self { facts }))
     }
 
+    /// Whether any of its content cannot be read any more.
+    pub fn is_sealed(&self) -> bool {
+        self.facts.iter().any(|fact| fact.envelope.is_sealed())
+    }
+
     /// Why its content cannot be read any more, in words; `None` if it can.
     pub async fn why_sealed(&self, log: &dyn EventLog) -> Result<Option<String>, BusError> {
         match self.facts.iter().find(|fact| fact.envelope.is_sealed()) {
