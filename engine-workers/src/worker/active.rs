@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bus::{Delivery, InferenceAddress};
 use schemas::v1::{
-    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, RequestSummary,
-    Timings, ToolCall, Usage,
+    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, FrameEntry, HeldAttempt, Outcome,
+    PromptReport, RequestSummary, Timings, ToolCall, Usage,
 };
 use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
@@ -90,6 +90,8 @@ impl Active {
 pub(super) struct Answer {
     rules: OutputRules,
     choices: Vec<(Choice, OutputParser)>,
+    /// Kept when it holds what only it does: text, token ids or log probabilities.
+    prompt: Option<PromptReport>,
     usage: Usage,
     timings: Timings,
     failure: Option<Failure>,
@@ -172,6 +174,20 @@ impl Answer {
         Heard { parsed, finish_reason, stop_reason, is_over: finish.is_last_of_inference }
     }
 
+    /// Keeps what clients may have asked for beside the text, from an entry whose output was pushed.
+    pub(super) fn keep(&mut self, entry: &FrameEntry) {
+        let choice = self.choices.iter_mut().find(|(choice, _)| choice.index == entry.choice);
+        if let Some((choice, _)) = choice {
+            choice.logprobs.extend_from_slice(&entry.logprobs);
+        }
+        let holds_more = |prompt: &&PromptReport| {
+            !(prompt.text.is_empty() && prompt.token_ids.is_empty() && prompt.logprobs.is_empty())
+        };
+        if let Some(prompt) = entry.prompt.as_ref().filter(holds_more) {
+            self.prompt = Some(prompt.clone());
+        }
+    }
+
     /// Takes in what earlier attempts have published.
     pub(super) fn replay(&mut self, replayed: &Replayed) {
         let at = self.choice_at(replayed.id, replayed.choice);
@@ -201,6 +217,12 @@ impl Answer {
     /// The terminal fact.
     pub(super) fn into_ended(mut self, attempt: u32, worker: &str, engine_fingerprint: &str) -> Ended {
         self.choices.sort_by_key(|(choice, _)| choice.index);
+        for (choice, _) in &mut self.choices {
+            // Those of the tokens of an earlier attempt are in the token stream alone.
+            if choice.logprobs.len() != choice.token_ids.len() {
+                choice.logprobs.clear();
+            }
+        }
         let outcome = if self.failure.is_some() {
             Outcome::Failed
         } else if self.is_cancelled {
@@ -217,6 +239,7 @@ impl Answer {
             timings: Some(self.timings),
             failure: self.failure,
             engine_fingerprint: engine_fingerprint.to_owned(),
+            prompt: self.prompt,
             ..Ended::default()
         }
     }
@@ -256,6 +279,7 @@ mod tests {
     use crate::output_parser::ToolRules;
     use crate::output_parser::reasoning::{ReasoningFormat, SpanStart};
     use crate::output_parser::tool_call_format::ToolCallFormat;
+    use schemas::v1::TokenLogprobs;
     use uuid::Uuid;
 
     fn output(
@@ -303,6 +327,28 @@ mod tests {
         let usage = ended.usage.unwrap();
         assert_eq!((usage.num_prompt_tokens, usage.num_completion_tokens), (5, 4));
         assert_eq!(ended.timings.unwrap().time_to_first_token_nanos, 3_000_000);
+    }
+
+    #[test]
+    fn log_probabilities_are_those_of_all_tokens_or_none() {
+        let entry = |num_logprobs: usize| FrameEntry {
+            logprobs: vec![TokenLogprobs::default(); num_logprobs],
+            prompt: Some(PromptReport { token_ids: vec![5], ..PromptReport::default() }),
+            ..FrameEntry::default()
+        };
+        for (num_replayed, expected) in [(0, 3), (1, 0)] {
+            let mut answer = Answer::default();
+            let token_ids = vec![9; num_replayed];
+            let id = InferenceId::new(Uuid::nil());
+            answer.replay(&Replayed { id, choice: 0, token_ids, text: String::new() });
+            for tokens in [&[1][..], &[2, 3]] {
+                answer.push(&output(0, tokens, "a", None), |_| b"", Duration::ZERO);
+                answer.keep(&entry(tokens.len()));
+            }
+            let ended = answer.into_ended(1, "w", "f");
+            assert_eq!(ended.choices[0].logprobs.len(), expected);
+            assert_eq!(ended.prompt.map(|prompt| prompt.token_ids), Some(vec![5]));
+        }
     }
 
     #[test]
