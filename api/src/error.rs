@@ -270,7 +270,10 @@ impl From<BusError> for ApiError {
             BusError::NoResponder(_) => Self::unavailable("no worker of this model is up"),
             BusError::TimedOut { .. } => Self::unavailable("no worker answered in time"),
             BusError::TooLarge { max_num_bytes, .. } => Self::BodyTooLarge { max_num_bytes },
-            BusError::Refused(_) | BusError::Object { .. } | BusError::Server(_) => Self::Internal,
+            BusError::Refused(_)
+            | BusError::Object { .. }
+            | BusError::Archive { .. }
+            | BusError::Server(_) => Self::Internal,
         }
     }
 }

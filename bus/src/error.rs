@@ -1,6 +1,20 @@
 //! What can go wrong between processes.
 
+use schemas::FactHash;
 use thiserror::Error;
+
+/// A record whose content is not to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingContent {
+    /// Position in the stream.
+    pub sequence: u64,
+    /// Its subject.
+    pub subject: String,
+    /// When the stream stored it, nanoseconds since the Unix epoch.
+    pub stored_at_unix_nanos: u64,
+    /// Of the bytes that are missing.
+    pub hash: FactHash,
+}
 
 /// A failure of the bus.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -42,6 +56,16 @@ pub enum BusError {
         name: String,
         /// What is wrong.
         reason: String,
+        /// The record that it was the content of, as far as the record tells without it.
+        missing: Option<Box<MissingContent>>,
+    },
+    /// A file of the archive cannot be read, or is not what was written.
+    #[error("archive segment {segment}: {reason}")]
+    Archive {
+        /// Which.
+        segment: String,
+        /// What is wrong.
+        reason: String,
     },
     /// The embedded server cannot run.
     #[error("nats-server: {0}")]
@@ -59,6 +83,7 @@ impl BusError {
             Self::NoResponder(_) => "no_responder",
             Self::TimedOut { .. } => "timed_out",
             Self::Object { .. } => "object",
+            Self::Archive { .. } => "archive",
             Self::Server(_) => "nats_server",
         }
     }

@@ -114,6 +114,31 @@ pub struct Record {
     pub stored_at_unix_nanos: u64,
 }
 
+/// What a stream holds, and how much it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamState {
+    /// Position of the oldest record; one behind the newest when nothing is left.
+    pub first_sequence: u64,
+    /// Position of the newest record that there ever was; 0 when there was none.
+    pub last_sequence: u64,
+    /// Its size.
+    pub num_bytes: u64,
+    /// Its limit; 0: it has none.
+    pub max_bytes: u64,
+    /// Size of the object store that the log shares with all streams; only told of `INFERENCE`.
+    pub num_object_bytes: u64,
+    /// Its limit; 0: it has none.
+    pub max_object_bytes: u64,
+}
+
+impl StreamState {
+    /// Whether more than four fifths of the room are taken, in the stream or in its object store.
+    pub fn is_nearly_full(&self) -> bool {
+        let is_tight = |num_bytes: u64, max_bytes: u64| max_bytes > 0 && num_bytes > max_bytes / 5 * 4;
+        is_tight(self.num_bytes, self.max_bytes) || is_tight(self.num_object_bytes, self.max_object_bytes)
+    }
+}
+
 /// Where a reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadFrom {
@@ -278,6 +303,13 @@ pub trait EventLog: Send + Sync + 'static {
     /// Removes every record on subjects that match, for good. `Err(Refused)` for a stream whose records are not to be
     /// deleted. Their subjects are free again: a guarded append succeeds on them.
     async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError>;
+
+    /// Removes every record of `INFERENCE` before a sequence, for good, with what it had in the object store; `Err(Refused)`
+    /// for any other stream. The subjects are free again. Doing it twice is the same as once.
+    async fn forget_before(&self, stream: StreamName, sequence: u64) -> Result<(), BusError>;
+
+    /// What a stream holds.
+    async fn state(&self, stream: StreamName) -> Result<StreamState, BusError>;
 
     /// Sequence of the newest record of a stream; 0 when it is empty.
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError>;

@@ -93,7 +93,7 @@ impl FileWriter {
             let standing = self.log.last(StreamName::Files, subject).await?;
             if standing.is_none_or(|standing| standing.payload != chunk) {
                 let reason = format!("other bytes stand at chunk {}", self.num_chunks);
-                return Err(BusError::Object { name: self.file.to_string(), reason });
+                return Err(BusError::Object { name: self.file.to_string(), reason, missing: None });
             }
         }
         self.num_chunks += 1;
@@ -147,7 +147,7 @@ impl Reading {
             Some(record) if record.subject == expected => Ok(Some(record.payload)),
             _ => {
                 let reason = format!("chunk {} of {} is not there", self.next - 1, self.num_chunks);
-                Err(BusError::Object { name: self.file.to_string(), reason })
+                Err(BusError::Object { name: self.file.to_string(), reason, missing: None })
             }
         }
     }

@@ -6,6 +6,7 @@ mod consumer;
 mod dead_letters;
 mod delivery_subject;
 mod failure;
+mod forgetting;
 mod link;
 mod options;
 mod pull_inbox;
@@ -19,14 +20,14 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_nats::jetstream::{self, message::StreamMessage, stream};
-use async_nats::{Request, RequestErrorKind};
+use async_nats::{HeaderMap, Request, RequestErrorKind};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
 
 use self::api::Api;
-use self::claim_check::ClaimCheck;
+use self::claim_check::{ClaimCheck, hash_of_object};
 use self::consumer::PullConsumer;
 use self::link::Link;
 pub use self::link::LinkCounts;
@@ -37,7 +38,7 @@ use crate::limits::{self, CLAIM_CHECK_BYTES};
 use crate::topology::ConsumerSpec;
 use crate::{
     Append, AppendOutcome, BusError, Consumer, DeadLetter, EventLog, Expect, LiveMessage, LiveMessages,
-    QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName,
+    MissingContent, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName, StreamState,
 };
 
 /// The event log on NATS JetStream. Clones share one connection.
@@ -114,13 +115,37 @@ impl Core {
     }
 
     async fn record(&self, message: StreamMessage) -> Result<Record, BusError> {
-        let payload = self.claims.resolve(Some(&message.headers), message.payload).await?;
-        Ok(Record {
+        let stub = Record {
             sequence: message.sequence,
             subject: message.subject.to_string(),
-            payload,
+            payload: message.payload,
             stored_at_unix_nanos: u64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(0),
-        })
+        };
+        self.resolved(stub, Some(&message.headers)).await
+    }
+
+    /// The record that a message of a stream stands for; if its content is gone, the error tells what is known without it.
+    async fn resolved(&self, stub: Record, headers: Option<&HeaderMap>) -> Result<Record, BusError> {
+        match self.claims.resolve(headers, stub.payload).await {
+            Ok(payload) => Ok(Record { payload, ..stub }),
+            Err(BusError::Object { name, reason, .. }) => {
+                let missing = hash_of_object(headers).map(|hash| {
+                    Box::new(MissingContent {
+                        sequence: stub.sequence,
+                        subject: stub.subject,
+                        stored_at_unix_nanos: stub.stored_at_unix_nanos,
+                        hash,
+                    })
+                });
+                Err(BusError::Object { name, reason, missing })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn info(&self, stream: &str) -> Result<stream::Info, BusError> {
+        let operation = format!("STREAM.INFO.{stream}");
+        self.api.call(&operation, &json!({})).await?.map_err(|error| error.about(stream))
     }
 
     async fn stream_handle(&self, stream: StreamName) -> Result<stream::Stream<()>, BusError> {
@@ -242,15 +267,31 @@ impl EventLog for JetStreamLog {
         outcome.map(drop).map_err(|error| error.about(stream.as_str()))
     }
 
+    async fn forget_before(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        limits::check_forget(stream)?;
+        forgetting::forget_before(&self.core, stream, sequence).await
+    }
+
+    async fn state(&self, stream: StreamName) -> Result<StreamState, BusError> {
+        let info = self.core.info(stream.as_str()).await?;
+        let limit = |max_bytes: i64| u64::try_from(max_bytes).unwrap_or(0);
+        let mut state = StreamState {
+            first_sequence: info.state.first_sequence.max(1),
+            last_sequence: info.state.last_sequence,
+            num_bytes: info.state.bytes,
+            max_bytes: limit(info.config.max_bytes),
+            ..StreamState::default()
+        };
+        if stream == StreamName::Inference {
+            let objects = self.core.info(reconcile::OBJECTS_STREAM).await?;
+            state.num_object_bytes = objects.state.bytes;
+            state.max_object_bytes = limit(objects.config.max_bytes);
+        }
+        Ok(state)
+    }
+
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
-        let operation = format!("STREAM.INFO.{}", stream.as_str());
-        let info: stream::Info = self
-            .core
-            .api
-            .call(&operation, &json!({}))
-            .await?
-            .map_err(|error| error.about(stream.as_str()))?;
-        Ok(info.state.last_sequence)
+        Ok(self.core.info(stream.as_str()).await?.state.last_sequence)
     }
 
     async fn ask(&self, subject: String, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError> {

@@ -53,6 +53,14 @@ pub(crate) fn check_purge(stream: StreamName, pattern: &str) -> Result<(), BusEr
     Err(BusError::Refused(format!("records on '{pattern}' of stream {} are kept", stream.as_str())))
 }
 
+/// `Err(Refused)` for a stream whose beginning is not to be forgotten.
+pub(crate) fn check_forget(stream: StreamName) -> Result<(), BusError> {
+    match stream {
+        StreamName::Inference => Ok(()),
+        _ => Err(BusError::Refused(format!("the beginning of stream {} is kept", stream.as_str()))),
+    }
+}
+
 /// `Err(Refused)` for what nobody can subscribe to.
 pub(crate) fn check_pattern(pattern: &str) -> Result<(), BusError> {
     if pattern.len() > MAX_SUBJECT_BYTES || !subject_pattern::is_pattern(pattern) {

@@ -24,7 +24,7 @@ use crate::dead_letter::DeadLetter;
 use crate::topology::{self, ConsumerSpec, StreamPolicy};
 use crate::{
     Append, AppendOutcome, BusError, Consumer, EventLog, Expect, LiveMessages, QueryMessage, QueryMessages,
-    ReadFrom, Record, Records, StreamName,
+    ReadFrom, Record, Records, StreamName, StreamState,
 };
 
 /// Largest payload, as the default of the JetStream implementation.
@@ -236,7 +236,8 @@ impl EventLog for MemoryLog {
         state.faults.check_connection()?;
         let held = state.stream(stream)?;
         held.expire(now);
-        Ok(held.get(sequence).cloned())
+        let found = held.get(sequence).cloned();
+        found.map(|record| state.faults.resolve(&record)).transpose()
     }
 
     async fn last(&self, stream: StreamName, subject: String) -> Result<Option<Record>, BusError> {
@@ -254,6 +255,20 @@ impl EventLog for MemoryLog {
         state.faults.check_connection()?;
         state.stream(stream)?.purge(&pattern);
         Ok(())
+    }
+
+    async fn forget_before(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        crate::limits::check_forget(stream)?;
+        let mut state = self.shared.lock();
+        state.faults.check_connection()?;
+        state.stream(stream)?.forget_before(sequence);
+        Ok(())
+    }
+
+    async fn state(&self, stream: StreamName) -> Result<StreamState, BusError> {
+        let mut state = self.shared.lock();
+        state.faults.check_connection()?;
+        Ok(state.stream(stream)?.state())
     }
 
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
@@ -338,7 +353,7 @@ impl Reading {
             return None;
         }
         self.next_sequence = record.sequence + 1;
-
-        Some(Ok(record.clone()))
+        let record = record.clone();
+        Some(state.faults.resolve(&record))
     }
 }

@@ -5,6 +5,8 @@ use schemas::{
     BatchId, DeploymentId, EventId, FactKind, FileId, InferenceId, IngressId, PoolName, TenantId, WorkerId,
 };
 
+use crate::subject_pattern;
+
 /// `inference.<fact>.<tenant>.<id>` for the facts that happen once.
 pub fn fact(kind: FactKind, tenant: &TenantId, id: InferenceId) -> String {
     format!("inference.{}.{tenant}.{id}", kind.as_str())
@@ -77,6 +79,31 @@ pub fn audit_checkpoint(number: u64) -> String {
 /// `audit.access.<event>`.
 pub fn audit_access(event: EventId) -> String {
     format!("audit.access.{event}")
+}
+
+/// `audit.segment.<number>`: one winner among those who archive.
+pub fn audit_segment(number: u64) -> String {
+    format!("audit.segment.{number}")
+}
+
+/// All segments of the archive, in their order.
+pub fn all_audit_segments() -> String {
+    "audit.segment.*".to_owned()
+}
+
+/// The inference that a subject or pattern of `INFERENCE` is about; `None` if it is about several or none.
+pub fn inference_of(subject: &str) -> Option<InferenceId> {
+    let mut tokens = subject.split('.');
+    if tokens.next()? != "inference" {
+        return None;
+    }
+    let place = if tokens.next()? == "assigned" { 2 } else { 1 };
+    tokens.nth(place)?.parse().ok()
+}
+
+/// Whether one of the patterns takes the subject, or there are none.
+pub fn is_any_match(patterns: &[String], subject: &str) -> bool {
+    subject_pattern::is_any_match(patterns, subject)
 }
 
 /// Who read the record, and what of it.
@@ -158,5 +185,26 @@ const fn class_word(class: WorkClass) -> &'static str {
     match class {
         WorkClass::Batch => "batch",
         WorkClass::Interactive | WorkClass::Unspecified => "interactive",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inference_of_every_subject_is_found() {
+        let id: InferenceId = "0198c6f0000070008000000000000001".parse().unwrap();
+        let tenant: TenantId = "t".parse().unwrap();
+        let mut of_it = life_of(id);
+        of_it.push(fact(FactKind::Ended, &tenant, id));
+        of_it.push(attempt_fact(FactKind::Started, &tenant, id, 2));
+        of_it.push(assigned(&"pool".parse().unwrap(), WorkClass::Batch, id, 1));
+        for subject in of_it {
+            assert_eq!(inference_of(&subject), Some(id), "{subject}");
+        }
+        for other in [all_of(FactKind::Ended), "inference".to_owned(), "control.deployment.a.b".to_owned()] {
+            assert_eq!(inference_of(&other), None, "{other}");
+        }
     }
 }

@@ -11,8 +11,10 @@ use crate::subjects;
 /// What every stream may keep, by the operator's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamPolicy {
-    /// How long the log keeps facts; older history lives in SQL and archives.
+    /// How long the log keeps facts.
     pub inference_max_age: Duration,
+    /// Whether the log keeps facts beyond their age until an archivist lets them go.
+    pub is_archived: bool,
     /// Size of the log; when it is reached appends are refused as full.
     pub inference_max_bytes: u64,
     /// How long tokens can be read again.
@@ -44,6 +46,7 @@ impl Default for StreamPolicy {
     fn default() -> Self {
         Self {
             inference_max_age: DAY * 7,
+            is_archived: false,
             inference_max_bytes: 8 * GIB,
             tokens_max_age: Duration::from_secs(1_800),
             tokens_max_bytes: GIB,
@@ -60,6 +63,11 @@ impl Default for StreamPolicy {
 }
 
 impl StreamPolicy {
+    /// The age at which the broker itself drops facts; zero: never.
+    pub(crate) const fn log_max_age(&self) -> Duration {
+        if self.is_archived { Duration::ZERO } else { self.inference_max_age }
+    }
+
     /// The same shares within `total_bytes`, for a small disk: 6/16 log, 4/16 objects, 4/16 files, 1/16 tokens, and a
     /// fourth of the last 1/16 each for the rest.
     pub fn within(total_bytes: u64) -> Self {
@@ -123,7 +131,7 @@ pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
         num_replicas: policy.num_replicas,
     };
     vec![
-        stream(StreamName::Inference, policy.inference_max_age, policy.inference_max_bytes, WhenFull::Refuse),
+        stream(StreamName::Inference, policy.log_max_age(), policy.inference_max_bytes, WhenFull::Refuse),
         StreamSpec {
             // Frames are many and their senders repeat them within seconds; a short memory keeps the server small.
             duplicate_window: Duration::from_secs(30),

@@ -76,6 +76,7 @@ macro_rules! contract {
 }
 
 contract! {
+    the_beginning_of_the_log_can_be_forgotten
     a_guarded_subject_has_one_winner
     records_are_read_in_the_order_of_their_sequences
     a_reading_starts_where_it_is_told
@@ -161,6 +162,34 @@ async fn fetch_one(consumer: &Consumer) -> Delivery {
 
 fn texts(records: &[Record]) -> Vec<String> {
     records.iter().map(|record| String::from_utf8_lossy(&record.payload).into_owned()).collect()
+}
+
+async fn the_beginning_of_the_log_can_be_forgotten(log: Arc<dyn EventLog>) {
+    let empty = in_time(log.state(StreamName::Inference)).await.unwrap();
+    assert_eq!((empty.first_sequence, empty.last_sequence, empty.num_bytes), (1, 0, 0));
+    for number in 1..=5 {
+        assert_eq!(store(&log, &format!("requested.t.{number}"), vec![7; 300_000]).await, number);
+    }
+    let consumer = in_time(log.consumer(&spec("slow", LONG))).await.unwrap();
+    let full = in_time(log.state(StreamName::Inference)).await.unwrap();
+    assert!(full.num_bytes > 0 && full.max_bytes > full.num_bytes, "{full:?}");
+    for _ in 0..2 {
+        in_time(log.forget_before(StreamName::Inference, 4)).await.unwrap();
+        let state = in_time(log.state(StreamName::Inference)).await.unwrap();
+        assert_eq!((state.first_sequence, state.last_sequence), (4, 5));
+        assert!(state.num_bytes < full.num_bytes, "{state:?}");
+    }
+    let left = read_all(&log, StreamName::Inference, &[], ReadFrom::Start).await;
+    assert_eq!(left.iter().map(|record| record.sequence).collect::<Vec<_>>(), [4, 5]);
+    assert!(left.iter().all(|record| record.payload.len() == 300_000));
+    assert_eq!(fetch_one(&consumer).await.record.sequence, 4, "what is gone is not delivered");
+    assert_eq!(store(&log, "requested.t.1", "again").await, 6, "its subject is free");
+
+    in_time(log.forget_before(StreamName::Inference, 7)).await.unwrap();
+    let state = in_time(log.state(StreamName::Inference)).await.unwrap();
+    assert_eq!((state.first_sequence, state.last_sequence), (7, 6));
+    let refused = in_time(log.forget_before(StreamName::Audit, 1)).await;
+    assert!(matches!(refused, Err(BusError::Refused(_))), "{refused:?}");
 }
 
 async fn a_guarded_subject_has_one_winner(log: Arc<dyn EventLog>) {

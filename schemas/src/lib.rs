@@ -28,7 +28,7 @@ pub use envelope::{
     DecodeError, FactKind, SCHEMA_VERSION, WrittenBy, decode_audit, decode_control, decode_envelope,
     decode_job,
 };
-pub use fact_hash::FactHash;
+pub use fact_hash::{FactHash, NoHash};
 pub use failure::failure;
 pub use ids::{
     BatchId, DeploymentId, EventId, FileId, Id, IdError, InferenceId, IngressId, PoolName, TenantId, WorkerId,

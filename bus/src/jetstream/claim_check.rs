@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_nats::HeaderMap;
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
 use bytes::Bytes;
+use schemas::FactHash;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 
@@ -17,8 +18,8 @@ use crate::BusError;
 const OBJECT: &str = "Jetmill-Object";
 /// Its size in bytes.
 const OBJECT_BYTES: &str = "Jetmill-Object-Bytes";
-/// Its BLAKE3 digest in hexadecimal.
-const OBJECT_DIGEST: &str = "Jetmill-Object-Blake3";
+/// Its SHA-256 in hexadecimal, which is the record's hash.
+const OBJECT_DIGEST: &str = "Jetmill-Object-Sha256";
 
 /// Payloads that are loaded or stored at once; with the largest record this bounds the memory.
 const MAX_NUM_TRANSFERS: usize = 8;
@@ -51,7 +52,7 @@ impl ClaimCheck {
         Ok(outgoing
             .with_header(OBJECT, name)
             .with_header(OBJECT_BYTES, &payload.len().to_string())
-            .with_header(OBJECT_DIGEST, blake3::hash(payload).to_hex().as_str()))
+            .with_header(OBJECT_DIGEST, &FactHash::of(payload).to_string()))
     }
 
     /// Drops an object whose stub was refused; one that stays behind ages away.
@@ -72,13 +73,13 @@ impl ClaimCheck {
         else {
             return Ok(payload);
         };
-        let broken = |reason: &str| BusError::Object { name: name.to_owned(), reason: reason.to_owned() };
+        let broken = |reason: &str| object_error(name, reason);
         let number = headers.get(OBJECT_BYTES).and_then(|bytes| bytes.as_str().parse().ok());
         let num_bytes: usize = number.ok_or_else(|| broken("a stub without its size"))?;
         let digest = headers.get(OBJECT_DIGEST).ok_or_else(|| broken("a stub without its digest"))?;
         let _transfer = self.transfers.acquire().await.map_err(failure::lost)?;
         let bytes = self.api.patiently(|| self.load(name, num_bytes)).await?;
-        if blake3::hash(&bytes).to_hex().as_str() != digest.as_str() {
+        if FactHash::of(&bytes).to_string() != digest.as_str() {
             return Err(broken("its digest does not match"));
         }
         Ok(bytes)
@@ -86,16 +87,22 @@ impl ClaimCheck {
 
     async fn load(&self, name: &str, num_bytes: usize) -> Result<Bytes, BusError> {
         let mut object = self.store.get(name).await.map_err(|error| match error.kind() {
-            GetErrorKind::NotFound => BusError::Object {
-                name: name.to_owned(),
-                reason: "it is not (or no longer) there".to_owned(),
-            },
+            GetErrorKind::NotFound => object_error(name, "it is not (or no longer) there"),
             _ => failure::lost(error),
         })?;
         let mut bytes = Vec::with_capacity(num_bytes.min(crate::DEFAULT_MAX_RECORD_BYTES));
         object.read_to_end(&mut bytes).await.map_err(failure::lost)?;
         Ok(bytes.into())
     }
+}
+
+fn object_error(name: &str, reason: &str) -> BusError {
+    BusError::Object { name: name.to_owned(), reason: reason.to_owned(), missing: None }
+}
+
+/// The hash of the bytes that a stub stands for.
+pub(super) fn hash_of_object(headers: Option<&HeaderMap>) -> Option<FactHash> {
+    headers?.get(OBJECT_DIGEST)?.as_str().parse().ok()
 }
 
 /// The client wraps the stream's refusal in text, of which only the broker's words for "full" are told apart.

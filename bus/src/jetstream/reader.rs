@@ -127,13 +127,13 @@ impl Reader {
                     // anew; what has been overtaken since is then read too.
                     self.from = ReadFrom::Sequence(delivery.sequence + 1);
                     self.failing_since = None;
-                    let payload = self.core.claims.resolve(message.headers.as_ref(), message.payload).await?;
-                    return Ok(Some(Record {
+                    let stub = Record {
                         sequence: delivery.sequence,
                         subject: message.subject.to_string(),
-                        payload,
+                        payload: message.payload,
                         stored_at_unix_nanos: delivery.stored_at_unix_nanos,
-                    }));
+                    };
+                    return self.core.resolved(stub, message.headers.as_ref()).await.map(Some);
                 }
                 Step::Finished => {
                     self.open = Some(open);

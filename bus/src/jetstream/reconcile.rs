@@ -15,9 +15,9 @@ use crate::topology::{ConsumerSpec, StreamPolicy, StreamSpec, WhenFull, streams}
 use crate::{BusError, StreamName};
 
 const OBJECTS: &str = "jetmill-objects";
-const OBJECTS_STREAM: &str = "OBJ_jetmill-objects";
+pub(super) const OBJECTS_STREAM: &str = "OBJ_jetmill-objects";
 /// Objects outlive the stubs that name them.
-const OBJECTS_MARGIN: Duration = Duration::from_secs(3_600);
+pub(super) const OBJECTS_MARGIN: Duration = Duration::from_secs(3_600);
 
 /// Creates every stream and the object store; those that exist are updated, unless they are to be kept.
 pub(super) async fn reconcile_streams(api: &Api, options: &JetStreamOptions) -> Result<(), BusError> {
@@ -181,10 +181,9 @@ fn objects_config(policy: &StreamPolicy) -> Config {
         max_messages_per_subject: -1,
         max_consumers: -1,
         max_message_size: -1,
-        max_age: if policy.inference_max_age.is_zero() {
-            Duration::ZERO
-        } else {
-            policy.inference_max_age + OBJECTS_MARGIN
+        max_age: match policy.log_max_age() {
+            Duration::ZERO => Duration::ZERO,
+            max_age => max_age + OBJECTS_MARGIN,
         },
         storage: StorageType::File,
         retention: RetentionPolicy::Limits,

@@ -1,6 +1,8 @@
 //! Faults that a test can order from the memory log.
 
-use crate::BusError;
+use schemas::FactHash;
+
+use crate::{BusError, MissingContent, Record};
 
 /// What goes wrong next; all zero or none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Faults {
     pub num_dropped_live: u64,
     /// [`EventLog::is_connected`](crate::EventLog::is_connected) says no, and every call fails as `Unreachable`.
     pub is_disconnected: bool,
+    /// The content of the record at this sequence is gone, as that of a claim-checked one can be.
+    pub lost_content: Option<u64>,
 }
 
 impl Faults {
@@ -22,6 +26,24 @@ impl Faults {
             return Err(BusError::Unreachable("disconnected by a test".to_owned()));
         }
         Ok(())
+    }
+
+    /// What a record's reader meets.
+    pub(super) fn resolve(&self, record: &Record) -> Result<Record, BusError> {
+        if self.lost_content != Some(record.sequence) {
+            return Ok(record.clone());
+        }
+        let missing = MissingContent {
+            sequence: record.sequence,
+            subject: record.subject.clone(),
+            stored_at_unix_nanos: record.stored_at_unix_nanos,
+            hash: FactHash::of(&record.payload),
+        };
+        Err(BusError::Object {
+            name: record.subject.clone(),
+            reason: "lost by a test".to_owned(),
+            missing: Some(Box::new(missing)),
+        })
     }
 
     /// What an append meets before it is stored.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::topology::{StreamSpec, WhenFull};
-use crate::{Append, AppendOutcome, BusError, Expect, ReadFrom, Record, subject_pattern};
+use crate::{Append, AppendOutcome, BusError, Expect, ReadFrom, Record, StreamState, subject_pattern};
 
 /// One stream.
 pub(super) struct MemoryStream {
@@ -125,6 +125,24 @@ impl MemoryStream {
             is_kept
         });
         self.last_by_subject.retain(|subject, _| !subject_pattern::is_match(pattern, subject));
+    }
+
+    /// Removes what stands before `sequence`.
+    pub(super) fn forget_before(&mut self, sequence: u64) {
+        while self.records.first_key_value().is_some_and(|(first, _)| *first < sequence) {
+            self.drop_oldest();
+        }
+    }
+
+    pub(super) fn state(&self) -> StreamState {
+        let first = self.records.first_key_value().map(|(sequence, _)| *sequence);
+        StreamState {
+            first_sequence: first.unwrap_or(self.last_sequence + 1),
+            last_sequence: self.last_sequence,
+            num_bytes: self.num_bytes,
+            max_bytes: self.spec.max_bytes,
+            ..StreamState::default()
+        }
     }
 
     fn drop_oldest(&mut self) {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use audit::History;
 use bus::topology::StreamPolicy;
 use bus::{EmbeddedServer, EmbeddedServerOptions, EventLog, JetStreamLog, JetStreamOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::config::{Config, NatsConfig};
+use crate::config::Config;
 use crate::instance;
 
 /// Where a running `serve` tells other commands how to reach its broker; readable by its owner alone.
@@ -23,11 +24,11 @@ const DEFAULT_DATA_DIR: &str = "jetmill-data";
 /// The address may be that of a `serve` that was killed.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
-const SECONDS_PER_DAY: u64 = 86_400;
 
 /// A connection, and the child if it is ours.
 pub(crate) struct Broker {
     log: JetStreamLog,
+    history: History,
     server: Option<EmbeddedServer>,
     dead_letters: JoinHandle<()>,
     stop: CancellationToken,
@@ -38,15 +39,20 @@ impl Broker {
     pub(crate) async fn open(config: &Config) -> Result<Self> {
         if let Some(url) = &config.nats.url {
             let mut options = JetStreamOptions::new(url, instance::name().as_str());
-            options.policy = policy(&config.nats, StreamPolicy::default());
-            options.keeps_existing_streams = !config.nats.decides_on_streams();
-            return Self::connect(options, None).await;
+            options.policy = policy(config, StreamPolicy::default());
+            options.keeps_existing_streams = !config.decides_on_streams();
+            return Self::connect(config, options, None).await;
         }
+        Self::embed(config, false).await
+    }
+
+    async fn embed(config: &Config, keeps_existing_streams: bool) -> Result<Self> {
         let server = start_server(config).await?;
         write_address(&address_path(config), server.url())?;
         let mut options = JetStreamOptions::new(server.url(), instance::name().as_str());
-        options.policy = policy(&config.nats, server.policy());
-        Self::connect(options, Some(server)).await
+        options.policy = policy(config, server.policy());
+        options.keeps_existing_streams = keeps_existing_streams;
+        Self::connect(config, options, Some(server)).await
     }
 
     /// Connects to the configured broker or to that of a running `serve`; starts one when nobody does.
@@ -57,7 +63,8 @@ impl Broker {
         if let Some(broker) = Self::join(config, FIRST_PATIENCE).await {
             return Ok(broker);
         }
-        match Self::open(config).await {
+        // A command that only looks must not take the archive from a log whose `serve` had one.
+        match Self::embed(config, !config.decides_on_streams()).await {
             Ok(broker) => Ok(broker),
             // Mostly because a `serve` holds the store and its broker is busy or on its way back.
             Err(error) => Self::join(config, LAST_PATIENCE).await.ok_or(error),
@@ -71,7 +78,7 @@ impl Broker {
         options.patience = patience;
         options.keeps_existing_streams = true;
         match JetStreamLog::connect(options).await {
-            Ok(log) => Some(Self::over(log, None)),
+            Ok(log) => Some(Self::over(config, log, None)),
             Err(error) => {
                 debug!(%error, "no running broker can be joined");
                 None
@@ -79,12 +86,17 @@ impl Broker {
         }
     }
 
-    async fn connect(options: JetStreamOptions, server: Option<EmbeddedServer>) -> Result<Self> {
+    async fn connect(
+        config: &Config,
+        options: JetStreamOptions,
+        server: Option<EmbeddedServer>,
+    ) -> Result<Self> {
         let log = JetStreamLog::connect(options).await.context("cannot use the broker")?;
-        Ok(Self::over(log, server))
+        Ok(Self::over(config, log, server))
     }
 
-    fn over(log: JetStreamLog, server: Option<EmbeddedServer>) -> Self {
+    fn over(config: &Config, log: JetStreamLog, server: Option<EmbeddedServer>) -> Self {
+        let history = History::new(Arc::new(log.clone()), config.archive.directory.clone());
         let stop = CancellationToken::new();
         let (handled, stopped) = (log.clone(), stop.clone());
         let dead_letters = tokio::spawn(async move {
@@ -92,10 +104,16 @@ impl Broker {
                 warn!(%error, "the dead letters are not looked after");
             }
         });
-        Self { log, server, dead_letters, stop }
+        Self { log, history, server, dead_letters, stop }
     }
 
+    /// The log, and what has left it for the archive.
     pub(crate) fn log(&self) -> Arc<dyn EventLog> {
+        Arc::new(self.history.clone())
+    }
+
+    /// The log without what has left it, for whoever moves it.
+    pub(crate) fn log_alone(&self) -> Arc<dyn EventLog> {
         Arc::new(self.log.clone())
     }
 
@@ -126,13 +144,11 @@ fn find_server() -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join("nats-server")).find(|candidate| candidate.is_file())
 }
 
-fn policy(config: &NatsConfig, defaults: StreamPolicy) -> StreamPolicy {
-    let max_age = config.max_log_age_days.map(|days| Duration::from_secs(days.get() * SECONDS_PER_DAY));
+fn policy(config: &Config, defaults: StreamPolicy) -> StreamPolicy {
     StreamPolicy {
-        inference_max_age: max_age.unwrap_or(defaults.inference_max_age),
-        num_replicas: config.num_replicas.map_or(defaults.num_replicas, Into::into),
-        inference_max_bytes: config.max_log_bytes.map_or(defaults.inference_max_bytes, Into::into),
-        ..defaults
+        num_replicas: config.nats.num_replicas.map_or(defaults.num_replicas, Into::into),
+        is_archived: config.archive.directory.is_some(),
+        ..config.retention.over(defaults)
     }
 }
 

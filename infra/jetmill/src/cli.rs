@@ -106,6 +106,9 @@ pub(crate) struct Settings {
     /// Where the api listens [default: 127.0.0.1:8080].
     #[arg(long, global = true, env = "JETMILL_LISTEN")]
     listen: Option<SocketAddr>,
+    /// Where older history goes, and where every command reads it.
+    #[arg(long, global = true, env = "JETMILL_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// Bearer key that every call must carry.
     #[arg(long, global = true, env = "JETMILL_MASTER_KEY", hide_env_values = true)]
     master_key: Option<String>,
@@ -188,6 +191,7 @@ impl Settings {
         overlay(&mut config.nats.url, self.nats);
         overlay(&mut config.nats.server_binary, self.nats_server);
         overlay(&mut config.database.url, self.database);
+        overlay(&mut config.archive.directory, self.archive);
         overlay(&mut config.api.master_key, self.master_key.filter(|key| !key.is_empty()).map(Secret::from));
         overlay(
             &mut config.api.auditor_key,

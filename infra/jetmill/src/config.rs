@@ -1,5 +1,9 @@
 //! The configuration: one TOML file, overlaid by environment and flags.
 
+mod retention;
+
+pub(crate) use self::retention::{ArchiveConfig, RetentionConfig};
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -21,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) router: RouterConfig,
     pub(crate) jobs: JobsConfig,
     pub(crate) audit: AuditConfig,
+    pub(crate) retention: RetentionConfig,
+    pub(crate) archive: ArchiveConfig,
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
     pub(crate) workers: Vec<WorkerConfig>,
@@ -71,17 +77,6 @@ pub(crate) struct NatsConfig {
     pub(crate) num_replicas: Option<NonZeroUsize>,
     /// What the embedded server may take of the disk.
     pub(crate) max_store_bytes: Option<NonZeroU64>,
-    /// Size of the log; when it is reached, requests are refused.
-    pub(crate) max_log_bytes: Option<NonZeroU64>,
-    /// Age at which facts leave the log.
-    pub(crate) max_log_age_days: Option<NonZeroU64>,
-}
-
-impl NatsConfig {
-    /// Whether this process says what the streams keep; otherwise it takes them as they are.
-    pub(crate) fn decides_on_streams(&self) -> bool {
-        self.num_replicas.is_some() || self.max_log_bytes.is_some() || self.max_log_age_days.is_some()
-    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -326,6 +321,12 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 impl Config {
+    /// Whether this process says what the streams keep; otherwise it takes them as they are.
+    pub(crate) fn decides_on_streams(&self) -> bool {
+        let is_retained = self.retention != RetentionConfig::default();
+        self.nats.num_replicas.is_some() || is_retained || self.archive.directory.is_some()
+    }
+
     /// Reads a file; the error names file, line and key, and never repeats a value.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text =

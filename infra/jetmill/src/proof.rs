@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail};
 use audit::archive::ArchiveReader;
 use audit::{
-    CheckpointLog, Checkpointer, CheckpointerSettings, PublicKey, Selection, SigningKey, Verification,
-    export, prove_consistency, record_access, verify,
+    Archivist, ArchivistSettings, CheckpointLog, Checkpointer, CheckpointerSettings, PublicKey, Selection,
+    SigningKey, Verification, export, prove_consistency, record_access, verify, verify_directory,
 };
+use bus::topology::StreamPolicy;
 use bus::{EventLog, ReadFrom, StreamName, subjects};
 use clap::{Args, Subcommand};
 use futures_util::TryStreamExt as _;
@@ -21,9 +22,12 @@ use schemas::{InferenceId, TenantId};
 use serde_json::json;
 
 use crate::broker::{Broker, data_dir};
-use crate::config::Config;
+use crate::config::{ArchiveConfig, Config};
 use crate::instance;
 use crate::record::print_line;
+
+/// The archivist holds 24 bytes of each record until its segment is closed.
+const MAX_NUM_SEGMENT_RECORDS: u32 = 1_000_000;
 
 /// What `jetmill audit` does.
 #[derive(Debug, Subcommand)]
@@ -42,7 +46,7 @@ pub(crate) enum AuditCommand {
     Export(ExportArguments),
     /// Checks an archive with the public key alone; names the first fact that is not what was logged.
     Verify {
-        /// The archive.
+        /// The archive, or a directory of segments.
         archive: PathBuf,
         /// What `jetmill audit key` prints where the record was made.
         #[arg(long)]
@@ -129,6 +133,25 @@ pub(crate) fn checkpointer(config: &Config, log: &Arc<dyn EventLog>) -> Result<C
         max_num_records: config.audit.max_num_checkpoint_records.get().into(),
     };
     Ok(Checkpointer::new(Arc::clone(log), instance::stamps(), key, settings))
+}
+
+/// The archivist of this process, if the configuration names an archive.
+pub(crate) fn archivist(config: &Config, log_alone: Arc<dyn EventLog>) -> Result<Option<Archivist>> {
+    let ArchiveConfig { directory, max_num_segment_records, max_segment_bytes, .. } = &config.archive;
+    let Some(directory) = directory.clone() else { return Ok(None) };
+    if max_num_segment_records.get() > MAX_NUM_SEGMENT_RECORDS {
+        bail!("archive.max_num_segment_records: at most {MAX_NUM_SEGMENT_RECORDS} are allowed");
+    }
+    let settings = ArchivistSettings {
+        directory,
+        interval: Duration::from_secs(config.audit.checkpoint_interval_seconds.get()),
+        max_num_records: max_num_segment_records.get().into(),
+        max_num_bytes: max_segment_bytes.get(),
+        max_age: Duration::from_secs(config.archive.max_segment_age_seconds),
+        log_max_age: config.retention.over(StreamPolicy::default()).inference_max_age,
+        log_min_age: Duration::from_secs(config.archive.log_min_age_seconds),
+    };
+    Ok(Some(Archivist::new(log_alone, instance::stamps(), settings)))
 }
 
 fn key_path(config: &Config) -> PathBuf {
@@ -223,24 +246,36 @@ async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<(
 }
 
 fn verify_archive(path: &Path, key: &PublicKey) -> Result<()> {
-    let verified = verify(ArchiveReader::open(path)?, key);
-    print_line(&summary(&verified)?);
-    match verified.finding {
+    let (verified, finding) = if path.is_dir() {
+        let directory = verify_directory(path, key)?;
+        print_line(&format!("{} segments hold and join", directory.num_segments));
+        (directory.total, directory.finding)
+    } else {
+        let mut verified = verify(ArchiveReader::open(path)?, key);
+        let finding = verified.finding.take();
+        (verified, finding.map(|finding| (path.to_owned(), finding)))
+    };
+    print_line(&summary(&verified, finding.is_none())?);
+    match finding {
         None => Ok(()),
-        Some(finding) => bail!("{}: {finding}", path.display()),
+        Some((path, finding)) => bail!("{}: {finding}", path.display()),
     }
 }
 
-fn summary(verified: &Verification) -> Result<String, std::fmt::Error> {
-    let mut text = match &verified.finding {
-        None => "verified: ".to_owned(),
-        Some(_) => "verified before that: ".to_owned(),
-    };
+fn summary(verified: &Verification, is_whole: bool) -> Result<String, std::fmt::Error> {
+    let mut text = if is_whole { "verified: " } else { "verified before that: " }.to_owned();
     write!(
         text,
         "{} facts of {} inferences, among {} records, by {} checkpoints",
         verified.num_facts, verified.num_inferences, verified.num_entries, verified.num_checkpoints
     )?;
+    if verified.num_without_content > 0 {
+        let num = verified.num_without_content;
+        write!(
+            text,
+            "; of {num} facts the content was gone when the archive was made, and only their hashes are in it"
+        )?;
+    }
     if let Some(last) = &verified.last_checkpoint {
         write!(
             text,

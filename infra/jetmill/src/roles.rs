@@ -55,12 +55,16 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
     let checkpointer = proof::checkpointer(config, &log)?;
-    roles.spawn(projection::record_role(Arc::clone(&log), database, checkpointer, last.clone()));
+    let archivist = proof::archivist(config, broker.log_alone())?;
+    let archive_metrics = archivist.as_ref().map(|archivist| metrics::of_archive(archivist.status()));
+    let of_the_record = (checkpointer, archivist);
+    roles.spawn(projection::record_role(Arc::clone(&log), database, of_the_record, last.clone()));
     roles.spawn(guardrail_role(config, &log, inner.clone())?);
     roles.spawn(router_role(config, &log, inner.clone()));
     roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
     let mut settings = api_settings(config);
     settings.extra_metrics.push(metrics::of(models.iter().map(metrics::Engine::of).collect()));
+    settings.extra_metrics.extend(archive_metrics);
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
         let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
         roles.spawn(worker_role(worker, &log, model, WorkerId::slug(&name), inner.clone())?);
@@ -103,14 +107,16 @@ pub(crate) async fn jobs(config: &Config) -> Result<()> {
     alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
 }
 
-/// The projector and the checkpointer alone.
+/// The projector, the checkpointer and the archivist alone.
 pub(crate) async fn projector(config: &Config) -> Result<()> {
     let database = connect_database(config).await?;
-    alone(config, |log, token| {
-        let checkpointer = proof::checkpointer(config, log)?;
-        Ok(Box::pin(projection::record_role(Arc::clone(log), database, checkpointer, token)))
-    })
-    .await
+    let signal = shutdown::on_signal()?;
+    let broker = Broker::open_existing(config).await?;
+    let log = broker.log();
+    let of_the_record = (proof::checkpointer(config, &log)?, proof::archivist(config, broker.log_alone())?);
+    let finished = projection::record_role(log, database, of_the_record, signal).await;
+    broker.close().await?;
+    finished
 }
 
 /// One worker alone.

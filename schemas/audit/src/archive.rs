@@ -9,7 +9,8 @@
 //! 3. One [`Entry`] per record of the log, without gaps and in its order, up to the next checkpoint, and that checkpoint;
 //!    as often as there are checkpoints. An entry of a record that was selected holds the record; of any other only the
 //!    digests that its leaf is made of ([`crate::Leaf`]).
-//! 4. [`End`]: how much it was.
+//! 4. In segments of history, [`IndexPage`]: which records are of which inference.
+//! 5. [`End`]: how much it was, and in segments where each part stands.
 //!
 //! To verify: grow the tree of 2 by the leaves of 3; at each checkpoint its root is the one that was signed. Every record
 //! that is there has the digests of its entry. Every fact but the first of an inference names the SHA-256 of an earlier one of
@@ -27,15 +28,15 @@ use schemas::v1::CheckpointSigned;
 
 use crate::AuditError;
 
-const FIRST_LINE: &[u8] = b"jetmill archive 1\n";
+pub(crate) const FIRST_LINE: &[u8] = b"jetmill archive 1\n";
 /// A record with its digests; the log takes none that is larger.
-const MAX_FRAME_BYTES: usize = bus::DEFAULT_MAX_RECORD_BYTES + (1 << 20);
+pub(crate) const MAX_FRAME_BYTES: usize = bus::DEFAULT_MAX_RECORD_BYTES + (1 << 20);
 
 /// A part of an archive.
 #[derive(Clone, PartialEq, Message)]
 pub struct Frame {
     /// Which part.
-    #[prost(oneof = "Part", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Part", tags = "1, 2, 3, 4, 5")]
     pub part: Option<Part>,
 }
 
@@ -54,6 +55,9 @@ pub enum Part {
     /// The last part.
     #[prost(message, tag = "4")]
     End(End),
+    /// A part of the index.
+    #[prost(message, tag = "5")]
+    IndexPage(IndexPage),
 }
 
 /// What was selected.
@@ -110,9 +114,40 @@ pub struct StoredFact {
     /// When the log stored it, as the log says; not signed, unlike the time in the envelope.
     #[prost(uint64, tag = "2")]
     pub stored_at_unix_nanos: u64,
-    /// The encoded `Envelope`, byte for byte.
+    /// The encoded `Envelope`, byte for byte, as the log stores it.
     #[prost(bytes = "vec", tag = "3")]
     pub envelope: Vec<u8>,
+    /// Instead of the envelope its SHA-256, if the object store had lost the content when the archive was made.
+    #[prost(bytes = "vec", tag = "4")]
+    pub missing_content: Vec<u8>,
+}
+
+/// A part of a segment's index.
+#[derive(Clone, PartialEq, Message)]
+pub struct IndexPage {
+    /// 24 bytes a record, sorted over all pages: the id of its inference, and its sequence, big-endian.
+    #[prost(bytes = "vec", tag = "1")]
+    pub entries: Vec<u8>,
+}
+
+/// Where a part of a segment stands: a gzip member of its own.
+#[derive(Clone, PartialEq, Message)]
+pub struct Piece {
+    /// From the beginning of the file.
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    /// Its length in the file.
+    #[prost(uint64, tag = "2")]
+    pub num_bytes: u64,
+    /// SHA-256 of these bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub sha256: Vec<u8>,
+    /// Of a block of entries: the first one's.
+    #[prost(uint64, tag = "4")]
+    pub first_sequence: u64,
+    /// Of a page of the index: its first entry.
+    #[prost(bytes = "vec", tag = "5")]
+    pub first_entry: Vec<u8>,
 }
 
 /// How much the archive holds.
@@ -124,6 +159,18 @@ pub struct End {
     /// Entries with a record.
     #[prost(uint64, tag = "2")]
     pub num_facts: u64,
+    /// Of a segment: its blocks, each of the entries up to the next one's first.
+    #[prost(message, repeated, tag = "3")]
+    pub blocks: Vec<Piece>,
+    /// Of a segment: the pages of its index.
+    #[prost(message, repeated, tag = "4")]
+    pub pages: Vec<Piece>,
+    /// Of a segment: the inferences that had not ended by its end.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub open_inferences: Vec<Vec<u8>>,
+    /// The sequence of the first fact of each of these.
+    #[prost(uint64, repeated, tag = "6")]
+    pub open_sequences: Vec<u64>,
 }
 
 /// Writes an archive; the file appears under its name when it is whole.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{AppendOutcome, EventLog, ReadFrom, StampSource, StreamName};
-use futures_util::StreamExt as _;
 use schemas::v1::CheckpointSigned;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,8 +12,8 @@ use crate::AuditError;
 use crate::checkpoint::{self, Position};
 use crate::checkpoint_log::CheckpointLog;
 use crate::keys::SigningKey;
-use crate::leaf::Leaf;
 use crate::merkle::GrowingTree;
+use crate::stored_records::StoredRecords;
 
 /// How often the log is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,13 +109,12 @@ impl Checkpointer {
     async fn sign_up_to(&self, mut standing: Standing, end: u64) -> Result<Standing, AuditError> {
         let mut growing = standing.clone();
         let from = ReadFrom::Sequence(standing.last_sequence + 1);
-        let mut records = self.log.read(StreamName::Inference, Vec::new(), from, false).await?;
-        while let Some(record) = records.next().await {
-            let record = record?;
-            growing.tree.push(Leaf::of(&record).hash());
-            growing.last_sequence = record.sequence;
+        let mut records = StoredRecords::open(self.log.as_ref(), from).await?;
+        while let Some(record) = records.next().await? {
+            growing.tree.push(record.leaf().hash());
+            growing.last_sequence = record.sequence();
             let num_new = growing.tree.size() - standing.tree.size();
-            if num_new >= self.settings.max_num_records || record.sequence >= end {
+            if num_new >= self.settings.max_num_records || record.sequence() >= end {
                 growing.number += 1;
                 if !self.append(&growing).await? {
                     // Another one signed meanwhile; it is taken over at the next look.
@@ -124,7 +122,7 @@ impl Checkpointer {
                 }
                 standing = growing.clone();
             }
-            if record.sequence >= end {
+            if record.sequence() >= end {
                 break;
             }
         }

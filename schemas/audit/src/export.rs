@@ -4,16 +4,16 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use bus::{EventLog, ReadFrom, Record, StreamName, subjects};
+use bus::{BusError, EventLog, ReadFrom, StreamName, subjects};
 use futures_util::TryStreamExt as _;
 use schemas::v1::CheckpointSigned;
 use schemas::v1::envelope::Fact;
-use schemas::{InferenceId, TenantId};
+use schemas::{FactKind, InferenceId, TenantId};
 
 use crate::AuditError;
-use crate::archive::{ArchiveWriter, End, Entry, Header, Part, StoredFact};
+use crate::archive::{ArchiveWriter, End, Header, Part};
 use crate::checkpoint_log::CheckpointLog;
-use crate::leaf::Leaf;
+use crate::stored_records::{Stored, StoredRecords};
 
 /// Which inferences are exported, each with its whole life as far as it is signed. All of them by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,10 +55,10 @@ pub async fn export(
     let newest = newest.ok_or(AuditError::NothingToExport("no checkpoint was signed yet"))?;
     let first = first_record(log.as_ref(), &selection).await?;
     let first = first.ok_or(AuditError::NothingToExport("the log holds nothing of this"))?;
-    if first.sequence > newest.last_sequence {
+    if first > newest.last_sequence {
         return Err(AuditError::NothingToExport("no checkpoint covers it yet; try again in a few seconds"));
     }
-    let base = base(log.as_ref(), &checkpoints, first.sequence).await?;
+    let base = base(log.as_ref(), &checkpoints, first).await?;
     let mut archive = ArchiveWriter::create(path)?;
     archive.write(Part::Header(selection.header(made_at_unix_nanos)))?;
     let (mut number, from) = (0, base.as_ref().map_or(0, |base| base.last_sequence) + 1);
@@ -67,22 +67,23 @@ pub async fn export(
         archive.write(Part::Checkpoint(base))?;
     }
     let mut selected = Selected::new(selection);
-    let mut records = log.read(StreamName::Inference, Vec::new(), ReadFrom::Sequence(from), false).await?;
+    let mut records = StoredRecords::open(log.as_ref(), ReadFrom::Sequence(from)).await?;
     let mut next = checkpoints.get(number + 1).await?;
     let mut report = ExportReport::default();
-    while let (Some(checkpoint), Some(record)) = (&next, records.try_next().await?) {
+    while let (Some(checkpoint), Some(record)) = (&next, records.next().await?) {
         let is_shown = selected.takes(&record);
         report.num_entries += 1;
         report.num_facts += u64::from(is_shown);
-        let sequence = record.sequence;
-        archive.write(Part::Entry(entry(record, is_shown)))?;
+        let sequence = record.sequence();
+        archive.write(Part::Entry(record.into_entry(is_shown)))?;
         if sequence >= checkpoint.last_sequence {
             let number = checkpoint.number;
             archive.write(Part::Checkpoint(checkpoint.clone()))?;
             next = if selected.is_complete { None } else { checkpoints.get(number + 1).await? };
         }
     }
-    archive.write(Part::End(End { num_entries: report.num_entries, num_facts: report.num_facts }))?;
+    let ExportReport { num_entries, num_facts, .. } = report;
+    archive.write(Part::End(End { num_entries, num_facts, ..End::default() }))?;
     archive.finish()?;
     let end = log.last_sequence(StreamName::Inference).await?;
     Ok(ExportReport {
@@ -105,24 +106,26 @@ impl Selection {
     }
 }
 
-/// The oldest record that may be selected.
-async fn first_record(log: &dyn EventLog, selection: &Selection) -> Result<Option<Record>, AuditError> {
+/// The sequence of the oldest record that may be selected.
+async fn first_record(log: &dyn EventLog, selection: &Selection) -> Result<Option<u64>, AuditError> {
     let from = selection.from_unix_nanos.map_or(ReadFrom::Start, ReadFrom::UnixNanos);
     let patterns = selection.inference.map(subjects::life_of).unwrap_or_default();
-    Ok(log.read(StreamName::Inference, patterns, from, false).await?.try_next().await?)
+    match log.read(StreamName::Inference, patterns, from, false).await?.try_next().await {
+        Ok(record) => Ok(record.map(|record| record.sequence)),
+        Err(BusError::Object { missing: Some(missing), .. }) => Ok(Some(missing.sequence)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The checkpoint that the archive begins with, after which every record is still there; none: the archive begins with
 /// the tree.
-async fn base(
+pub(crate) async fn base(
     log: &dyn EventLog,
     checkpoints: &CheckpointLog,
     first_sequence: u64,
 ) -> Result<Option<CheckpointSigned>, AuditError> {
     let base = checkpoints.last_before(first_sequence).await?;
-    let oldest =
-        log.read(StreamName::Inference, Vec::new(), ReadFrom::Start, false).await?.try_next().await?;
-    let oldest = oldest.map_or(1, |record| record.sequence);
+    let oldest = log.state(StreamName::Inference).await?.first_sequence.max(1);
     if base.as_ref().map_or(0, |base| base.last_sequence) + 1 >= oldest {
         return Ok(base);
     }
@@ -132,20 +135,6 @@ async fn base(
         return Ok(None);
     }
     checkpoints.first_covering(oldest - 1).await
-}
-
-fn entry(record: Record, is_shown: bool) -> Entry {
-    let leaf = Leaf::of(&record);
-    Entry {
-        sequence: leaf.sequence,
-        inference: leaf.inference.to_vec(),
-        content: leaf.content.to_vec(),
-        fact: is_shown.then(|| StoredFact {
-            subject: record.subject,
-            stored_at_unix_nanos: record.stored_at_unix_nanos,
-            envelope: record.payload.into(),
-        }),
-    }
 }
 
 /// The inferences that were selected so far.
@@ -164,31 +153,60 @@ impl Selected {
     }
 
     /// Whether the archive shows this record.
-    fn takes(&mut self, record: &Record) -> bool {
-        let is_past = self.selection.to_unix_nanos.is_some_and(|to| record.stored_at_unix_nanos >= to);
-        let Ok(envelope) = schemas::decode_envelope(&record.payload) else {
-            return self.selection == Selection::default();
-        };
-        let id = envelope.inference_id.as_str();
-        match &envelope.fact {
-            Some(Fact::Requested(_)) if !is_past && self.selects(record, &envelope) => {
-                self.inferences.insert(id.to_owned());
-                self.open.insert(id.to_owned());
-            }
-            Some(Fact::Ended(_)) => {
-                self.open.remove(id);
-            }
-            _ => {}
+    fn takes(&mut self, record: &Stored) -> bool {
+        let is_past = self.selection.to_unix_nanos.is_some_and(|to| record.stored_at_unix_nanos() >= to);
+        let Some(told) = Told::of(record) else { return self.selection == Selection::default() };
+        if told.is_requested && !is_past && self.selects(record, &told) {
+            self.inferences.insert(told.inference.clone());
+            self.open.insert(told.inference.clone());
+        }
+        if told.is_ended {
+            self.open.remove(&told.inference);
         }
         let is_last_known = self.selection.inference.is_some() && !self.inferences.is_empty();
         self.is_complete = (is_past || is_last_known) && self.open.is_empty();
-        self.inferences.contains(id) || self.selection == Selection::default()
+        self.inferences.contains(&told.inference) || self.selection == Selection::default()
     }
 
-    fn selects(&self, record: &Record, requested: &schemas::v1::Envelope) -> bool {
+    fn selects(&self, record: &Stored, requested: &Told) -> bool {
         let Selection { from_unix_nanos, tenant, inference, .. } = &self.selection;
-        from_unix_nanos.is_none_or(|from| record.stored_at_unix_nanos >= from)
+        from_unix_nanos.is_none_or(|from| record.stored_at_unix_nanos() >= from)
             && tenant.as_ref().is_none_or(|tenant| tenant.as_str() == requested.tenant)
-            && inference.as_ref().is_none_or(|id| id.to_string() == requested.inference_id)
+            && inference.as_ref().is_none_or(|id| id.to_string() == requested.inference)
+    }
+}
+
+/// What a record tells that decides whether it is shown.
+struct Told {
+    inference: String,
+    tenant: String,
+    is_requested: bool,
+    is_ended: bool,
+}
+
+impl Told {
+    /// `None` of what is no fact.
+    fn of(record: &Stored) -> Option<Self> {
+        match record {
+            Stored::Whole(record) => {
+                let envelope = schemas::decode_envelope(&record.payload).ok()?;
+                Some(Self {
+                    is_requested: matches!(envelope.fact, Some(Fact::Requested(_))),
+                    is_ended: matches!(envelope.fact, Some(Fact::Ended(_))),
+                    inference: envelope.inference_id,
+                    tenant: envelope.tenant,
+                })
+            }
+            // What happens once has tenant and kind in its subject, and nothing else decides.
+            Stored::WithoutContent(missing) => Some(Self {
+                inference: subjects::inference_of(&missing.subject)?.to_string(),
+                tenant: missing.subject.split('.').nth(2)?.to_owned(),
+                is_requested: subjects::is_any_match(
+                    &[subjects::all_of(FactKind::Requested)],
+                    &missing.subject,
+                ),
+                is_ended: subjects::is_any_match(&[subjects::all_of(FactKind::Ended)], &missing.subject),
+            }),
+        }
     }
 }

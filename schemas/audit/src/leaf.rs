@@ -32,6 +32,13 @@ impl Leaf {
         Self { sequence, inference: inference_digest(inference_id), content }
     }
 
+    /// The leaf of a record of which only the hash of the stored bytes is known. Its subject names the inference.
+    pub(crate) fn without_content(sequence: u64, fact: FactHash, subject: &str) -> Self {
+        let id = bus::subjects::inference_of(subject).map(|id| id.to_string()).unwrap_or_default();
+        let content = Sha256::new().chain_update(fact.as_bytes()).chain_update(subject).finalize().into();
+        Self { sequence, inference: inference_digest(&id), content }
+    }
+
     /// Its node: `SHA-256(0x00 || sequence as 8 bytes, big-endian || inference || content)`.
     pub fn hash(&self) -> Hash {
         let mut bytes = [0; 72];

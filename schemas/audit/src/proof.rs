@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bus::{EventLog, ReadFrom, StreamName};
-use futures_util::TryStreamExt as _;
+use bus::{EventLog, ReadFrom};
 use schemas::v1::CheckpointSigned;
 
 use crate::AuditError;
@@ -13,6 +12,7 @@ use crate::checkpoint_log::CheckpointLog;
 use crate::leaf::Leaf;
 use crate::merkle::proof::{RecentLeaves, is_included};
 use crate::merkle::{GrowingTree, Hash};
+use crate::stored_records::StoredRecords;
 
 /// That a record stands in the log that was signed.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,12 +132,12 @@ async fn leaves_between(log: &dyn EventLog, after: u64, last: u64) -> Result<Vec
         return Ok(Vec::new());
     }
     let from = ReadFrom::Sequence(after + 1);
-    let mut records = log.read(StreamName::Inference, Vec::new(), from, false).await?;
+    let mut records = StoredRecords::open(log, from).await?;
     let mut leaves = Vec::new();
     while leaves.last().is_none_or(|leaf: &Leaf| leaf.sequence < last)
-        && let Some(record) = records.try_next().await?
+        && let Some(record) = records.next().await?
     {
-        leaves.push(Leaf::of(&record));
+        leaves.push(record.leaf());
     }
     Ok(leaves)
 }

@@ -3,16 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
-use schemas::FactHash;
+use bus::subjects;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{CheckpointSigned, Envelope};
+use schemas::{FactHash, FactKind};
 
-use crate::archive::{ArchiveReader, Damage, End, Entry, Header, Part};
+use crate::archive::{ArchiveReader, Damage, End, Entry, Header, Part, StoredFact};
 use crate::checkpoint;
 use crate::finding::{Finding, FindingKind};
 use crate::keys::PublicKey;
 use crate::leaf::Leaf;
 use crate::merkle::{GrowingTree, Hash};
+use crate::segment::{IndexEntry, index_entry};
 
 /// Records between two checkpoints; no checkpointer leaves more unsigned.
 const MAX_NUM_ENTRIES: usize = 1 << 20;
@@ -22,18 +24,35 @@ const MAX_NUM_ENTRIES: usize = 1 << 20;
 pub struct Verification {
     /// What was selected; nothing if not even that could be read.
     pub header: Option<Header>,
+    /// Number of the checkpoint that it goes on from; 0: it begins with the log.
+    pub base_checkpoint: u64,
     /// Checkpoints that hold.
     pub num_checkpoints: u64,
     /// Records that they cover within the archive.
     pub num_entries: u64,
     /// Facts that are shown and proven.
     pub num_facts: u64,
+    /// Of these, those whose content was gone when the archive was made: only their hashes are shown.
+    pub num_without_content: u64,
     /// Inferences of these.
     pub num_inferences: u64,
     /// The last checkpoint that holds.
     pub last_checkpoint: Option<CheckpointSigned>,
     /// The first thing that is wrong; none: the archive is what was logged.
     pub finding: Option<Finding>,
+}
+
+impl Verification {
+    /// Takes the next segment of the same history. An inference that spans two of them counts twice.
+    pub(crate) fn add(&mut self, next: Self) {
+        self.num_checkpoints += next.num_checkpoints;
+        self.num_entries += next.num_entries;
+        self.num_facts += next.num_facts;
+        self.num_without_content += next.num_without_content;
+        self.num_inferences += next.num_inferences;
+        self.last_checkpoint = next.last_checkpoint.or(self.last_checkpoint.take());
+        self.finding = next.finding;
+    }
 }
 
 /// Reads and checks an archive. Memory grows with the number of facts that are shown, not with their content.
@@ -58,7 +77,9 @@ struct ShownFact {
     previous: Vec<u8>,
     is_first: bool,
     is_envelope: bool,
+    is_missing: bool,
     name: String,
+    index_entry: Option<IndexEntry>,
     /// For looking up whether the record was logged elsewhere.
     content: Hash,
 }
@@ -71,6 +92,13 @@ struct Verifier {
     /// Which inference each fact is of, by the fact's hash.
     facts: HashMap<FactHash, Hash>,
     inferences: HashSet<Hash>,
+    /// Those whose first fact is here.
+    begun: HashSet<Hash>,
+    /// Whether it begins behind other records of the log.
+    has_base: bool,
+    /// As the records make it, and as the pages say.
+    index: Vec<IndexEntry>,
+    paged: Vec<IndexEntry>,
     seen: Verification,
 }
 
@@ -86,8 +114,27 @@ impl ShownFact {
             hash: FactHash::of(envelope),
             is_first: matches!(kind, Some(schemas::FactKind::Requested)),
             is_envelope: decoded.is_some(),
+            is_missing: false,
             name: kind.map_or_else(|| "no fact".to_owned(), |kind| format!("{} of {id}", kind.as_str())),
+            index_entry: None,
             previous: decoded.map(|envelope| envelope.previous_hash).unwrap_or_default(),
+        }
+    }
+}
+
+impl ShownFact {
+    fn without_content(sequence: u64, hash: FactHash, subject: &str) -> Self {
+        let leaf = Leaf::without_content(sequence, hash, subject);
+        Self {
+            leaf,
+            content: leaf.content,
+            hash,
+            previous: Vec::new(),
+            is_first: subjects::is_any_match(&[subjects::all_of(FactKind::Requested)], subject),
+            is_envelope: true,
+            is_missing: true,
+            name: format!("a fact on '{subject}' without its content"),
+            index_entry: None,
         }
     }
 }
@@ -99,8 +146,14 @@ impl Pending {
             return Err(finding(FindingKind::Changed, entry.sequence, "its digests are none"));
         };
         let leaf = Leaf { sequence: entry.sequence, inference, content };
-        let shown =
-            |fact: &crate::archive::StoredFact| ShownFact::new(entry.sequence, &fact.envelope, &fact.subject);
+        let shown = |fact: &StoredFact| {
+            let shown = match FactHash::from_slice(&fact.missing_content) {
+                Some(hash) => ShownFact::without_content(entry.sequence, hash, &fact.subject),
+                None => ShownFact::new(entry.sequence, &fact.envelope, &fact.subject),
+            };
+            let id = subjects::inference_of(&fact.subject);
+            ShownFact { index_entry: id.map(|id| index_entry(id, entry.sequence)), ..shown }
+        };
         Ok(Self { leaf, fact: entry.fact.as_ref().map(shown) })
     }
 
@@ -123,6 +176,10 @@ impl Verifier {
             pending: Vec::new(),
             facts: HashMap::new(),
             inferences: HashSet::new(),
+            begun: HashSet::new(),
+            has_base: false,
+            index: Vec::new(),
+            paged: Vec::new(),
             seen: Verification::default(),
         }
     }
@@ -138,8 +195,13 @@ impl Verifier {
                 Some(Part::Entry(entry)) if self.pending.len() < MAX_NUM_ENTRIES => {
                     self.pending.push(Pending::read(&entry)?);
                 }
+                Some(Part::IndexPage(page))
+                    if self.pending.is_empty() && self.paged.len() <= self.index.len() =>
+                {
+                    self.paged.extend(page.entries.as_chunks().0);
+                }
                 Some(Part::End(end)) => return self.end(&end, archive),
-                Some(Part::Header(_) | Part::Entry(_)) => return Err(self.misplaced()),
+                Some(Part::Header(_) | Part::Entry(_) | Part::IndexPage(_)) => return Err(self.misplaced()),
                 None => return Err(self.damaged(&Damage::CutOff)),
             }
         }
@@ -188,6 +250,8 @@ impl Verifier {
                 format!("the subtrees of checkpoint {} are not those that were signed", checkpoint.number);
             finding(FindingKind::NotSigned, checkpoint.last_sequence, reason)
         })?;
+        self.has_base = true;
+        self.seen.base_checkpoint = checkpoint.number;
         self.hold(checkpoint);
         Ok(())
     }
@@ -212,6 +276,9 @@ impl Verifier {
             self.check_chain(entry)?;
             self.seen.num_entries += 1;
             self.seen.num_facts += u64::from(entry.fact.is_some());
+            let fact = entry.fact.as_ref();
+            self.seen.num_without_content += u64::from(fact.is_some_and(|fact| fact.is_missing));
+            self.index.extend(fact.and_then(|fact| fact.index_entry));
         }
         self.hold(checkpoint);
         Ok(())
@@ -287,10 +354,18 @@ impl Verifier {
         }
         let follows = FactHash::from_slice(&fact.previous)
             .is_some_and(|hash| self.facts.get(&hash) == Some(&inference));
-        let is_excused = fact.previous.is_empty() && fact.is_first;
+        let is_of_everything = self.seen.header.as_ref().is_some_and(Header::is_of_everything);
+        // What it follows may stand in the segment before.
+        let is_begun_before = self.has_base && is_of_everything && !self.begun.contains(&inference);
+        let is_excused = fact.is_missing
+            || fact.previous.is_empty() && fact.is_first
+            || is_begun_before && !fact.previous.is_empty();
         if !follows && !is_excused {
             let reason = "it does not follow any earlier fact of its inference";
             return Err(entry.found(FindingKind::Changed, reason));
+        }
+        if fact.is_first {
+            self.begun.insert(inference);
         }
         self.facts.insert(fact.hash, inference);
         self.inferences.insert(inference);
@@ -301,11 +376,14 @@ impl Verifier {
         if let Some(entry) = self.pending.first() {
             return Err(entry.found(FindingKind::NotSigned, "no checkpoint follows"));
         }
-        let counted = End { num_entries: self.seen.num_entries, num_facts: self.seen.num_facts };
-        if *end != counted {
-            let reason =
-                format!("{} records are here, and there were {}", counted.num_entries, end.num_entries);
+        let Verification { num_entries, num_facts, .. } = self.seen;
+        if (end.num_entries, end.num_facts) != (num_entries, num_facts) {
+            let reason = format!("{num_entries} records are here, and there were {}", end.num_entries);
             return Err(finding(FindingKind::Removed, self.last_sequence() + 1, reason));
+        }
+        self.index.sort_unstable();
+        if !end.blocks.is_empty() && self.index != self.paged {
+            return Err(self.damaged(&Damage::Unreadable("its index is not that of its records".to_owned())));
         }
         match archive.next_part() {
             Ok(None) => Ok(()),

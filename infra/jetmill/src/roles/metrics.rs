@@ -1,8 +1,10 @@
-//! The numbers of the engines in Prometheus' text format, under the stems that dashboards for inference engines know.
+//! The numbers of the engines in Prometheus' text format, under the stems that dashboards for inference engines know, and
+//! those of the archive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use audit::ArchiveStatus;
 use engine_workers::engine::handle::EngineHandle;
 use engine_workers::engine::stats::EngineStats;
 use engine_workers::pooling::engine::{PoolingEngine, PoolingStats};
@@ -24,6 +26,41 @@ impl Engine {
             ServedModel::Encoder(encoder) => Self::Encoder(name, encoder.engine.clone()),
         }
     }
+}
+
+/// Appends how the archive stands.
+pub(crate) fn of_archive(status: ArchiveStatus) -> api::ExtraMetrics {
+    Arc::new(move |page| {
+        let numbers = status.numbers();
+        for (name, kind, help, value) in [
+            ("archive_segments", "gauge", "Segments of the archive.", numbers.num_segments),
+            (
+                "archive_last_sequence",
+                "gauge",
+                "Last record of the log in the archive.",
+                numbers.archived_sequence,
+            ),
+            (
+                "log_first_sequence",
+                "gauge",
+                "First record that the log still has.",
+                numbers.first_sequence_in_log,
+            ),
+            ("log_bytes", "gauge", "Size of the log.", numbers.log_bytes),
+            ("log_max_bytes", "gauge", "Size at which the log refuses requests.", numbers.max_log_bytes),
+            (
+                "archive_is_failing",
+                "gauge",
+                "Whether the archive could not be written at the latest attempt: the log then only grows.",
+                u64::from(numbers.is_failing),
+            ),
+            ("archive_failures_total", "counter", "Attempts to archive that failed.", numbers.num_failures),
+        ] {
+            page.push_str(&format!(
+                "# HELP jetmill_{name} {help}\n# TYPE jetmill_{name} {kind}\njetmill_{name} {value}\n"
+            ));
+        }
+    })
 }
 
 /// Appends the metrics of all engines to a page, each family once, with the models as labels.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use audit::Checkpointer;
+use audit::{Archivist, Checkpointer};
 use bus::{BusError, EventLog, StreamName};
 use read_model::{Database, Progress, Projector, ProjectorSettings};
 use tokio::sync::watch;
@@ -15,13 +15,15 @@ use tracing::warn;
 /// Folding the rest takes milliseconds; a database that is away must not hold up the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Folds and signs until `shutdown`, and then what the log holds by then.
+/// Folds and signs until `shutdown`, and then what the log holds by then; archives until then.
 pub(super) async fn record_role(
     log: Arc<dyn EventLog>,
     database: Database,
-    checkpointer: Checkpointer,
+    (checkpointer, archivist): (Checkpointer, Option<Archivist>),
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let archiving = archivist.map(|archivist| tokio::spawn(archivist.run(shutdown.clone())));
+    let _archiving = archiving.map(AbortOnDropHandle::new);
     let signing = AbortOnDropHandle::new(tokio::spawn(checkpointer.run(shutdown.clone())));
     projector_role(log, database, shutdown).await?;
     if tokio::time::timeout(PATIENCE, signing).await.is_err() {

@@ -12,6 +12,7 @@ mod batches;
 mod cancellation;
 mod client;
 mod crash;
+mod history;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
 mod model_bench;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::{
     Append, AppendOutcome, BusError, Consumer, EventLog, Expect, LiveMessages, MemoryLog, QueryMessages,
-    ReadFrom, Record, Records, StreamName, topology::ConsumerSpec,
+    ReadFrom, Record, Records, StreamName, StreamState, topology::ConsumerSpec,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -73,6 +73,7 @@ impl RecordedLog {
             return Err(BusError::Object {
                 name: "long-prompt".to_owned(),
                 reason: "is not there".to_owned(),
+                missing: None,
             });
         }
         Ok(record)
@@ -138,6 +139,14 @@ impl EventLog for RecordedLog {
 
     async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError> {
         self.memory.purge(stream, pattern).await
+    }
+
+    async fn forget_before(&self, stream: StreamName, sequence: u64) -> Result<(), BusError> {
+        self.memory.forget_before(stream, sequence).await
+    }
+
+    async fn state(&self, stream: StreamName) -> Result<StreamState, BusError> {
+        self.memory.state(stream).await
     }
 
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
