@@ -90,7 +90,8 @@ impl Active {
 pub(super) struct Answer {
     rules: OutputRules,
     choices: Vec<(Choice, OutputParser)>,
-    /// Kept when it holds what only it does: text, token ids or log probabilities.
+    /// Whether the terminal fact holds what otherwise is in the token stream alone.
+    is_told_whole: bool,
     prompt: Option<PromptReport>,
     usage: Usage,
     timings: Timings,
@@ -124,8 +125,8 @@ fn finish_words(cause: &FinishCause) -> (FinishReason, String) {
 
 impl Answer {
     /// Nothing known yet of an answer whose text is read by `rules`.
-    pub(super) fn new(rules: OutputRules) -> Self {
-        Self { rules, ..Self::default() }
+    pub(super) fn new(rules: OutputRules, is_told_whole: bool) -> Self {
+        Self { rules, is_told_whole, ..Self::default() }
     }
 
     /// Takes in what is new of one sequence. `bytes_of` are a token's bytes, `since_requested` is the time from the
@@ -174,17 +175,17 @@ impl Answer {
         Heard { parsed, finish_reason, stop_reason, is_over: finish.is_last_of_inference }
     }
 
-    /// Keeps what clients may have asked for beside the text, from an entry whose output was pushed.
+    /// Keeps what the terminal fact is to tell of an entry whose output was pushed.
     pub(super) fn keep(&mut self, entry: &FrameEntry) {
+        if !self.is_told_whole {
+            return;
+        }
         let choice = self.choices.iter_mut().find(|(choice, _)| choice.index == entry.choice);
         if let Some((choice, _)) = choice {
             choice.logprobs.extend_from_slice(&entry.logprobs);
         }
-        let holds_more = |prompt: &&PromptReport| {
-            !(prompt.text.is_empty() && prompt.token_ids.is_empty() && prompt.logprobs.is_empty())
-        };
-        if let Some(prompt) = entry.prompt.as_ref().filter(holds_more) {
-            self.prompt = Some(prompt.clone());
+        if entry.prompt.is_some() {
+            self.prompt.clone_from(&entry.prompt);
         }
     }
 
@@ -217,12 +218,6 @@ impl Answer {
     /// The terminal fact.
     pub(super) fn into_ended(mut self, attempt: u32, worker: &str, engine_fingerprint: &str) -> Ended {
         self.choices.sort_by_key(|(choice, _)| choice.index);
-        for (choice, _) in &mut self.choices {
-            // Those of the tokens of an earlier attempt are in the token stream alone.
-            if choice.logprobs.len() != choice.token_ids.len() {
-                choice.logprobs.clear();
-            }
-        }
         let outcome = if self.failure.is_some() {
             Outcome::Failed
         } else if self.is_cancelled {
@@ -330,24 +325,21 @@ mod tests {
     }
 
     #[test]
-    fn log_probabilities_are_those_of_all_tokens_or_none() {
+    fn an_end_that_is_told_whole_holds_what_was_streamed() {
         let entry = |num_logprobs: usize| FrameEntry {
             logprobs: vec![TokenLogprobs::default(); num_logprobs],
-            prompt: Some(PromptReport { token_ids: vec![5], ..PromptReport::default() }),
+            prompt: (num_logprobs == 1).then(PromptReport::default),
             ..FrameEntry::default()
         };
-        for (num_replayed, expected) in [(0, 3), (1, 0)] {
-            let mut answer = Answer::default();
-            let token_ids = vec![9; num_replayed];
-            let id = InferenceId::new(Uuid::nil());
-            answer.replay(&Replayed { id, choice: 0, token_ids, text: String::new() });
+        for (is_told_whole, expected) in [(true, 3), (false, 0)] {
+            let mut answer = Answer::new(OutputRules::default(), is_told_whole);
             for tokens in [&[1][..], &[2, 3]] {
                 answer.push(&output(0, tokens, "a", None), |_| b"", Duration::ZERO);
                 answer.keep(&entry(tokens.len()));
             }
             let ended = answer.into_ended(1, "w", "f");
             assert_eq!(ended.choices[0].logprobs.len(), expected);
-            assert_eq!(ended.prompt.map(|prompt| prompt.token_ids), Some(vec![5]));
+            assert_eq!(ended.prompt.is_some(), is_told_whole);
         }
     }
 
@@ -369,7 +361,7 @@ mod tests {
             source: None,
         };
         let reasoning = Some((ReasoningFormat::Think, SpanStart::Inside));
-        let mut answer = Answer::new(OutputRules { reasoning, tools: Some(rules) });
+        let mut answer = Answer::new(OutputRules { reasoning, tools: Some(rules) }, false);
         let texts = [
             "Hm",
             ".</think>",

@@ -78,7 +78,10 @@ impl Assignment {
     /// an attempt after the first begins anew.
     pub(crate) fn is_told_whole(&self) -> bool {
         let tells_more = |sampling: &schemas::v1::SamplingParams| {
-            sampling.logprobs.is_some() || sampling.prompt_logprobs.is_some() || sampling.echo
+            sampling.logprobs.is_some()
+                || sampling.prompt_logprobs.is_some()
+                || sampling.echo
+                || sampling.return_token_ids
         };
         self.is_batch() && self.requested.sampling.as_ref().is_some_and(tells_more)
     }

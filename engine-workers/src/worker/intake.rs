@@ -143,7 +143,7 @@ impl Worker {
         match request {
             Ok((request, output)) => {
                 let request = EngineRequest { generated: published.token_ids.clone(), ..request };
-                let mut answer = Answer::new(output);
+                let mut answer = Answer::new(output, assignment.is_told_whole());
                 if let Some(first_at) = published.first_published_at_unix_nanos {
                     let requested_at = assignment.summary.requested_at_unix_nanos;
                     answer
