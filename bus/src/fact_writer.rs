@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{End, Ended, Envelope, FrameEntry, TokenFrame};
-use schemas::{EventId, FactHash, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy};
+use schemas::v1::{ControlEnvelope, End, Ended, Envelope, FrameEntry, TokenFrame, control_envelope};
+use schemas::{
+    DeploymentId, EventId, FactHash, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy,
+};
 
 use crate::{Append, AppendOutcome, BusError, EventLog, Expect, StreamName, subjects};
 
@@ -94,6 +96,28 @@ impl FactWriter {
         let append =
             Append { stream: StreamName::Inference, subject, payload, expect: Expect::FirstOnSubject };
         self.log.append(append).await
+    }
+
+    /// Appends a fact about a deployment; returns its sequence, or `None` when the guard refused it.
+    pub async fn append_control(
+        &self,
+        deployment: &DeploymentId,
+        fact: control_envelope::Fact,
+        expect: Expect,
+    ) -> Result<Option<u64>, BusError> {
+        let stamp = self.stamp();
+        let by =
+            WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
+        let append = Append {
+            stream: StreamName::Control,
+            subject: subjects::control_deployment(deployment),
+            payload: ControlEnvelope::new(&by, fact).encode_to_vec().into(),
+            expect,
+        };
+        Ok(match self.log.append(append).await? {
+            AppendOutcome::Stored { sequence } => Some(sequence),
+            AppendOutcome::AlreadyThere => None,
+        })
     }
 
     /// Appends the terminal fact and, when that is durable, tells the api node that waits. When another terminal fact

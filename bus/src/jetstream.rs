@@ -41,6 +41,9 @@ use crate::{
     MissingContent, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName, StreamState,
 };
 
+/// A connection that takes nothing for so long is as good as down.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The event log on NATS JetStream. Clones share one connection.
 #[derive(Clone)]
 pub struct JetStreamLog {
@@ -53,6 +56,7 @@ struct Core {
     sender: Arc<Sender>,
     claims: ClaimCheck,
     max_record_bytes: usize,
+    objects_margin: Duration,
 }
 
 impl JetStreamLog {
@@ -66,7 +70,15 @@ impl JetStreamLog {
         let objects = reconcile::open_objects(&api).await?;
         let sender = Arc::new(Sender::open(Arc::clone(&api), options.max_num_in_flight).await?);
         let claims = ClaimCheck::new(Arc::clone(&api), objects);
-        Ok(Self { core: Arc::new(Core { api, sender, claims, max_record_bytes: options.max_record_bytes }) })
+        Ok(Self {
+            core: Arc::new(Core {
+                api,
+                sender,
+                claims,
+                max_record_bytes: options.max_record_bytes,
+                objects_margin: options.policy.objects_margin,
+            }),
+        })
     }
 
     /// What happened on the connection so far.
@@ -185,7 +197,14 @@ impl EventLog for JetStreamLog {
         if !self.is_connected() {
             return Err(BusError::Unreachable("the connection is down".to_owned()));
         }
-        self.core.api.link.client.publish(subject, payload).await.map_err(failure::lost)
+        let client = &self.core.api.link.client;
+        let sent = async {
+            client.publish(subject, payload).await.map_err(failure::lost)?;
+            client.flush().await.map_err(failure::lost)
+        };
+        tokio::time::timeout(SEND_TIMEOUT, sent)
+            .await
+            .unwrap_or_else(|_| Err(BusError::Unreachable("the connection takes no messages".to_owned())))
     }
 
     async fn listen(&self, pattern: String) -> Result<LiveMessages, BusError> {

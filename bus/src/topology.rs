@@ -31,6 +31,8 @@ pub struct StreamPolicy {
     pub dead_letters_max_bytes: u64,
     /// Size of all claim-checked payloads; they age with the log.
     pub objects_max_bytes: u64,
+    /// How much longer they are kept than the facts that name them, which are stored after them.
+    pub objects_margin: Duration,
     /// Size of the facts about files and batches, which never age.
     pub jobs_max_bytes: u64,
     /// Size of all files; when it is reached uploads are refused as full.
@@ -55,6 +57,7 @@ impl Default for StreamPolicy {
             dead_letters_max_age: DAY * 30,
             dead_letters_max_bytes: GIB / 4,
             objects_max_bytes: 8 * GIB,
+            objects_margin: Duration::from_secs(3_600),
             jobs_max_bytes: GIB / 4,
             files_max_bytes: 8 * GIB,
             num_replicas: 1,
@@ -189,11 +192,13 @@ pub fn router_consumer() -> ConsumerSpec {
 /// A worker that is silent for so long has lost what it holds: it is delivered again.
 pub const POOL_ACK_WAIT: Duration = Duration::from_secs(6);
 
-/// A pool's consumer of assignments in one class.
+/// A pool's consumer of assignments in one class. An assignment outlives any number of workers that died before they began
+/// it; the facts tell which ones died of it.
 pub fn pool_consumer(pool: &PoolName, class: WorkClass) -> ConsumerSpec {
     let word = if class == WorkClass::Batch { "batch" } else { "interactive" };
     ConsumerSpec {
         ack_wait: POOL_ACK_WAIT,
+        max_deliver: 1_000,
         max_ack_pending: 16_384,
         ..service_consumer(&format!("workers-{pool}-{word}"), vec![subjects::assigned_to(pool, class)])
     }

@@ -118,6 +118,31 @@ async fn a_payload_whose_object_is_gone_is_an_error_and_goes_to_the_dead_letters
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_go_with_the_facts_that_name_them() {
+    let broker = Broker::start().await;
+    let mut options = broker.options();
+    options.policy.objects_margin = Duration::from_millis(500);
+    let log = in_time(JetStreamLog::connect(options.clone())).await.unwrap();
+    let objects = in_time(stranger(&options).await.get_stream("OBJ_jetmill-objects")).await.unwrap();
+    let forgetting = async {
+        // The first ones go once they are older than what is left by more than the margin.
+        for number in 1.. {
+            let append = Append { subject: format!("inference.requested.t.{number}"), ..large_fact() };
+            log.append(append).await.unwrap();
+            log.forget_before(StreamName::Inference, number).await.unwrap();
+            if objects.get_info().await.unwrap().state.first_sequence > 1 {
+                return number;
+            }
+        }
+        panic!("they stay");
+    };
+    let number = in_time(forgetting).await;
+    let last = in_time(log.get(StreamName::Inference, number)).await.unwrap().unwrap();
+    assert_eq!(last.payload.len(), 1_000_000, "what is named stays");
+    assert!(in_time(log.get(StreamName::Inference, number - 1)).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_whose_append_was_refused_does_not_stay() {
     let broker = Broker::start().await;
     let log = broker.connect().await;

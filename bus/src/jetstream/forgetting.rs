@@ -1,11 +1,9 @@
 //! Dropping the beginning of the log, and what it had in the object store.
 
-use std::time::Duration;
-
 use async_nats::jetstream::stream::Stream;
 use serde_json::{Value, json};
 
-use super::reconcile::{OBJECTS_MARGIN, OBJECTS_STREAM};
+use super::reconcile::OBJECTS_STREAM;
 use super::{Core, failure};
 use crate::{BusError, StreamName};
 
@@ -21,7 +19,7 @@ pub(super) async fn forget_before(core: &Core, stream: StreamName, sequence: u64
         0 => return Ok(()),
         _ => state.first_timestamp.unix_timestamp_nanos(),
     };
-    let before = oldest_kept - i128::from(nanos(OBJECTS_MARGIN));
+    let before = oldest_kept - i128::try_from(core.objects_margin.as_nanos()).unwrap_or(i128::MAX / 2);
     let objects = core.info(OBJECTS_STREAM).await?.state;
     if objects.messages == 0 || objects.first_timestamp.unix_timestamp_nanos() >= before {
         return Ok(());
@@ -58,8 +56,4 @@ async fn first_since(
         }
     }
     Ok(low)
-}
-
-const fn nanos(duration: Duration) -> u64 {
-    duration.as_secs() * 1_000_000_000
 }

@@ -16,8 +16,6 @@ use crate::{BusError, StreamName};
 
 const OBJECTS: &str = "jetmill-objects";
 pub(super) const OBJECTS_STREAM: &str = "OBJ_jetmill-objects";
-/// Objects outlive the stubs that name them.
-pub(super) const OBJECTS_MARGIN: Duration = Duration::from_secs(3_600);
 
 /// Creates every stream and the object store; those that exist are updated, unless they are to be kept.
 pub(super) async fn reconcile_streams(api: &Api, options: &JetStreamOptions) -> Result<(), BusError> {
@@ -183,7 +181,7 @@ fn objects_config(policy: &StreamPolicy) -> Config {
         max_message_size: -1,
         max_age: match policy.log_max_age() {
             Duration::ZERO => Duration::ZERO,
-            max_age => max_age + OBJECTS_MARGIN,
+            max_age => max_age + policy.objects_margin,
         },
         storage: StorageType::File,
         retention: RetentionPolicy::Limits,

@@ -33,12 +33,24 @@ pub(super) struct Active {
     pub(super) delivery: Arc<Delivery>,
     /// Given back when the attempt is over.
     pub(super) _slot: OwnedSemaphorePermit,
-    /// Held from the attempt's beginning until its first token.
-    pub(super) beginning: Option<OwnedSemaphorePermit>,
+    pub(super) progress: Progress,
     /// Another worker has it now, or will: nothing is said of it any more.
     pub(super) is_given_up: bool,
     /// Absent before the engine has it, and after.
     pub(super) computation: Option<Computation>,
+}
+
+/// How far an attempt has come.
+pub(super) enum Progress {
+    /// It was not begun.
+    Waiting,
+    /// It was begun.
+    Begun {
+        /// Given back at its first token.
+        _permit: OwnedSemaphorePermit,
+    },
+    /// It has brought a token, or has come to its end.
+    Proven,
 }
 
 /// What the engine computes of an attempt.
@@ -67,7 +79,7 @@ impl Active {
             client: ClientTerms::of(&assignment.requested),
             delivery,
             _slot: slot,
-            beginning: None,
+            progress: Progress::Waiting,
             is_given_up: false,
             computation: None,
         }
@@ -79,8 +91,9 @@ impl Active {
             inference_id: self.address.inference.to_string(),
             attempt: self.attempt,
             assigned_sequence: self.sequence,
-            is_unproven: self.beginning.is_some(),
+            is_unproven: matches!(self.progress, Progress::Begun { .. }),
             is_batch: self.is_batch,
+            is_waiting: matches!(self.progress, Progress::Waiting),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::active::Computation;
+use super::active::{Computation, Progress};
 use super::frames::{EntryContext, entry};
 use super::{Worker, locked, record};
 use crate::engine::output::{SequenceOutput, StepOutput};
@@ -48,6 +48,7 @@ impl Worker {
     fn take_in(&self, output: StepOutput) -> (HashMap<IngressId, Vec<FrameEntry>>, Vec<Finished>) {
         let mut frames: HashMap<IngressId, Vec<FrameEntry>> = HashMap::new();
         let mut finished = Vec::new();
+        let mut is_any_proven = false;
         let now_unix_nanos = self.facts.stamp().unix_nanos;
         let mut inferences = locked(&self.active);
         for replayed in output.replayed {
@@ -76,7 +77,8 @@ impl Worker {
             );
             let is_over = heard.is_over;
             if is_over || !sequence.token_ids.is_empty() {
-                active.beginning = None;
+                let before = std::mem::replace(&mut active.progress, Progress::Proven);
+                is_any_proven |= matches!(before, Progress::Begun { .. });
             }
             let context = EntryContext {
                 attempt: active.attempt,
@@ -95,6 +97,10 @@ impl Worker {
                 let delivery = Arc::clone(&active.delivery);
                 finished.push(Finished { address, attempt, delivery, computation });
             }
+        }
+        drop(inferences);
+        if is_any_proven {
+            self.pulse.note_change();
         }
         (frames, finished)
     }

@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Router,
     /// One engine worker alone.
     Worker,
-    /// The projector and the checkpointer alone.
+    /// The projector, the checkpointer and the archivist alone.
     Projector,
     /// The jobs alone: runs batches.
     Jobs,

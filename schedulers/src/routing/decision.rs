@@ -148,7 +148,7 @@ mod tests {
         ];
         let mut deployments = Deployments::default();
         for fact in facts {
-            deployments.apply(ControlEnvelope { fact: Some(fact), ..ControlEnvelope::default() });
+            deployments.apply(ControlEnvelope { fact: Some(fact), ..ControlEnvelope::default() }, 1);
         }
         deployments
     }

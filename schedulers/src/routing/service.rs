@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bus::{
-    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, StreamName,
+    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, Record, StreamName,
     serve_deliveries, subjects, topology,
 };
 use futures_util::StreamExt as _;
@@ -84,7 +84,7 @@ impl Router {
         let mut fresh = Deployments::default();
         let mut records = deployment_records(self.facts.log().as_ref(), false).await?;
         while let Some(record) = records.next().await {
-            apply(&mut fresh, &record?.payload);
+            apply(&mut fresh, &record?);
         }
         let fresh = fresh.with_silent_of(&self.known());
         Ok(decide(&fresh))
@@ -168,7 +168,7 @@ async fn follow_deployments(
         match deployment_records(log.as_ref(), true).await {
             Ok(mut records) => {
                 while let Some(Ok(record)) = records.next().await {
-                    apply(&mut deployments.write().unwrap_or_else(PoisonError::into_inner), &record.payload);
+                    apply(&mut deployments.write().unwrap_or_else(PoisonError::into_inner), &record);
                 }
             }
             Err(error) => warn!(%error, "cannot follow the deployments, trying again"),
@@ -181,9 +181,9 @@ async fn deployment_records(log: &dyn EventLog, follow: bool) -> Result<bus::Rec
     log.read(StreamName::Control, vec![subjects::all_deployments()], ReadFrom::LastPerSubject, follow).await
 }
 
-fn apply(deployments: &mut Deployments, payload: &[u8]) {
-    match schemas::decode_control(payload) {
-        Ok(envelope) => deployments.apply(envelope),
+fn apply(deployments: &mut Deployments, record: &Record) {
+    match schemas::decode_control(&record.payload) {
+        Ok(envelope) => deployments.apply(envelope, record.sequence),
         Err(error) => warn!(%error, "a control fact cannot be read and is passed over"),
     }
 }

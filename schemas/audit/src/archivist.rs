@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use bus::{AppendOutcome, EventLog, ReadFrom, StampSource, StreamName};
 use schemas::v1::{CheckpointSigned, SegmentArchived};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use self::status::{ArchiveNumbers, ArchiveStatus};
 
-use self::segment_draft::{SegmentDraft, SegmentLast};
+use self::segment_draft::SegmentDraft;
 use crate::AuditError;
 use crate::checkpoint_log::CheckpointLog;
 use crate::export::base;
-use crate::segment::{Written, number_of_file};
+use crate::segment::number_of_file;
 use crate::segment_log::SegmentLog;
 use crate::stored_records::StoredRecords;
 
@@ -51,6 +52,8 @@ pub struct Archivist {
     stamps: StampSource,
     settings: ArchivistSettings,
     status: ArchiveStatus,
+    /// A segment whose file stands and of which nobody may have heard.
+    unannounced: Mutex<Option<SegmentArchived>>,
 }
 
 impl Archivist {
@@ -63,6 +66,7 @@ impl Archivist {
             stamps,
             settings,
             status: ArchiveStatus::default(),
+            unannounced: Mutex::new(None),
         }
     }
 
@@ -101,6 +105,11 @@ impl Archivist {
         let is_full = state.is_some_and(|state| state.is_nearly_full());
         let segments = self.segments.all().await.unwrap_or_default();
         self.status.set(segments.last(), state, outcome.is_err());
+        if self.log.state(StreamName::Audit).await.is_ok_and(|audit| audit.is_nearly_full()) {
+            warn!(
+                "AUDIT has hardly any room left: without room for checkpoints nothing is archived; give it more"
+            );
+        }
         match outcome {
             Err(error) if is_full => error!(
                 code = error.code(), %error,
@@ -121,12 +130,12 @@ impl Archivist {
         let segments = self.segments.all().await?;
         let standing = segments.last();
         let Some(newest) = self.checkpoints.newest().await? else { return Ok(false) };
-        if newest.last_sequence <= standing.map_or(0, |standing| standing.last_sequence)
-            || !(is_forced || self.is_due(standing, &newest).await?)
-        {
+        let base = self.base(standing).await?;
+        let has_news = newest.number > base.as_ref().map_or(0, |base| base.number);
+        if !has_news || !(is_forced || self.is_due(standing, &newest).await?) {
             return Ok(false);
         }
-        match self.write(standing, &newest).await {
+        match self.write(standing, base, &newest).await {
             // Another one wrote it meanwhile, and removed what this one had.
             Err(_) if self.segments.all().await?.len() > segments.len() => {}
             written => written?,
@@ -135,16 +144,39 @@ impl Archivist {
         Ok(true)
     }
 
+    /// The checkpoint that the next segment goes on from; none: it begins with the log.
+    async fn base(&self, standing: Option<&SegmentArchived>) -> Result<Option<CheckpointSigned>, AuditError> {
+        match standing {
+            Some(standing) => self.checkpoint(standing.last_checkpoint).await.map(Some),
+            None => {
+                let first = self.log.state(StreamName::Inference).await?.first_sequence;
+                base(self.log.as_ref(), &self.checkpoints, first.max(1)).await
+            }
+        }
+    }
+
     async fn write(
         &self,
         standing: Option<&SegmentArchived>,
+        base: Option<CheckpointSigned>,
         newest: &CheckpointSigned,
     ) -> Result<(), AuditError> {
         let number = standing.map_or(1, |standing| standing.number + 1);
-        let (last, written) = self.draft(standing, newest).await?.finish(number).await?;
-        let outcome = self.segments.append((self.stamps)(), segment(number, &last, &written)).await?;
+        let mut unannounced = self.unannounced.lock().await;
+        let written = match unannounced.take().filter(|segment| segment.number == number) {
+            Some(segment) => segment,
+            None => self.draft(standing, base, newest).await?.finish(number).await?,
+        };
+        // Whether a failed append is in the log is not known, so the same file is announced again.
+        let outcome = match self.segments.append((self.stamps)(), written.clone()).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                *unannounced = Some(written);
+                return Err(error.into());
+            }
+        };
         if matches!(outcome, AppendOutcome::Stored { .. }) {
-            let Written { file, num_records, last_sequence, .. } = written;
+            let SegmentArchived { file, num_records, last_sequence, .. } = written;
             info!(file, num_records, last_sequence, "archived a segment");
         }
         Ok(())
@@ -177,15 +209,9 @@ impl Archivist {
     async fn draft(
         &self,
         standing: Option<&SegmentArchived>,
+        base: Option<CheckpointSigned>,
         newest: &CheckpointSigned,
     ) -> Result<SegmentDraft, AuditError> {
-        let base = match standing {
-            Some(standing) => self.checkpoints.get(standing.last_checkpoint).await?,
-            None => {
-                let first = self.log.state(StreamName::Inference).await?.first_sequence;
-                base(self.log.as_ref(), &self.checkpoints, first.max(1)).await?
-            }
-        };
         let open = match standing {
             Some(standing) => self.open_inferences(standing).await?,
             None => Vec::new(),
@@ -239,24 +265,5 @@ impl Archivist {
             }
         }
         Ok(())
-    }
-}
-
-fn segment(number: u64, last: &SegmentLast, written: &Written) -> SegmentArchived {
-    SegmentArchived {
-        number,
-        file: written.file.clone(),
-        num_bytes: written.num_bytes,
-        sha256: written.sha256.to_vec(),
-        first_sequence: written.first_sequence,
-        last_sequence: written.last_sequence,
-        num_records: written.num_records,
-        oldest_unix_nanos: last.oldest_unix_nanos,
-        newest_unix_nanos: last.newest_unix_nanos,
-        last_checkpoint: last.checkpoint,
-        root_hash: last.root_hash.clone(),
-        end_offset: written.end_offset,
-        end_sha256: written.end_sha256.to_vec(),
-        first_open_sequence: last.first_open_sequence,
     }
 }

@@ -8,7 +8,7 @@ mod file;
 mod writer;
 
 pub(crate) use self::file::SegmentFile;
-pub(crate) use self::writer::{SegmentWriter, Written};
+pub(crate) use self::writer::SegmentWriter;
 
 use schemas::InferenceId;
 use sha2::{Digest as _, Sha256};

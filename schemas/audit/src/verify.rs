@@ -1,20 +1,20 @@
 //! From an archive and a public key to what can be believed.
 
+mod pending;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
-use bus::subjects;
-use schemas::v1::envelope::Fact;
-use schemas::v1::{CheckpointSigned, Envelope};
-use schemas::{FactHash, FactKind};
+use schemas::FactHash;
+use schemas::v1::CheckpointSigned;
 
-use crate::archive::{ArchiveReader, Damage, End, Entry, Header, Part, StoredFact};
+use self::pending::{Pending, check_record, finding};
+use crate::archive::{ArchiveReader, Damage, End, Header, Part};
 use crate::checkpoint;
 use crate::finding::{Finding, FindingKind};
 use crate::keys::PublicKey;
-use crate::leaf::Leaf;
 use crate::merkle::{GrowingTree, Hash};
-use crate::segment::{IndexEntry, index_entry};
+use crate::segment::IndexEntry;
 
 /// Records between two checkpoints; no checkpointer leaves more unsigned.
 const MAX_NUM_ENTRIES: usize = 1 << 20;
@@ -63,27 +63,6 @@ pub fn verify<R: Read>(mut archive: ArchiveReader<R>, key: &PublicKey) -> Verifi
     verifier.seen
 }
 
-/// An entry whose checkpoint has not come yet.
-struct Pending {
-    /// As the entry says.
-    leaf: Leaf,
-    fact: Option<ShownFact>,
-}
-
-struct ShownFact {
-    /// As the record makes it.
-    leaf: Leaf,
-    hash: FactHash,
-    previous: Vec<u8>,
-    is_first: bool,
-    is_envelope: bool,
-    is_missing: bool,
-    name: String,
-    index_entry: Option<IndexEntry>,
-    /// For looking up whether the record was logged elsewhere.
-    content: Hash,
-}
-
 struct Verifier {
     key: PublicKey,
     tree: GrowingTree,
@@ -100,71 +79,6 @@ struct Verifier {
     index: Vec<IndexEntry>,
     paged: Vec<IndexEntry>,
     seen: Verification,
-}
-
-impl ShownFact {
-    fn new(sequence: u64, envelope: &[u8], subject: &str) -> Self {
-        let decoded: Option<Envelope> = schemas::decode_envelope(envelope).ok();
-        let id = decoded.as_ref().map_or("", |envelope| &envelope.inference_id);
-        let leaf = Leaf::new(sequence, id, envelope, subject);
-        let kind = decoded.as_ref().and_then(|envelope| envelope.fact.as_ref()).map(Fact::kind);
-        Self {
-            leaf,
-            content: leaf.content,
-            hash: FactHash::of(envelope),
-            is_first: matches!(kind, Some(schemas::FactKind::Requested)),
-            is_envelope: decoded.is_some(),
-            is_missing: false,
-            name: kind.map_or_else(|| "no fact".to_owned(), |kind| format!("{} of {id}", kind.as_str())),
-            index_entry: None,
-            previous: decoded.map(|envelope| envelope.previous_hash).unwrap_or_default(),
-        }
-    }
-}
-
-impl ShownFact {
-    fn without_content(sequence: u64, hash: FactHash, subject: &str) -> Self {
-        let leaf = Leaf::without_content(sequence, hash, subject);
-        Self {
-            leaf,
-            content: leaf.content,
-            hash,
-            previous: Vec::new(),
-            is_first: subjects::is_any_match(&[subjects::all_of(FactKind::Requested)], subject),
-            is_envelope: true,
-            is_missing: true,
-            name: format!("a fact on '{subject}' without its content"),
-            index_entry: None,
-        }
-    }
-}
-
-impl Pending {
-    fn read(entry: &Entry) -> Result<Self, Finding> {
-        let digest = |bytes: &[u8]| <Hash>::try_from(bytes).ok();
-        let (Some(inference), Some(content)) = (digest(&entry.inference), digest(&entry.content)) else {
-            return Err(finding(FindingKind::Changed, entry.sequence, "its digests are none"));
-        };
-        let leaf = Leaf { sequence: entry.sequence, inference, content };
-        let shown = |fact: &StoredFact| {
-            let shown = match FactHash::from_slice(&fact.missing_content) {
-                Some(hash) => ShownFact::without_content(entry.sequence, hash, &fact.subject),
-                None => ShownFact::new(entry.sequence, &fact.envelope, &fact.subject),
-            };
-            let id = subjects::inference_of(&fact.subject);
-            ShownFact { index_entry: id.map(|id| index_entry(id, entry.sequence)), ..shown }
-        };
-        Ok(Self { leaf, fact: entry.fact.as_ref().map(shown) })
-    }
-
-    fn found(&self, kind: FindingKind, reason: impl Into<String>) -> Finding {
-        let fact = self.fact.as_ref().map(|fact| fact.name.clone());
-        Finding { fact, ..finding(kind, self.leaf.sequence, reason) }
-    }
-}
-
-fn finding(kind: FindingKind, sequence: u64, reason: impl Into<String>) -> Finding {
-    Finding { kind, sequence, fact: None, reason: reason.into() }
 }
 
 impl Verifier {
@@ -391,17 +305,4 @@ impl Verifier {
             Err(damage) => Err(self.damaged(&damage)),
         }
     }
-}
-
-/// A record that is shown must be the one that its entry is about.
-fn check_record(entry: &Pending, around: &[Pending]) -> Result<(), Finding> {
-    let Some(fact) = entry.fact.as_ref().filter(|fact| fact.leaf != entry.leaf) else { return Ok(()) };
-    let logged_at =
-        around.iter().find(|other| other.leaf.content == fact.content).map(|other| other.leaf.sequence);
-    Err(match logged_at {
-        Some(sequence) if sequence != entry.leaf.sequence => {
-            entry.found(FindingKind::Reordered, format!("it was logged at {sequence}"))
-        }
-        _ => entry.found(FindingKind::Changed, "it is not what was logged"),
-    })
 }

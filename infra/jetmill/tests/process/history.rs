@@ -71,6 +71,43 @@ impl Site {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_full_for_want_of_an_archive_says_why_and_goes_on() {
+    let site = Site::new();
+    let config = site.path("jetmill.toml");
+    let archive = site.archive();
+    std::fs::write(&archive, "this is no directory").unwrap();
+    let text = format!(
+        "[audit]\ncheckpoint_interval_seconds = 1\n[retention]\nlog_max_bytes = 600000\n\
+         [archive]\ndirectory = {archive:?}\nlog_min_age_seconds = 0\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let (_process, client) = site.serve(&["--config", config.to_str().unwrap()]).await;
+    // Longer than the model's context, and so answered at once.
+    let large = chat(&"lighthouse ".repeat(10_000), 8, false);
+    let ask = async || client.post(&large).send().await.unwrap().status().as_u16();
+    let mut num_accepted = 0;
+    while ask().await == 400 {
+        num_accepted += 1;
+    }
+    assert!((2..7).contains(&num_accepted), "{num_accepted}");
+    assert_eq!(ask().await, 503, "the log is full");
+    until("it says why", async || {
+        let is_failing = client.metric("jetmill_archive_is_failing").await == 1.0;
+        let log = std::fs::read_to_string(site.path("serve.log")).unwrap();
+        (is_failing && log.contains("the archive cannot be written, and the log has hardly any room left"))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(client.metric("jetmill_log_first_sequence").await, 1.0, "nothing is lost");
+
+    std::fs::remove_file(&archive).unwrap();
+    until("there is room again", async || (ask().await == 400).then_some(())).await;
+    assert_eq!(client.metric("jetmill_archive_is_failing").await, 0.0);
+    let (is_verified, text) = site.verify_archive().await;
+    assert!(is_verified, "{text}");
+}
+
 async fn life(client: &Client, id: &str) -> Value {
     let path = format!("/v1/audit/inferences/{id}");
     client.get(&path).bearer_auth("sk-auditor").send().await.unwrap().json().await.unwrap()

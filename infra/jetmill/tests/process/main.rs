@@ -12,7 +12,9 @@ mod batches;
 mod cancellation;
 mod client;
 mod crash;
+mod front;
 mod history;
+mod killers;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
 mod model_bench;

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bus::subjects;
-use schemas::v1::CheckpointSigned;
+use schemas::v1::{CheckpointSigned, SegmentArchived};
 use schemas::{FactKind, InferenceId};
 
 use crate::AuditError;
 use crate::archive::{Header, Part};
 use crate::checkpoint::believed;
 use crate::merkle::GrowingTree;
-use crate::segment::{SegmentWriter, Written};
+use crate::segment::SegmentWriter;
 use crate::stored_records::Stored;
 
 /// Entries wait until they have so many bytes, then a thread packs and writes them.
@@ -30,15 +30,6 @@ pub(super) struct SegmentDraft {
     oldest_unix_nanos: u64,
     newest_unix_nanos: u64,
     last: Option<CheckpointSigned>,
-}
-
-/// What is known of a segment beside its file.
-pub(super) struct SegmentLast {
-    pub(super) checkpoint: u64,
-    pub(super) root_hash: Vec<u8>,
-    pub(super) oldest_unix_nanos: u64,
-    pub(super) newest_unix_nanos: u64,
-    pub(super) first_open_sequence: u64,
 }
 
 impl SegmentDraft {
@@ -115,7 +106,7 @@ impl SegmentDraft {
     }
 
     /// Makes it whole and durable, under its name.
-    pub(super) async fn finish(mut self, number: u64) -> Result<(SegmentLast, Written), AuditError> {
+    pub(super) async fn finish(mut self, number: u64) -> Result<SegmentArchived, AuditError> {
         self.write().await?;
         let mut open: Vec<(Vec<u8>, u64)> =
             self.open.iter().map(|(id, sequence)| (id.uuid().as_bytes().to_vec(), *sequence)).collect();
@@ -125,14 +116,22 @@ impl SegmentDraft {
         let written = tokio::task::spawn_blocking(move || writer.finish(number, open));
         let written = written.await.map_err(|_| broken("its writer broke"))??;
         let last = self.last.ok_or_else(|| broken("no checkpoint closes it"))?;
-        let last = SegmentLast {
-            checkpoint: last.number,
-            root_hash: last.root_hash,
+        Ok(SegmentArchived {
+            number,
+            file: written.file,
+            num_bytes: written.num_bytes,
+            sha256: written.sha256.to_vec(),
+            first_sequence: written.first_sequence,
+            last_sequence: written.last_sequence,
+            num_records: written.num_records,
             oldest_unix_nanos: self.oldest_unix_nanos,
             newest_unix_nanos: self.newest_unix_nanos,
+            last_checkpoint: last.number,
+            root_hash: last.root_hash,
+            end_offset: written.end_offset,
+            end_sha256: written.end_sha256.to_vec(),
             first_open_sequence,
-        };
-        Ok((last, written))
+        })
     }
 
     async fn write(&mut self) -> Result<(), AuditError> {

@@ -174,6 +174,13 @@ impl SegmentWriter {
     }
 }
 
+impl Drop for SegmentWriter {
+    /// What was not finished goes; after the rename nothing stands under this name.
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).ok();
+    }
+}
+
 fn frame(part: Part) -> Vec<u8> {
     Frame { part: Some(part) }.encode_length_delimited_to_vec()
 }
