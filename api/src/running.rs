@@ -1,7 +1,7 @@
 //! A request that the log has accepted, until its end or until its client leaves.
 
 mod departure;
-mod launch;
+pub(crate) mod launch;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! `:<position of every choice, joined by dots>` follows, so that the last id a client saw says all that a resumption needs;
 //! [`crate::position`] says what a position is.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -32,6 +32,8 @@ struct EventStream {
     answers: Answers,
     first: Option<Arrival>,
     is_over: bool,
+    /// The connection is to break: the answer goes on, and its client finds it at another node.
+    breaks_off: bool,
 }
 
 /// The answer as a stream of events. Headers are held back until the first entry, for as long as the configuration says,
@@ -46,10 +48,11 @@ pub(crate) async fn respond(
         Ok(arrival) => Some(arrival?),
         Err(_) => None,
     };
-    let events = EventStream { state: Arc::clone(state), running, answers, first, is_over: false };
+    let events =
+        EventStream { state: Arc::clone(state), running, answers, first, is_over: false, breaks_off: false };
     let body = stream::unfold(events, |mut events| async move {
         let bytes = events.next_bytes().await?;
-        Some((Ok::<Bytes, Infallible>(bytes), events))
+        Some((bytes, events))
     });
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
@@ -73,7 +76,10 @@ async fn first_new(running: &mut Running, answers: &mut Answers) -> Result<Arriv
 
 impl EventStream {
     /// What is to be sent next; `None` at the end.
-    async fn next_bytes(&mut self) -> Option<Bytes> {
+    async fn next_bytes(&mut self) -> Option<Result<Bytes, io::Error>> {
+        if std::mem::take(&mut self.breaks_off) {
+            return Some(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if self.is_over {
             return None;
         }
@@ -85,15 +91,21 @@ impl EventStream {
                 Some(first) => Ok(first),
                 None => match tokio::time::timeout(keep_alive, self.running.next()).await {
                     Ok(next) => next,
-                    Err(_) => return Some(Bytes::from_static(KEEP_ALIVE)),
+                    Err(_) => return Some(Ok(Bytes::from_static(KEEP_ALIVE))),
                 },
             };
             if let Err(error) = self.write_all_ready(next, &mut text) {
                 self.is_over = true;
-                write_error(&error, &mut text);
+                if matches!(error, ApiError::Unavailable { .. }) && !self.state.config.cancels_at_shutdown {
+                    self.breaks_off = true;
+                    // Nothing at all would be sent as a chunk that ends the body.
+                    text.push_str(": the node stops\n\n");
+                } else {
+                    write_error(&error, &mut text);
+                }
             }
         }
-        Some(text.into())
+        Some(Ok(text.into()))
     }
 
     fn write_all_ready(

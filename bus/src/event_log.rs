@@ -74,6 +74,8 @@ pub enum Expect {
     Anything,
     /// Nothing may stand on this subject yet: one winner per fact.
     FirstOnSubject,
+    /// The last record on this subject is the one at this sequence: one winner per change.
+    LastOnSubject(u64),
 }
 
 /// A record to append.
@@ -97,7 +99,7 @@ pub enum AppendOutcome {
         /// Position in the stream.
         sequence: u64,
     },
-    /// The guard refused: a record stands on this subject already. Not an error: somebody did this work.
+    /// The guard refused: another record stands on this subject already. Not an error: somebody did this work.
     AlreadyThere,
 }
 
@@ -270,8 +272,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// order; only one that was under way when the connection broke may be stored late, and be heard twice.
     async fn publish(&self, stream: StreamName, subject: String, payload: Bytes) -> Result<(), BusError>;
 
-    /// Sends a message to whoever listens now; no stream keeps it, and where nobody hears it is gone. `Err` when the
-    /// connection is down: what is said later is worth more than what was said before.
+    /// Sends a message to whoever listens now; no stream keeps it, and where nobody hears it is gone. Once this returns the
+    /// message is on its way whatever becomes of the sender. `Err` when the connection is down: what is said later is worth
+    /// more than what was said before.
     async fn send(&self, subject: String, payload: Bytes) -> Result<(), BusError>;
 
     /// Hears messages on a subject pattern (`*` one token, `>` the rest) that are published from now on, at core latency.

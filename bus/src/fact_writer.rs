@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{End, Ended, Envelope, FrameEntry, TokenFrame};
-use schemas::{EventId, FactHash, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy};
+use schemas::v1::{ControlEnvelope, End, Ended, Envelope, FrameEntry, TokenFrame, control_envelope};
+use schemas::{
+    DeploymentId, EventId, FactHash, FactKind, InferenceId, IngressId, TenantId, WorkerId, WrittenBy,
+};
 
 use crate::{Append, AppendOutcome, BusError, EventLog, Expect, StreamName, subjects};
 
@@ -40,6 +42,7 @@ pub struct FactWriter {
     stamps: StampSource,
     writer: Arc<str>,
     speaker: WorkerId,
+    configuration: Arc<str>,
     previous: Option<FactHash>,
 }
 
@@ -47,7 +50,13 @@ impl FactWriter {
     /// A writer for the service `role` in the instance `speaker`; both are recorded with every fact.
     pub fn new(log: Arc<dyn EventLog>, stamps: StampSource, role: &str, speaker: WorkerId) -> Self {
         let writer = format!("{role}/{speaker}").into();
-        Self { log, stamps, writer, speaker, previous: None }
+        let configuration = Arc::from("");
+        Self { log, stamps, writer, speaker, configuration, previous: None }
+    }
+
+    /// The same writer under a configuration of this version, which every fact names.
+    pub fn configured_by(self, version: &str) -> Self {
+        Self { configuration: version.into(), ..self }
     }
 
     /// The same writer for what one fact causes: each fact of an inference but the first names the one before it.
@@ -82,6 +91,7 @@ impl FactWriter {
         let by =
             WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
         let envelope = Envelope::new(&by, inference, tenant, fact);
+        let envelope = Envelope { configuration: self.configuration.to_string(), ..envelope };
         let envelope = match self.previous {
             Some(previous) => envelope.following(previous),
             None => envelope,
@@ -94,6 +104,28 @@ impl FactWriter {
         let append =
             Append { stream: StreamName::Inference, subject, payload, expect: Expect::FirstOnSubject };
         self.log.append(append).await
+    }
+
+    /// Appends a fact about a deployment; returns its sequence, or `None` when the guard refused it.
+    pub async fn append_control(
+        &self,
+        deployment: &DeploymentId,
+        fact: control_envelope::Fact,
+        expect: Expect,
+    ) -> Result<Option<u64>, BusError> {
+        let stamp = self.stamp();
+        let by =
+            WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
+        let append = Append {
+            stream: StreamName::Control,
+            subject: subjects::control_deployment(deployment),
+            payload: ControlEnvelope::new(&by, fact).encode_to_vec().into(),
+            expect,
+        };
+        Ok(match self.log.append(append).await? {
+            AppendOutcome::Stored { sequence } => Some(sequence),
+            AppendOutcome::AlreadyThere => None,
+        })
     }
 
     /// Appends the terminal fact and, when that is durable, tells the api node that waits. When another terminal fact

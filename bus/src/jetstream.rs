@@ -41,6 +41,9 @@ use crate::{
     MissingContent, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName, StreamState,
 };
 
+/// A connection that takes nothing for so long is as good as down.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The event log on NATS JetStream. Clones share one connection.
 #[derive(Clone)]
 pub struct JetStreamLog {
@@ -210,7 +213,14 @@ impl EventLog for JetStreamLog {
         if !self.is_connected() {
             return Err(BusError::Unreachable("the connection is down".to_owned()));
         }
-        self.core.api.link.client.publish(subject, payload).await.map_err(failure::lost)
+        let client = &self.core.api.link.client;
+        let sent = async {
+            client.publish(subject, payload).await.map_err(failure::lost)?;
+            client.flush().await.map_err(failure::lost)
+        };
+        tokio::time::timeout(SEND_TIMEOUT, sent)
+            .await
+            .unwrap_or_else(|_| Err(BusError::Unreachable("the connection takes no messages".to_owned())))
     }
 
     async fn listen(&self, pattern: String) -> Result<LiveMessages, BusError> {

@@ -192,11 +192,13 @@ pub fn router_consumer() -> ConsumerSpec {
 /// A worker that is silent for so long has lost what it holds: it is delivered again.
 pub const POOL_ACK_WAIT: Duration = Duration::from_secs(6);
 
-/// A pool's consumer of assignments in one class.
+/// A pool's consumer of assignments in one class. An assignment outlives any number of workers that died before they began
+/// it; the facts tell which ones died of it.
 pub fn pool_consumer(pool: &PoolName, class: WorkClass) -> ConsumerSpec {
     let word = if class == WorkClass::Batch { "batch" } else { "interactive" };
     ConsumerSpec {
         ack_wait: POOL_ACK_WAIT,
+        max_deliver: 1_000,
         max_ack_pending: 16_384,
         ..service_consumer(&format!("workers-{pool}-{word}"), vec![subjects::assigned_to(pool, class)])
     }

@@ -99,6 +99,7 @@ contract! {
     a_subject_of_another_stream_is_refused
     a_full_stream_refuses_and_keeps_what_it_has
     a_purge_removes_what_matches_and_frees_its_subjects
+    a_change_has_one_winner
     a_stream_of_last_facts_keeps_one_of_each_subject
     a_file_is_read_as_it_was_written
     files_and_batches_are_what_their_facts_tell
@@ -552,6 +553,28 @@ async fn a_purge_removes_what_matches_and_frees_its_subjects(log: Arc<dyn EventL
         let refused = in_time(log.purge(stream, pattern.to_owned())).await;
         assert_eq!(refused.unwrap_err().code(), "bus_refused");
     }
+}
+
+async fn a_change_has_one_winner(log: Arc<dyn EventLog>) {
+    let change = |expect| Append {
+        stream: StreamName::Control,
+        subject: "control.deployment.a".to_owned(),
+        payload: Bytes::from_static(b"x"),
+        expect,
+    };
+    let early = in_time(log.append(change(Expect::LastOnSubject(7)))).await.unwrap();
+    assert_eq!(early, AppendOutcome::AlreadyThere, "nothing stands there");
+    let AppendOutcome::Stored { sequence } = in_time(log.append(change(Expect::Anything))).await.unwrap()
+    else {
+        panic!("refused without a guard");
+    };
+    let both = [(); 2].map(|()| log.append(change(Expect::LastOnSubject(sequence))));
+    let outcomes = in_time(futures_util::future::join_all(both)).await;
+    let is_stored =
+        |outcome: &&Result<AppendOutcome, BusError>| matches!(outcome, Ok(AppendOutcome::Stored { .. }));
+    assert_eq!(outcomes.iter().filter(is_stored).count(), 1, "{outcomes:?}");
+    let late = in_time(log.append(change(Expect::LastOnSubject(sequence)))).await.unwrap();
+    assert_eq!(late, AppendOutcome::AlreadyThere);
 }
 
 async fn a_stream_of_last_facts_keeps_one_of_each_subject(log: Arc<dyn EventLog>) {

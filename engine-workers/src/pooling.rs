@@ -11,6 +11,7 @@ pub mod worker;
 
 mod fair_queue;
 mod forward;
+mod holding;
 mod inputs;
 mod vector;
 mod weights;

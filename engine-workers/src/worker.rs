@@ -9,10 +9,13 @@ mod abandonment;
 mod active;
 mod administration;
 pub(crate) mod assignment;
+pub(crate) mod beginnings;
 pub(crate) mod cancellations;
+pub(crate) mod fencing;
 mod frames;
 mod holding;
 mod intake;
+pub(crate) mod listing;
 mod model_text;
 pub(crate) mod pulse;
 mod pump;
@@ -39,6 +42,7 @@ pub use self::model_text::{ModelText, OutputFormats};
 pub use self::wakefulness::SleepOptions;
 
 use self::active::ActiveInferences;
+use self::beginnings::Beginnings;
 use self::cancellations::Cancellations;
 use self::pulse::Pulse;
 use self::questions::Questions;
@@ -97,12 +101,9 @@ pub struct Worker {
     left: Notify,
     cancellations: Mutex<Cancellations>,
     slots: Arc<Semaphore>,
-    /// One per slot; an attempt holds some until its first token.
-    beginnings: Arc<Semaphore>,
-    batch_beginnings: Arc<Semaphore>,
+    beginnings: Beginnings,
+    batch_beginnings: Beginnings,
     pulse: Pulse,
-    /// Held by whoever looks what was given up while this worker was not heard.
-    regaining: tokio::sync::Mutex<()>,
     token_scan: TokenScan,
     batch_slots: Arc<Semaphore>,
     adapters: Option<Arc<AdapterRegistry>>,
@@ -129,9 +130,8 @@ impl Worker {
         Self {
             pulse: Pulse::new(facts.clone(), options.id.clone()),
             token_scan: TokenScan::new(Arc::clone(facts.log())),
-            beginnings: Arc::new(Semaphore::new(options.num_slots)),
-            batch_beginnings: Arc::new(Semaphore::new(options.num_slots * NUM_BATCH_SLOTS_PER_SLOT)),
-            regaining: tokio::sync::Mutex::default(),
+            beginnings: Beginnings::new(options.num_slots),
+            batch_beginnings: Beginnings::new(options.num_slots * NUM_BATCH_SLOTS_PER_SLOT),
             facts,
             engine,
             text,
@@ -181,12 +181,14 @@ impl Worker {
         let engine_stopped = CancellationToken::new();
         let pump = tokio::spawn(Arc::clone(&worker).pump(outputs, engine_stopped.clone()));
         worker.announce().await?;
+        let listing = tokio::spawn(Arc::clone(&worker).keep_listed());
         info!(worker = %worker.options.id, model = worker.card.name, "the worker is ready");
 
         let taken = tokio::select! {
             taken = Arc::clone(&worker).intake(shutdown.clone()) => taken,
             () = engine_stopped.cancelled() => Err(BusError::Refused("the engine stopped".to_owned())),
         };
+        listing.abort();
         if let Err(error) = worker.withdraw().await {
             warn!(%error, "the deployment could not be withdrawn");
         }
@@ -244,6 +246,10 @@ impl Worker {
             is_asleep: self.wakefulness.is_asleep(),
         };
         self.append_control(control_envelope::Fact::DeploymentAnnounced(announced)).await
+    }
+
+    async fn keep_listed(self: Arc<Self>) {
+        listing::keep_listed(&self.facts, &self.options.id, || self.announce()).await;
     }
 
     async fn withdraw(&self) -> Result<u64, BusError> {

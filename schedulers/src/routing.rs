@@ -9,9 +9,10 @@ mod decision;
 mod deployments;
 mod losses;
 mod service;
+mod withdrawal;
 mod worker_watch;
 
-pub use blame::history_after_loss;
+pub use blame::{Reached, history_after_loss};
 pub use decision::{Attempt, Refusal, Route, RoutingPolicy, route};
 pub use deployments::{Deployment, Deployments};
 pub use service::serve;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bus::{
     Append, DeadLetter, EventLog, Expect, FactWriter, LiveMessages, MemoryLog, ReadFrom, Stamp, StreamName,
@@ -183,6 +184,40 @@ async fn attempts_of_a_worker_that_falls_silent_go_elsewhere() {
     let history = assigned[1].history.unwrap();
     assert_eq!((assigned[1].attempt, history.num_workers_lost, history.num_blamed), (2, 1, 0));
     assert_eq!(history.num_failures, 0);
+}
+
+async fn withdrawals(bench: &Bench) -> Vec<String> {
+    let records = bench.log.read(StreamName::Control, Vec::new(), ReadFrom::Start, false).await.unwrap();
+    let facts = records.filter_map(async |record| {
+        match schemas::decode_control(&record.unwrap().payload).unwrap().fact {
+            Some(control_envelope::Fact::DeploymentWithdrawn(withdrawn)) => Some(withdrawn.deployment),
+            _ => None,
+        }
+    });
+    facts.collect().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deployment_of_a_lost_worker_is_withdrawn_once_and_only_where_another_one_answers() {
+    let bench = Bench::new().await;
+    let policy = RoutingPolicy::default();
+    tokio::spawn(routing::serve(bench.facts.clone(), policy, CancellationToken::new()));
+    for (deployment, model) in [("w1", "smol"), ("w2", "smol"), ("alone", "qwen")] {
+        bench.announce(deployment, model).await;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    for _ in 0..20 {
+        ticks.tick().await;
+        speak_once(&bench, "w2", &[]).await;
+    }
+    assert_eq!(withdrawals(&bench).await, ["w1"]);
+    bench.announce("w1", "smol").await;
+    for _ in 0..120 {
+        ticks.tick().await;
+        speak_once(&bench, "w1", &[]).await;
+        speak_once(&bench, "w2", &[]).await;
+    }
+    assert_eq!(withdrawals(&bench).await, ["w1", "alone"], "nobody came back to it");
 }
 
 #[tokio::test(start_paused = true)]

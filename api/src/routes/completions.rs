@@ -17,6 +17,7 @@ use crate::openai::chat_request::{self, ChatCompletionRequest};
 use crate::openai::completion_answer::Completion;
 use crate::openai::completion_request::{self, CompletionRequest};
 use crate::running::Running;
+use crate::running::launch::Again;
 use crate::sse;
 use crate::state::ApiState;
 use crate::terms::Terms;
@@ -33,9 +34,12 @@ pub(crate) async fn chat_completions(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (body, terms) = Terms::receive(&state, caller, request).await?;
-    let request = chat_request::read(&body, &state.deployments, &state.config.limits)?;
+    let request = chat_request::read(&body, &state.deployments, &state.config.limits);
     drop(body);
-    answer(&state, &terms, request, Shape::Chat).await
+    match request {
+        Ok(request) => answer(&state, &terms, request, Shape::Chat).await,
+        Err(error) => answer_again(&state, &terms, error).await,
+    }
 }
 
 /// Completes texts.
@@ -50,9 +54,12 @@ pub(crate) async fn completions(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (body, terms) = Terms::receive(&state, caller, request).await?;
-    let request = completion_request::read(&body, &state.deployments, &state.config.limits)?;
+    let request = completion_request::read(&body, &state.deployments, &state.config.limits);
     drop(body);
-    answer(&state, &terms, request, Shape::Completion).await
+    match request {
+        Ok(request) => answer(&state, &terms, request, Shape::Completion).await,
+        Err(error) => answer_again(&state, &terms, error).await,
+    }
 }
 
 async fn answer(
@@ -64,6 +71,26 @@ async fn answer(
     let head = AnswerHead::new(&request, shape);
     let is_streaming = request.stream.is_some();
     let running = Running::start(state, request, terms).await?;
+    tell(state, head, running, is_streaming).await
+}
+
+/// The answer to a request that was made before under its key, though its model is gone by now; otherwise `error`.
+async fn answer_again(state: &Arc<ApiState>, terms: &Terms, error: ApiError) -> Result<Response, ApiError> {
+    if !matches!(error, ApiError::UnknownModel { .. }) {
+        return Err(error);
+    }
+    let Some(Again { head, is_streaming, running }) = Running::again(state, terms).await? else {
+        return Err(error);
+    };
+    tell(state, head, running, is_streaming).await
+}
+
+async fn tell(
+    state: &Arc<ApiState>,
+    head: AnswerHead,
+    running: Running,
+    is_streaming: bool,
+) -> Result<Response, ApiError> {
     let ids = running.ids();
     let answers = Answers::new(head, &running);
     let response = if is_streaming {

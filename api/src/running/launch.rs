@@ -17,6 +17,7 @@ use crate::error::ApiError;
 use crate::in_flight::{Awaited, InFlight};
 use crate::inference_record::StoredRequest;
 use crate::inference_request::InferenceRequest;
+use crate::openai::answer::AnswerHead;
 use crate::pooling_request::PoolingRequest;
 use crate::position::StartingAfter;
 use crate::state::ApiState;
@@ -25,6 +26,13 @@ use crate::token_clock::TokenClock;
 
 /// None at all would be a request that does not say.
 const MIN_GRACE: Duration = Duration::from_nanos(1);
+
+/// A request that was made before, taken up again.
+pub(crate) struct Again {
+    pub(crate) head: AnswerHead,
+    pub(crate) is_streaming: bool,
+    pub(crate) running: Running,
+}
 
 impl Running {
     /// Appends one `requested` per prompt; returns when all are durable. A request that was made before is taken up where
@@ -97,6 +105,30 @@ impl Running {
         state.dispatcher.suspect(suspects);
         running.departure = departure_of(stored.iter().map(|stored| &stored.requested));
         Ok(running)
+    }
+
+    /// Takes up a request that was made before under its key though it could not be made now; `None` if there was none.
+    pub(crate) async fn again(state: &Arc<ApiState>, terms: &Terms) -> Result<Option<Again>, ApiError> {
+        let Some((key, digest)) = &terms.key else { return Ok(None) };
+        let mut stored = Vec::new();
+        while let Some(next) =
+            state.record().request(key.inference_id(&state.config.tenant, stored.len())).await?
+        {
+            stored.push(next);
+        }
+        let Some(head) = stored.first().and_then(|first| AnswerHead::of(&first.requested)) else {
+            return Ok(None);
+        };
+        if stored.iter().any(|stored| stored.requested.request_digest != digest.to_bytes()) {
+            return Err(ApiError::KeyReused);
+        }
+        let after = match terms.resume.clone() {
+            Some(point) => point.positions(stored.len() * head.num_choices)?,
+            None => Vec::new(),
+        };
+        let is_streaming = stored.first().is_some_and(|first| first.requested.stream);
+        let running = Self::attach(state, stored, head.num_choices, after).await?;
+        Ok(Some(Again { head, is_streaming, running }))
     }
 
     async fn resume(
@@ -290,6 +322,7 @@ fn on_terms(state: &ApiState, facts: Vec<Requested>, terms: &Terms, awaited: &[A
             let default_grace = if can_return { state.config.timeouts.grace } else { Duration::ZERO };
             let grace = terms.grace.unwrap_or(default_grace).max(MIN_GRACE);
             Requested {
+                price: state.config.prices.of(&fact.model, &state.deployments),
                 ingress: state.config.ingress.to_string(),
                 request_group: group.clone(),
                 caller: terms.caller.0.to_string(),

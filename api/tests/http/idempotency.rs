@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::backend::{hello, script};
 use crate::client::{CHAT, chat, parse_events, text_of};
-use crate::node::{Node, announce_for};
+use crate::node::{Node, announce_for, withdraw};
 use crate::resumption::{pair, step_by_step};
 
 async fn post(node: &Node, path: &str, key: &str, body: &Value) -> Response {
@@ -127,4 +127,21 @@ async fn bad_keys_and_positions_without_a_key_are_refused() {
         let response = resume(key, id).await.unwrap();
         assert_eq!(response.status(), status, "{key:?} {id}");
     }
+}
+
+#[tokio::test]
+async fn what_was_asked_under_a_key_is_answered_again_after_its_model_is_gone() {
+    let (first, second) = pair(MemoryLog::new(), hello()).await;
+    let (whole, streamed) = (chat(json!({})), chat(json!({"stream": true})));
+    let before: Value = post(&first, CHAT, "k", &whole).await.json().await.unwrap();
+    let stream = post(&first, CHAT, "s", &streamed).await.text().await.unwrap();
+    withdraw(&first.log, "smol").await;
+    // Under no key that was answered once, since that would be answered again.
+    let ask = || second.client.post(second.url(CHAT)).json(&whole).send();
+    while ask().await.unwrap().status() != 404 {}
+    let again: Value = post(&second, CHAT, "k", &whole).await.json().await.unwrap();
+    assert_eq!(before, again);
+    let streamed_again = post(&second, CHAT, "s", &streamed).await.text().await.unwrap();
+    assert_eq!(text_of(&parse_events(&streamed_again), 0), text_of(&parse_events(&stream), 0));
+    assert_eq!(post(&second, CHAT, "k", &streamed).await.status(), 422);
 }

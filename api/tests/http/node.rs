@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Api, ApiConfig};
-use bus::{Append, EventLog, Expect, MemoryLog, StreamName, subjects};
+use bus::{Append, EventLog, Expect, FactWriter, MemoryLog, StreamName, subjects};
 use bytes::Bytes;
 use prost::Message;
-use schemas::v1::{ControlEnvelope, DeploymentAnnounced, control_envelope::Fact};
+use schemas::v1::{ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, control_envelope::Fact};
 use schemas::{DeploymentId, IngressId, WrittenBy};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -69,6 +69,15 @@ impl Node {
 /// Announces a deployment that generates, with a vocabulary of 1,000 tokens.
 pub(crate) async fn announce(log: &MemoryLog, model: &str, has_chat_template: bool) {
     announce_for(log, model, has_chat_template, &[]).await;
+}
+
+/// Withdraws what [`announce`] announced.
+pub(crate) async fn withdraw(log: &MemoryLog, model: &str) {
+    let deployment = format!("{model}-1");
+    let id = DeploymentId::slug(&deployment);
+    let facts = FactWriter::new(Arc::new(log.clone()), stamps(), "worker", "test".parse().unwrap());
+    let fact = Fact::DeploymentWithdrawn(DeploymentWithdrawn { deployment });
+    facts.append_control(&id, fact, Expect::Anything).await.unwrap();
 }
 
 /// The same for other tasks.

@@ -51,3 +51,24 @@ async fn a_stream_that_does_not_finish_is_ended_with_an_error_and_cancelled() {
     node.served.await.unwrap();
     assert_eq!(cancel_reason(&node.log, "inference.cancel_requested.>".into()).await, "shutdown");
 }
+
+#[tokio::test]
+async fn a_stream_that_goes_on_elsewhere_breaks_off_without_an_end() {
+    let answers = script(|asked| async move {
+        asked.publish(vec![asked.token(0, 0)]).await;
+    });
+    let node = Node::start_with(answers, |config| config.cancels_at_shutdown = false).await;
+    let mut response = node.post(CHAT, &chat(json!({"stream": true}))).await;
+    node.shutdown.cancel();
+    let mut text = String::new();
+    let broken = loop {
+        match response.chunk().await {
+            Ok(Some(bytes)) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(broken, "the stream came to its end: {text}");
+    assert!(text.contains("Hello") && !text.contains("error"), "{text}");
+    node.served.await.unwrap();
+}

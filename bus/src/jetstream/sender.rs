@@ -43,12 +43,17 @@ impl Outgoing {
     /// `id` must be new. The guard makes its own repetition harmless; without it the broker's memory of ids does.
     pub(super) fn new(stream: StreamName, subject: String, expect: Expect, id: String) -> Self {
         let mut headers = HeaderMap::new();
-        match expect {
-            Expect::FirstOnSubject => {
-                headers.insert(EXPECTED_LAST, "0");
+        let expected_last = match expect {
+            Expect::FirstOnSubject => Some(0),
+            Expect::LastOnSubject(sequence) => Some(sequence),
+            Expect::Anything => None,
+        };
+        match expected_last {
+            Some(sequence) => {
+                headers.insert(EXPECTED_LAST, sequence.to_string());
                 headers.insert(APPEND_ID, id.as_str());
             }
-            Expect::Anything => headers.insert(MESSAGE_ID, id.as_str()),
+            None => headers.insert(MESSAGE_ID, id.as_str()),
         }
         Self { stream, subject: subject.into(), headers, payload: Bytes::new(), id }
     }

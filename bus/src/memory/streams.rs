@@ -27,7 +27,13 @@ impl MemoryStream {
 
     pub(super) fn append(&mut self, append: &Append, now_unix_nanos: u64) -> Result<AppendOutcome, BusError> {
         self.expire(now_unix_nanos);
-        if append.expect == Expect::FirstOnSubject && self.last_by_subject.contains_key(&append.subject) {
+        let last = self.last_by_subject.get(&append.subject).copied();
+        let is_refused = match append.expect {
+            Expect::Anything => false,
+            Expect::FirstOnSubject => last.is_some(),
+            Expect::LastOnSubject(sequence) => last != Some(sequence),
+        };
+        if is_refused {
             return Ok(AppendOutcome::AlreadyThere);
         }
         let num_bytes = record_bytes(&append.subject, append.payload.len());

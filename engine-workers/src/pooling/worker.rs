@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bus::{BusError, Delivery, FactWriter, Handled, Record, serve_deliveries, topology};
-use schedulers::routing::history_after_loss;
+use schedulers::routing::{Reached, history_after_loss};
 use schemas::v1::{
-    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, HeldAttempt,
-    Outcome, Started, Timings, Usage, WorkClass, control_envelope,
+    AttemptFailed, DeploymentAnnounced, DeploymentWithdrawn, Ended, Failure, FailureKind, Outcome, Started,
+    Timings, Usage, WorkClass, control_envelope,
 };
 use schemas::{FactHash, InferenceId, failure};
 use tokio::time::MissedTickBehavior;
@@ -17,17 +17,24 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::engine::{PoolingEngine, PoolingError};
+use super::holding::Computing;
 use super::inputs::{PoolingRules, PreparedRequest};
 use super::loaded_encoder::LoadedEncoder;
 use crate::worker::assignment::Assignment;
+use crate::worker::beginnings::Beginnings;
 use crate::worker::cancellations::{self, Cancellations};
+use crate::worker::fencing::follow_losses;
+use crate::worker::listing::keep_listed;
 use crate::worker::pulse::Pulse;
 use crate::worker::questions::Questions;
 use crate::worker::record::{
-    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, start_of,
-    worker_lost,
+    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, priced,
+    start_of, worker_lost,
 };
 use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
+
+/// An attempt that is delivered while it is held comes once more after so long, when it is over.
+const AGAIN_AFTER: Duration = topology::POOL_ACK_WAIT;
 
 /// One worker over one encoder. A request is computed as a whole: one delivery, one question to the engine, one end.
 pub struct PoolingWorker {
@@ -37,15 +44,11 @@ pub struct PoolingWorker {
     rules: PoolingRules,
     card: ModelCard,
     options: WorkerOptions,
-    cancellations: Mutex<Cancellations>,
-    computing: Mutex<HashMap<InferenceId, Computing>>,
-    pulse: Pulse,
-}
-
-/// An attempt under way.
-struct Computing {
-    cancelled: CancellationToken,
-    held: HeldAttempt,
+    pub(super) cancellations: Mutex<Cancellations>,
+    pub(super) computing: Mutex<HashMap<InferenceId, Computing>>,
+    /// Of both classes: batches are computed beside the others.
+    pub(super) beginnings: Beginnings,
+    pub(super) pulse: Pulse,
 }
 
 /// How an attempt ended.
@@ -61,8 +64,18 @@ impl PoolingWorker {
     pub fn new(facts: FactWriter, encoder: LoadedEncoder, options: WorkerOptions) -> Self {
         let LoadedEncoder { card, text, rules, engine } = encoder;
         let cancellations = Mutex::new(Cancellations::new(MAX_NUM_CANCELLATIONS));
-        let pulse = Pulse::new(facts.clone(), options.id.clone());
-        Self { pulse, facts, engine, text, rules, card, options, cancellations, computing: Mutex::default() }
+        Self {
+            pulse: Pulse::new(facts.clone(), options.id.clone()),
+            beginnings: Beginnings::new(options.num_slots + num_batch_slots(options.num_slots)),
+            computing: Mutex::default(),
+            facts,
+            engine,
+            text,
+            rules,
+            card,
+            options,
+            cancellations,
+        }
     }
 
     /// Announces the deployment and works until `shutdown`, then finishes what it holds as far as the grace allows. `Err` when
@@ -75,15 +88,16 @@ impl PoolingWorker {
             max_model_len_tokens: worker.card.max_model_len_tokens,
         });
         let log = worker.facts.log();
-        let (hearing, beating) = (Arc::clone(&worker), Arc::clone(&worker));
         let helpers = [
-            tokio::spawn(async move { beating.pulse.beat(|| beating.held_attempts()).await }),
-            tokio::spawn(async move { hearing.hear_cancellations().await }),
+            tokio::spawn(Arc::clone(&worker).beat()),
+            tokio::spawn(Arc::clone(&worker).hear_cancellations()),
+            tokio::spawn(Arc::clone(&worker).hear_losses()),
             tokio::spawn(questions.serve_forever(Arc::clone(log), pool.clone())),
         ];
         let interactive = log.consumer(&topology::pool_consumer(pool, WorkClass::Interactive)).await?;
         let batch = log.consumer(&topology::pool_consumer(pool, WorkClass::Batch)).await?;
         worker.announce().await?;
+        let listing = tokio::spawn(Arc::clone(&worker).keep_listed());
         info!(worker = %worker.options.id, model = worker.card.name, "the worker is ready");
 
         let stop = CancellationToken::new();
@@ -93,7 +107,7 @@ impl PoolingWorker {
         };
         let num_slots = worker.options.num_slots;
         let served = tokio::spawn({
-            let (stop, num_batch_slots) = (stop.clone(), num_slots.div_ceil(8));
+            let (stop, num_batch_slots) = (stop.clone(), num_batch_slots(num_slots));
             async move {
                 tokio::join!(
                     serve_deliveries(interactive, num_slots, stop.clone(), handle.clone()),
@@ -106,6 +120,7 @@ impl PoolingWorker {
             () = worker.engine.stopped() => Err(BusError::Refused("the engine stopped".to_owned())),
         };
         stop.cancel();
+        listing.abort();
         let withdrawn = DeploymentWithdrawn { deployment: worker.options.id.to_string() };
         let fact = control_envelope::Fact::DeploymentWithdrawn(withdrawn);
         if let Err(error) = append_control(&worker.facts, &worker.options.id, fact).await {
@@ -137,7 +152,19 @@ impl PoolingWorker {
         append_control(&self.facts, &self.options.id, fact).await
     }
 
-    async fn hear_cancellations(&self) {
+    async fn keep_listed(self: Arc<Self>) {
+        keep_listed(&self.facts, &self.options.id, || self.announce()).await;
+    }
+
+    async fn beat(self: Arc<Self>) {
+        self.pulse.beat(|| self.held_attempts()).await;
+    }
+
+    async fn hear_losses(self: Arc<Self>) {
+        follow_losses(&self.facts, |inference, attempt| self.let_go(inference, attempt)).await;
+    }
+
+    async fn hear_cancellations(self: Arc<Self>) {
         cancellations::follow(&self.facts, |inference| {
             locked(&self.cancellations).insert(inference);
             if let Some(computing) = locked(&self.computing).get(&inference) {
@@ -156,44 +183,45 @@ impl PoolingWorker {
         if assignment.is_repeated && is_over(&self.facts, &address, assignment.attempt).await? {
             return Ok(Handled::Done);
         }
+        if self.is_held(&assignment) {
+            return Ok(Handled::Later(AGAIN_AFTER));
+        }
         if assignment.is_redelivered
             && let Some((started, record)) = start_of(&self.facts, &address, assignment.attempt).await?
         {
             self.give_up(&assignment, started, &record).await?;
             return Ok(Handled::Done);
         }
-        let cancelled = CancellationToken::new();
-        let held = HeldAttempt {
-            inference_id: address.inference.to_string(),
-            attempt: assignment.attempt,
-            assigned_sequence: assignment.sequence,
-            is_unproven: true,
-            is_batch: assignment.is_batch(),
-        };
-        let computing = Computing { cancelled: cancelled.clone(), held };
-        locked(&self.computing).insert(address.inference, computing);
-        self.pulse.note_change();
-        if locked(&self.cancellations).contains(address.inference) {
-            cancelled.cancel();
-        }
+        let Some(computing) = self.hold(&assignment) else { return Ok(Handled::Later(AGAIN_AFTER)) };
         let mut previous = assignment.assigned;
         let ending = tokio::select! {
-            ending = self.answer(&mut assignment, &mut previous) => ending,
-            () = cancelled.cancelled() => Ending::Ended(Box::new(self.ended(&assignment, Outcome::Cancelled))),
+            ending = self.answer(&mut assignment, &mut previous) => Some(ending),
+            () = computing.cancelled.cancelled() => {
+                Some(Ending::Ended(Box::new(self.ended(&assignment, Outcome::Cancelled))))
+            }
+            () = computing.given_up.cancelled() => None,
             never = keep_alive(&delivery) => match never {},
         };
+        self.may_speak().await;
         let facts = self.facts.following(previous);
-        let settled = match ending {
-            Ending::Ended(ended) => end(&facts, &address, *ended).await,
-            Ending::Lost(failure) => self.lose(&facts, assignment, failure).await,
+        let settled = match ending.filter(|_| !computing.given_up.is_cancelled()) {
+            Some(Ending::Ended(ended)) => {
+                let ended = priced(*ended, assignment.requested.price.as_ref());
+                end(&facts, &address, ended).await
+            }
+            Some(Ending::Lost(failure)) => self.lose(&facts, assignment, failure).await,
+            None => {
+                info!(inference = %address.inference, "letting go of an attempt that was given up");
+                Ok(())
+            }
         };
-        locked(&self.computing).remove(&address.inference);
-        self.pulse.note_change();
+        self.forget(&computing);
         settled.map(|()| Handled::Done)
     }
 
-    /// Computes it; `previous` becomes the last fact that was written of it.
+    /// Computes it; `previous` becomes the last fact that was written of it. One that was given up is never answered.
     async fn answer(&self, assignment: &mut Assignment, previous: &mut FactHash) -> Ending {
+        let Some(_beginning) = self.begin(assignment).await else { return std::future::pending().await };
         let began = Instant::now();
         let prepared = match self.prepare(assignment).await {
             Ok(prepared) => prepared,
@@ -265,7 +293,7 @@ impl PoolingWorker {
         append_attempt_failed(facts, &assignment.address, failed).await
     }
 
-    /// Another worker began it and brought it to no end; there is no telling which of its requests was to blame.
+    /// Another worker began it and brought it to no end.
     async fn give_up(
         &self,
         assignment: &Assignment,
@@ -277,14 +305,10 @@ impl PoolingWorker {
             worker: started.worker,
             failure: Some(worker_lost()),
             summary: Some(assignment.summary.clone()),
-            history: Some(history_after_loss(assignment.history, false, None)),
+            history: Some(history_after_loss(assignment.history, Reached::Beginning { num_unproven: None })),
         };
         let facts = self.facts.following(FactHash::of(&record.payload));
         append_attempt_failed(&facts, &assignment.address, failed).await
-    }
-
-    fn held_attempts(&self) -> Vec<HeldAttempt> {
-        locked(&self.computing).values().map(|computing| computing.held.clone()).collect()
     }
 
     fn failed(&self, assignment: &Assignment, failure: Failure) -> Ended {
@@ -300,6 +324,11 @@ impl PoolingWorker {
             ..Ended::default()
         }
     }
+}
+
+/// Batches take up a part of the slots of their own.
+fn num_batch_slots(num_slots: usize) -> usize {
+    num_slots.div_ceil(8)
 }
 
 fn engine_failure(error: &PoolingError) -> Failure {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bus::{Delivery, InferenceAddress};
 use schemas::v1::{
-    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, RequestSummary,
-    Timings, ToolCall, Usage,
+    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, Price,
+    RequestSummary, Timings, ToolCall, Usage,
 };
 use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
@@ -33,12 +33,24 @@ pub(super) struct Active {
     pub(super) delivery: Arc<Delivery>,
     /// Given back when the attempt is over.
     pub(super) _slot: OwnedSemaphorePermit,
-    /// Held from the attempt's beginning until its first token.
-    pub(super) beginning: Option<OwnedSemaphorePermit>,
+    pub(super) progress: Progress,
     /// Another worker has it now, or will: nothing is said of it any more.
     pub(super) is_given_up: bool,
     /// Absent before the engine has it, and after.
     pub(super) computation: Option<Computation>,
+}
+
+/// How far an attempt has come.
+pub(super) enum Progress {
+    /// It was not begun.
+    Waiting,
+    /// It was begun.
+    Begun {
+        /// Given back at its first token.
+        _permit: OwnedSemaphorePermit,
+    },
+    /// It has brought a token, or has come to its end.
+    Proven,
 }
 
 /// What the engine computes of an attempt.
@@ -49,6 +61,8 @@ pub(super) struct Computation {
     pub(super) started: JoinHandle<FactHash>,
     pub(super) summary: RequestSummary,
     pub(super) history: AttemptHistory,
+    /// What the inference's tokens cost.
+    pub(super) price: Option<Price>,
     /// Whether the client asked for the prompt's text.
     pub(super) echo: bool,
     /// What computes it, its adapter included.
@@ -67,7 +81,7 @@ impl Active {
             client: ClientTerms::of(&assignment.requested),
             delivery,
             _slot: slot,
-            beginning: None,
+            progress: Progress::Waiting,
             is_given_up: false,
             computation: None,
         }
@@ -79,8 +93,9 @@ impl Active {
             inference_id: self.address.inference.to_string(),
             attempt: self.attempt,
             assigned_sequence: self.sequence,
-            is_unproven: self.beginning.is_some(),
+            is_unproven: matches!(self.progress, Progress::Begun { .. }),
             is_batch: self.is_batch,
+            is_waiting: matches!(self.progress, Progress::Waiting),
         }
     }
 }

@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 use prost::Message as _;
 use schemas::WorkerId;
 use schemas::v1::{Heartbeat, HeldAttempt};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::PAUSE_AFTER_FAILURE;
 
@@ -31,6 +31,10 @@ pub(crate) struct Pulse {
     /// When the last heartbeat that came back was sent.
     heard_at: watch::Sender<Instant>,
     changed: Notify,
+    /// Held from the look at what is held until that is said: what is said later is newer.
+    speaking: Mutex<()>,
+    /// Held by whoever looks what was given up while this worker was not heard.
+    pub(super) regaining: Mutex<()>,
 }
 
 impl Pulse {
@@ -44,7 +48,13 @@ impl Pulse {
             started_at: now,
             heard_at: watch::Sender::new(now),
             changed: Notify::new(),
+            speaking: Mutex::default(),
+            regaining: Mutex::default(),
         }
+    }
+
+    pub(super) fn facts(&self) -> &FactWriter {
+        &self.facts
     }
 
     /// What is held has changed: says so soon.
@@ -64,6 +74,20 @@ impl Pulse {
         drop(heard_at.wait_for(|heard_at| heard_at.elapsed() < LEASE).await);
     }
 
+    /// Says that an attempt begins; returns when that is on its way whatever becomes of this process, so that what brings
+    /// its worker down, however fast, is known to have begun. While the broker is away nothing begins.
+    pub(crate) async fn say_begun(&self, begun: HeldAttempt) {
+        loop {
+            let speaking = self.speaking.lock().await;
+            let heartbeat = Heartbeat { is_addition: true, ..self.heartbeat(vec![begun.clone()]) };
+            let said = self.say(heartbeat).await;
+            drop(speaking);
+            let Err(error) = said else { return };
+            debug!(%error, "a beginning waits until it can be said");
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        }
+    }
+
     /// Says what is held, for ever.
     pub(crate) async fn beat(&self, held: impl Fn() -> Vec<HeldAttempt>) {
         loop {
@@ -77,7 +101,7 @@ impl Pulse {
 
     /// Says that silence will mean nothing.
     pub(crate) async fn say_last(&self) {
-        if let Err(error) = self.say(Vec::new(), true).await {
+        if let Err(error) = self.say(Heartbeat { is_last: true, ..self.heartbeat(Vec::new()) }).await {
             warn!(%error, "the last heartbeat was not sent");
         }
     }
@@ -98,19 +122,24 @@ impl Pulse {
                 () = self.changed.notified() => tokio::time::sleep_until(said_at + MIN_INTERVAL).await,
             }
             said_at = Instant::now();
+            let speaking = self.speaking.lock().await;
             // While the connection is down nothing can be said, which is what the others notice.
-            drop(self.say(held(), false).await);
+            drop(self.say(self.heartbeat(held())).await);
+            drop(speaking);
         }
     }
 
-    async fn say(&self, held: Vec<HeldAttempt>, is_last: bool) -> Result<(), BusError> {
-        let heartbeat = Heartbeat {
+    fn heartbeat(&self, held: Vec<HeldAttempt>) -> Heartbeat {
+        Heartbeat {
             worker: self.worker.to_string(),
             incarnation: self.incarnation.clone(),
             held,
-            is_last,
             uptime_nanos: u64::try_from(self.started_at.elapsed().as_nanos()).unwrap_or(u64::MAX),
-        };
+            ..Heartbeat::default()
+        }
+    }
+
+    async fn say(&self, heartbeat: Heartbeat) -> Result<(), BusError> {
         let subject = subjects::heartbeat(&self.worker);
         self.facts.log().send(subject, heartbeat.encode_to_vec().into()).await
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::active::Computation;
+use super::active::{Computation, Progress};
 use super::frames::{EntryContext, entry};
 use super::{Worker, locked, record};
 use crate::engine::output::{SequenceOutput, StepOutput};
@@ -48,6 +48,7 @@ impl Worker {
     fn take_in(&self, output: StepOutput) -> (HashMap<IngressId, Vec<FrameEntry>>, Vec<Finished>) {
         let mut frames: HashMap<IngressId, Vec<FrameEntry>> = HashMap::new();
         let mut finished = Vec::new();
+        let mut is_any_proven = false;
         let now_unix_nanos = self.facts.stamp().unix_nanos;
         let mut inferences = locked(&self.active);
         for replayed in output.replayed {
@@ -76,7 +77,8 @@ impl Worker {
             );
             let is_over = heard.is_over;
             if is_over || !sequence.token_ids.is_empty() {
-                active.beginning = None;
+                let before = std::mem::replace(&mut active.progress, Progress::Proven);
+                is_any_proven |= matches!(before, Progress::Begun { .. });
             }
             let context = EntryContext {
                 attempt: active.attempt,
@@ -97,13 +99,18 @@ impl Worker {
                 finished.push(Finished { address, attempt, delivery, computation });
             }
         }
+        drop(inferences);
+        if is_any_proven {
+            self.pulse.note_change();
+        }
         (frames, finished)
     }
 
     /// Writes how an inference ended, then acknowledges its delivery and frees its slot.
     async fn settle(&self, finished: Finished) {
         let Finished { address, attempt, delivery, computation } = finished;
-        let Computation { assigned, started, summary, history, answer, engine_fingerprint, .. } = computation;
+        let Computation { assigned, started, summary, history, answer, engine_fingerprint, price, .. } =
+            computation;
         let previous = started.await.unwrap_or_else(|error| {
             warn!(inference = %address.inference, %error, "the start was not written");
             assigned
@@ -132,6 +139,7 @@ impl Worker {
             }
             None => {
                 let ended = answer.into_ended(attempt, self.options.id.as_str(), &engine_fingerprint);
+                let ended = record::priced(ended, price.as_ref());
                 self.end(&address, previous, ended).await
             }
         };

@@ -1,14 +1,11 @@
 //! What every worker writes to the log, whatever its model computes.
 
-use bus::{
-    Append, AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, Record, StreamName, subjects,
-};
-use prost::Message as _;
+use bus::{AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, Record, StreamName, subjects};
 use schemas::v1::envelope::Fact;
 use schemas::v1::{
-    AttemptFailed, AttemptHistory, ControlEnvelope, Ended, Failure, FailureKind, Started, control_envelope,
+    AttemptFailed, AttemptHistory, Ended, Failure, FailureKind, Outcome, Price, Started, control_envelope,
 };
-use schemas::{DeploymentId, FactHash, FactKind, WorkerId, WrittenBy, failure};
+use schemas::{DeploymentId, FactHash, FactKind, WorkerId, failure};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -21,19 +18,9 @@ pub(crate) async fn append_control(
     worker: &WorkerId,
     fact: control_envelope::Fact,
 ) -> Result<u64, BusError> {
-    let stamp = facts.stamp();
-    let writer = format!("worker/{worker}");
-    let by = WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &writer };
-    let append = Append {
-        stream: StreamName::Control,
-        subject: subjects::control_deployment(&DeploymentId::slug(worker.as_str())),
-        payload: ControlEnvelope::new(&by, fact).encode_to_vec().into(),
-        expect: Expect::Anything,
-    };
-    match facts.log().append(append).await? {
-        AppendOutcome::Stored { sequence } => Ok(sequence),
-        AppendOutcome::AlreadyThere => Ok(0),
-    }
+    let deployment = DeploymentId::slug(worker.as_str());
+    let appended = facts.append_control(&deployment, fact, Expect::Anything).await?;
+    Ok(appended.unwrap_or_default())
 }
 
 /// Appends the start of an attempt beside its computation, once it has begun; the task ends when that is durable, or refused
@@ -139,6 +126,13 @@ pub(crate) async fn is_over(
 
 fn attempt_failed_subject(address: &InferenceAddress, attempt: u32) -> String {
     subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt)
+}
+
+/// The end with what it cost. What failed costs nothing.
+pub(crate) fn priced(ended: Ended, price: Option<&Price>) -> Ended {
+    let usage = ended.usage.as_ref().filter(|_| ended.outcome() != Outcome::Failed);
+    let cost = price.zip(usage).map(|(price, usage)| price.cost(usage));
+    Ended { cost, ..ended }
 }
 
 /// Appends the terminal fact and tells the api node; while the broker is away it tries on, since the delivery stays

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus::{BusError, ReadFrom, StreamName};
 use futures_util::StreamExt as _;
-use schedulers::routing::history_after_loss;
+use schedulers::routing::{Reached, history_after_loss};
 use schemas::v1::{AttemptFailed, Failure, FailureKind, Started};
 use schemas::{FactHash, failure};
 
@@ -64,13 +64,17 @@ impl Worker {
         };
         let start = (started, record.stored_at_unix_nanos);
         let published = self.read_published(assignment, Some(&start)).await?;
-        let is_unproven = !published.has_token_of(*attempt);
+        let reached = if published.has_token_of(*attempt) {
+            Reached::Token
+        } else {
+            Reached::Beginning { num_unproven: None }
+        };
         let failed = AttemptFailed {
             attempt: *attempt,
             worker: start.0.worker,
             failure: Some(record::worker_lost()),
             summary: Some(assignment.summary.clone()),
-            history: Some(history_after_loss(assignment.history, is_unproven, None)),
+            history: Some(history_after_loss(assignment.history, reached)),
         };
         let facts = self.facts.following(FactHash::of(&record.payload));
         record::append_attempt_failed(&facts, address, failed).await.map(|()| true)

@@ -16,8 +16,8 @@ use prost::Message as _;
 use schemas::v1::envelope::Fact;
 use schemas::v1::pooling_input::Content;
 use schemas::v1::{
-    Assigned, CancelRequested, Ended, Outcome, Pooling, PoolingInput, PoolingTask, Prompt, RequestSummary,
-    Requested, TextPair, TokenFrame, TokenIds, WorkClass, prompt,
+    Assigned, AttemptFailed, CancelRequested, Ended, Heartbeat, HeldAttempt, Outcome, Pooling, PoolingInput,
+    PoolingTask, Prompt, RequestSummary, Requested, TextPair, TokenFrame, TokenIds, WorkClass, prompt,
 };
 use schemas::{EventId, FactKind, InferenceId, PoolName, TenantId};
 use serde_json::{Value, json};
@@ -71,16 +71,29 @@ impl Bench {
 
     /// Asks and waits for the end.
     async fn ask(&mut self, number: u128, requested: Requested) -> Ended {
+        let (id, content_sequence) = self.request(number, requested).await;
+        self.assign(id, 1, content_sequence).await;
+        self.ended(id).await
+    }
+
+    async fn request(&self, number: u128, requested: Requested) -> (InferenceId, u64) {
         let id = InferenceId::new(Uuid::from_u128(number));
         let requested = Requested { model: "tiny".to_owned(), ingress: "api-1".to_owned(), ..requested };
         let subject = subjects::fact(FactKind::Requested, &self.tenant, id);
         self.facts.append(id, &self.tenant, subject.clone(), Fact::Requested(requested)).await.unwrap();
         let content_sequence = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap().sequence;
+        (id, content_sequence)
+    }
+
+    async fn assign(&self, id: InferenceId, attempt: u32, content_sequence: u64) {
         let summary =
             RequestSummary { ingress: "api-1".to_owned(), content_sequence, ..RequestSummary::default() };
-        let assigned = Assigned { attempt: 1, summary: Some(summary), ..Assigned::default() };
-        let subject = subjects::assigned(&self.pool, WorkClass::Interactive, id, 1);
+        let assigned = Assigned { attempt, summary: Some(summary), ..Assigned::default() };
+        let subject = subjects::assigned(&self.pool, WorkClass::Interactive, id, attempt);
         self.facts.append(id, &self.tenant, subject, Fact::Assigned(assigned)).await.unwrap();
+    }
+
+    async fn ended(&mut self, id: InferenceId) -> Ended {
         while !self.next_entries_end(id).await {}
         let subject = subjects::fact(FactKind::Ended, &self.tenant, id);
         let record = self.log.last(StreamName::Inference, subject).await.unwrap().unwrap();
@@ -222,4 +235,31 @@ async fn an_inference_that_was_cancelled_before_it_was_assigned_is_not_computed(
     bench.ask(2, embed(vec![text("sea")])).await;
     let outcome = bench.ask(1, embed(vec![text("sea"); 1_000])).await.outcome();
     assert!(matches!(outcome, Outcome::Cancelled));
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_given_up_is_let_go_and_only_the_next_one_is_spoken_for() {
+    let mut bench = Bench::new(false, json!({})).await;
+    let mut beats = bench.log.listen(subjects::all_heartbeats()).await.unwrap();
+    let mut held_until = async |is_there: &dyn Fn(&HeldAttempt) -> bool, expected: bool| loop {
+        let beat = Heartbeat::decode(beats.next().await.unwrap().payload).unwrap();
+        if beat.held.iter().any(is_there) == expected {
+            return;
+        }
+    };
+    let (id, content_sequence) = bench.request(1, embed(vec![text("a stormy night"); 20_000])).await;
+    let is_held = |attempt: u32| move |held: &HeldAttempt| held.attempt == attempt && held.is_unproven;
+    bench.assign(id, 1, content_sequence).await;
+    held_until(&is_held(1), true).await;
+    let failed = AttemptFailed { attempt: 1, ..AttemptFailed::default() };
+    let subject = subjects::attempt_fact(FactKind::AttemptFailed, &bench.tenant, id, 1);
+    bench.facts.append(id, &bench.tenant, subject, Fact::AttemptFailed(failed)).await.unwrap();
+    held_until(&is_held(1), false).await;
+    bench.assign(id, 2, content_sequence).await;
+    held_until(&is_held(2), true).await;
+    let subject = subjects::fact(FactKind::CancelRequested, &bench.tenant, id);
+    let cancel = Fact::CancelRequested(CancelRequested::default());
+    bench.facts.append(id, &bench.tenant, subject, cancel).await.unwrap();
+    let ended = bench.ended(id).await;
+    assert_eq!((ended.attempt, ended.outcome()), (2, Outcome::Cancelled));
 }

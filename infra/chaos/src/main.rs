@@ -5,6 +5,10 @@
 //! from a printed seed; when a process reacts does not, so a seed repeats the blows and not every interleaving.
 //! Start reading at [`run`].
 
+mod answer;
+mod background;
+mod batches;
+mod caller;
 mod havoc;
 mod link;
 mod question;

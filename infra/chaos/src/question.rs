@@ -25,6 +25,17 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    /// The same for a whole answer, which nobody waits for.
+    pub(crate) fn unstreamed(&self) -> Value {
+        let mut body = self.body.clone();
+        if let Some(fields) = body.as_object_mut() {
+            fields.retain(|name, _| {
+                !["stream", "stream_options", "grace_period_seconds"].contains(&name.as_str())
+            });
+        }
+        body
+    }
+
     /// Greedy and sampled, short and long, with a schema, with a stop string.
     pub(crate) fn all(seed: u64) -> Vec<Self> {
         let mut random = StdRng::seed_from_u64(seed);

@@ -35,17 +35,19 @@ pub(crate) enum Role {
     Router,
     Worker,
     Projector,
+    Jobs,
 }
 
 impl Role {
     /// How many of each there are.
-    const ALL: [(Self, usize); 6] = [
+    const ALL: [(Self, usize); 7] = [
         (Self::Broker, 1),
         (Self::Api, 2),
         (Self::Guardrail, 2),
         (Self::Router, 2),
         (Self::Worker, 2),
         (Self::Projector, 1),
+        (Self::Jobs, 2),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -56,6 +58,7 @@ impl Role {
             Self::Router => "router",
             Self::Worker => "worker",
             Self::Projector => "projector",
+            Self::Jobs => "jobs",
         }
     }
 }

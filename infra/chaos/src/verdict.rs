@@ -11,8 +11,8 @@ use read_model::{Database, InferenceFilter, InferenceRow};
 use schemas::v1::envelope::Fact;
 use schemas::v1::{Ended, Outcome};
 
+use crate::answer::{Answer, Way};
 use crate::site::Site;
-use crate::traffic::Answer;
 
 /// For the tables to follow the log.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,6 +26,9 @@ pub(crate) struct Verdict {
     findings: Vec<String>,
     num_answers: usize,
     num_resumed: usize,
+    num_in_background: usize,
+    num_lines: usize,
+    num_files: usize,
     num_inferences: usize,
     num_later_attempts: usize,
     num_rows: usize,
@@ -43,6 +46,9 @@ impl Verdict {
     pub(crate) fn of_answers(answers: &[Answer], expected: &[Answer]) -> Self {
         let mut verdict = Self { num_answers: answers.len(), ..Self::default() };
         verdict.num_resumed = answers.iter().filter(|answer| answer.num_resumptions > 0).count();
+        let num_by = |way: Way| answers.iter().filter(|answer| answer.way == way).count();
+        verdict.num_in_background = num_by(Way::Background);
+        verdict.num_lines = num_by(Way::Line);
         if answers.is_empty() {
             verdict.find("no client got an answer".to_owned());
         }
@@ -79,6 +85,7 @@ impl Verdict {
         options.keeps_existing_streams = true;
         let log = JetStreamLog::connect(options).await?;
         let lives = self.read_lives(&log).await?;
+        self.check_files(&log).await?;
         log.close().await?;
         self.num_inferences = lives.len();
         for (id, life) in &lives {
@@ -136,6 +143,34 @@ impl Verdict {
         Ok(lives)
     }
 
+    /// Every chunk belongs to a file of which the log knows, and every batch is over.
+    async fn check_files(&mut self, log: &JetStreamLog) -> Result<()> {
+        let mut files = BTreeSet::new();
+        let mut batches: BTreeMap<String, bool> = BTreeMap::new();
+        let mut facts = log.read(StreamName::Jobs, Vec::new(), ReadFrom::Start, false).await?;
+        while let Some(record) = facts.try_next().await? {
+            match record.subject.split('.').collect::<Vec<_>>()[..] {
+                [_, "file", _, id, ..] => drop(files.insert(id.to_owned())),
+                [_, "batch", _, id, word, ..] => {
+                    *batches.entry(id.to_owned()).or_default() |= word == "ended";
+                }
+                _ => {}
+            }
+        }
+        for (batch, _) in batches.iter().filter(|(_, has_ended)| !**has_ended) {
+            self.find(format!("batch {batch} is not over"));
+        }
+        let mut chunks = log.read(StreamName::Files, Vec::new(), ReadFrom::Start, false).await?;
+        while let Some(record) = chunks.try_next().await? {
+            let file = record.subject.split('.').nth(2).unwrap_or_default();
+            if !files.contains(file) {
+                self.find(format!("{}: a chunk of a file that nobody knows", record.subject));
+            }
+        }
+        self.num_files = files.len();
+        Ok(())
+    }
+
     /// Each end has its row, and each row its end, with the same usage.
     async fn check_rows(&mut self, database_url: &str, lives: &BTreeMap<String, Life>) -> Result<()> {
         let database = Database::connect(database_url).await?;
@@ -188,8 +223,16 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} answers, of which {} came over more than one connection; {} inferences in the log, {} later attempts, {} rows",
-            self.num_answers, self.num_resumed, self.num_inferences, self.num_later_attempts, self.num_rows
+            "{} answers, of which {} came over more than one connection, {} in the background and {} as lines of batches; \
+             {} inferences in the log, {} later attempts, {} rows, {} files",
+            self.num_answers,
+            self.num_resumed,
+            self.num_in_background,
+            self.num_lines,
+            self.num_inferences,
+            self.num_later_attempts,
+            self.num_rows,
+            self.num_files
         )?;
         for finding in self.findings.iter().take(MAX_TOLD) {
             writeln!(f, "- {finding}")?;

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use audit::archive::ArchiveReader;
 use audit::{
     Archivist, ArchivistSettings, CheckpointLog, Checkpointer, CheckpointerSettings, PublicKey, Selection,
-    SigningKey, Verification, export, prove_consistency, record_access, verify, verify_directory,
+    SigningKey, Verification, export, find_configuration, prove_consistency, record_access, verify,
+    verify_directory,
 };
 use bus::topology::StreamPolicy;
 use bus::{EventLog, ReadFrom, StreamName, subjects};
@@ -39,6 +40,11 @@ pub(crate) enum AuditCommand {
         /// Also proves that it goes on from the checkpoint of this number.
         #[arg(long)]
         since: Option<u64>,
+    },
+    /// Prints the configuration that facts name by this version, as it was recorded: JSON without secrets.
+    Configuration {
+        /// As `jetmill events` shows it.
+        version: String,
     },
     /// Lists who read the record, one JSON object a line.
     Accesses,
@@ -119,6 +125,7 @@ pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<()> {
             Ok(())
         }
         AuditCommand::Checkpoint { since } => print_checkpoint(config, *since).await,
+        AuditCommand::Configuration { version } => print_configuration(config, version).await,
         AuditCommand::Accesses => print_accesses(config).await,
         AuditCommand::Export(arguments) => write_archive(config, arguments).await,
         AuditCommand::Verify { archive, public_key } => verify_archive(archive, public_key),
@@ -203,6 +210,14 @@ async fn print_checkpoint(config: &Config, since: Option<u64>) -> Result<()> {
     }
     print_line(&line.to_string());
     broker.close().await
+}
+
+async fn print_configuration(config: &Config, version: &str) -> Result<()> {
+    let broker = Broker::open_existing(config).await?;
+    let found = find_configuration(broker.log().as_ref(), version).await;
+    broker.close().await?;
+    print_line(&found?.with_context(|| format!("the record holds no configuration {version}"))?);
+    Ok(())
 }
 
 async fn print_accesses(config: &Config) -> Result<()> {

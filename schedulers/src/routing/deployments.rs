@@ -18,12 +18,18 @@ pub struct Deployment {
     pub aliases: Vec<String>,
     /// Adapters over the model, each asked for by its name.
     pub adapters: Vec<String>,
+    /// Where its announcement stands in the stream.
+    pub announced_sequence: u64,
 }
 
 impl Deployment {
-    /// Whether it answers for `model`, by name, alias or adapter.
+    /// Everything that it can be asked for as: the model, its aliases, its adapters.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.model).chain(&self.aliases).chain(&self.adapters).map(String::as_str)
+    }
+
     fn serves(&self, model: &str) -> bool {
-        self.model == model || [&self.aliases, &self.adapters].into_iter().flatten().any(|name| name == model)
+        self.names().any(|name| name == model)
     }
 }
 
@@ -32,14 +38,16 @@ impl Deployment {
 pub struct Deployments {
     by_id: BTreeMap<String, Deployment>,
     silent: BTreeSet<String>,
+    last_sequence: u64,
 }
 
 impl Deployments {
-    /// Takes in one fact; facts about other things, and announcements of malformed pools, change nothing.
-    pub fn apply(&mut self, envelope: ControlEnvelope) {
+    /// Takes in the fact at `sequence`; facts about other things, and announcements of malformed pools, change nothing.
+    pub fn apply(&mut self, envelope: ControlEnvelope, sequence: u64) {
+        self.last_sequence = self.last_sequence.max(sequence);
         match envelope.fact {
             Some(Fact::DeploymentAnnounced(announced)) => {
-                if let Some(deployment) = Deployment::from_fact(announced) {
+                if let Some(deployment) = Deployment::from_fact(announced, sequence) {
                     self.by_id.insert(deployment.id.clone(), deployment);
                 }
             }
@@ -48,6 +56,11 @@ impl Deployments {
             }
             Some(Fact::ConfigurationRecorded(_)) | None => {}
         }
+    }
+
+    /// The sequence on CONTROL of the last fact that was taken in; 0 if that is not known.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
     }
 
     /// Every deployment that answers for `model`, by name, alias or adapter. One that is asleep does: its requests wait
@@ -59,6 +72,11 @@ impl Deployments {
     /// The ids of all.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.by_id.keys().map(String::as_str)
+    }
+
+    /// Those whose workers are not heard any more.
+    pub(super) fn silent(&self) -> impl Iterator<Item = &Deployment> {
+        self.by_id.values().filter(|deployment| self.is_silent(&deployment.id))
     }
 
     /// Whose workers are not heard any more, in place of what was known before.
@@ -78,13 +96,14 @@ impl Deployments {
 }
 
 impl Deployment {
-    fn from_fact(announced: DeploymentAnnounced) -> Option<Self> {
+    fn from_fact(announced: DeploymentAnnounced, announced_sequence: u64) -> Option<Self> {
         Some(Self {
             pool: announced.pool.parse().ok()?,
             id: announced.deployment,
             model: announced.model,
             aliases: announced.aliases,
             adapters: announced.adapters.into_iter().map(|adapter| adapter.name).collect(),
+            announced_sequence,
         })
     }
 }

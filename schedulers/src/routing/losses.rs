@@ -4,17 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bus::{BusError, FactWriter, LiveMessages, StreamName, subjects};
+use bus::{BusError, Expect, FactWriter, LiveMessages, StreamName, subjects};
 use futures_util::{StreamExt as _, stream};
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{AttemptFailed, FailureKind, Heartbeat, HeldAttempt};
-use schemas::{FactHash, FactKind, WorkerId, failure};
+use schemas::v1::{
+    AttemptFailed, DeploymentWithdrawn, FailureKind, Heartbeat, HeldAttempt, control_envelope,
+};
+use schemas::{DeploymentId, FactHash, FactKind, WorkerId, failure};
 use tokio::time::{Instant, MissedTickBehavior};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::Deployments;
-use super::blame::history_after_loss;
+use super::blame::{Reached, history_after_loss};
+use super::withdrawal::{self, Overdue};
 use super::worker_watch::{Hearing, LostWorker, WorkerWatch};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -35,6 +38,7 @@ pub(super) async fn watch_workers(facts: FactWriter, deployments: Arc<RwLock<Dep
         facts,
         deployments,
         watch: WorkerWatch::default(),
+        withdrawn: BTreeSet::new(),
         started_at: Instant::now(),
     };
     loop {
@@ -51,6 +55,8 @@ struct Watcher {
     facts: FactWriter,
     deployments: Arc<RwLock<Deployments>>,
     watch: WorkerWatch,
+    /// Those whose withdrawal was begun here.
+    withdrawn: BTreeSet<Overdue>,
     /// Where this process speaks to itself.
     subject: String,
     incarnation: String,
@@ -116,30 +122,71 @@ impl Watcher {
         let ids: BTreeSet<String> = deployments.ids().map(str::to_owned).collect();
         self.watch.expect(&ids);
         deployments.set_silent(ids.into_iter().filter(|id| self.watch.is_silent(id)).collect());
+        let overdue = withdrawal::overdue(&deployments, |id| self.watch.silence(id));
+        drop(deployments);
+        // What is withdrawn is gone from the deployments once that is read; until then it is not tried again.
+        self.withdrawn.retain(|known| overdue.contains(known));
+        for overdue in overdue {
+            if self.withdrawn.insert(overdue.clone()) {
+                let facts = self.facts.clone();
+                tokio::spawn(async move { withdraw(&facts, overdue).await });
+            }
+        }
     }
 
     fn give_up(&self, lost: LostWorker) {
         let LostWorker { worker, held } = lost;
         warn!(worker, num_attempts = held.len(), "a worker is lost");
-        let of_class =
-            |is_batch: bool| held.iter().filter(|held| held.is_unproven && held.is_batch == is_batch).count();
-        let (num_unproven, num_unproven_of_batch) = (of_class(false), of_class(true));
+        let reached = how_far(&held);
         let facts = self.facts.clone();
         tokio::spawn(async move {
-            stream::iter(held)
-                .for_each_concurrent(MAX_NUM_AT_ONCE, |held| {
-                    let num_beside = if held.is_batch { num_unproven_of_batch } else { num_unproven };
-                    give_up(&facts, &worker, held, num_beside)
+            stream::iter(held.into_iter().zip(reached))
+                .for_each_concurrent(MAX_NUM_AT_ONCE, |(held, reached)| {
+                    give_up(&facts, &worker, held, reached)
                 })
                 .await;
         });
     }
 }
 
-/// While the broker is away it tries on; an attempt that cannot be given up comes again by its delivery.
-async fn give_up(facts: &FactWriter, worker: &str, held: HeldAttempt, num_unproven: usize) {
+/// Withdraws a deployment in its worker's place, unless it was announced anew or withdrawn meanwhile.
+async fn withdraw(facts: &FactWriter, overdue: Overdue) {
+    let Overdue { deployment, announced_sequence } = overdue;
+    let id = DeploymentId::slug(&deployment);
     loop {
-        match try_give_up(facts, worker, &held, num_unproven).await {
+        let withdrawn = DeploymentWithdrawn { deployment: deployment.clone() };
+        let fact = control_envelope::Fact::DeploymentWithdrawn(withdrawn);
+        match facts.append_control(&id, fact, Expect::LastOnSubject(announced_sequence)).await {
+            Err(error) if error.is_retryable() => {
+                warn!(deployment, %error, "a silent worker's deployment is withdrawn later");
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+            Err(error) => return warn!(deployment, %error, "a silent worker's deployment stays listed"),
+            Ok(Some(_)) => return info!(deployment, "a silent worker's deployment is withdrawn"),
+            Ok(None) => return,
+        }
+    }
+}
+
+/// How far each of a worker's attempts had come. While one that is of no batch begins, none of a batch is computed.
+fn how_far(held: &[HeldAttempt]) -> Vec<Reached> {
+    let num_of =
+        |is_batch: bool| held.iter().filter(|held| held.is_unproven && held.is_batch == is_batch).count();
+    let (num_unproven, num_unproven_of_batch) = (num_of(false), num_of(true));
+    let how_far = |held: &HeldAttempt| match (held.is_unproven, held.is_batch) {
+        (true, false) => Reached::Beginning { num_unproven: Some(num_unproven) },
+        (true, true) if num_unproven == 0 => Reached::Beginning { num_unproven: Some(num_unproven_of_batch) },
+        (true, true) => Reached::Nothing,
+        (false, _) if held.is_waiting => Reached::Nothing,
+        (false, _) => Reached::Token,
+    };
+    held.iter().map(how_far).collect()
+}
+
+/// While the broker is away it tries on; an attempt that cannot be given up comes again by its delivery.
+async fn give_up(facts: &FactWriter, worker: &str, held: HeldAttempt, reached: Reached) {
+    loop {
+        match try_give_up(facts, worker, &held, reached).await {
             Err(error) if error.is_retryable() => {
                 warn!(inference = held.inference_id, %error, "a lost attempt is given up later");
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
@@ -157,7 +204,7 @@ async fn try_give_up(
     facts: &FactWriter,
     worker: &str,
     held: &HeldAttempt,
-    num_unproven: usize,
+    reached: Reached,
 ) -> Result<(), BusError> {
     let Some(record) = facts.log().get(StreamName::Inference, held.assigned_sequence).await? else {
         return Ok(());
@@ -175,11 +222,7 @@ async fn try_give_up(
         worker: worker.to_owned(),
         failure: Some(failure(FailureKind::Internal, "worker_lost", message)),
         summary: assigned.summary,
-        history: Some(history_after_loss(
-            assigned.history.unwrap_or_default(),
-            held.is_unproven,
-            Some(num_unproven),
-        )),
+        history: Some(history_after_loss(assigned.history.unwrap_or_default(), reached)),
     };
     let started = subjects::attempt_fact(FactKind::Started, &tenant, inference, held.attempt);
     let previous = facts.log().last(StreamName::Inference, started).await?.unwrap_or(record);

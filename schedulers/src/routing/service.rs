@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bus::{
-    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, StreamName,
+    BusError, Delivery, EventLog, FactWriter, Handled, InferenceAddress, ReadFrom, Record, StreamName,
     serve_deliveries, subjects, topology,
 };
 use futures_util::StreamExt as _;
@@ -84,7 +84,7 @@ impl Router {
         let mut fresh = Deployments::default();
         let mut records = deployment_records(self.facts.log().as_ref(), false).await?;
         while let Some(record) = records.next().await {
-            apply(&mut fresh, &record?.payload);
+            apply(&mut fresh, &record?);
         }
         let fresh = fresh.with_silent_of(&self.known());
         Ok(decide(&fresh))
@@ -104,7 +104,8 @@ impl Router {
             summary: Some(pending.summary),
             reasons: route.reasons,
             history: (pending.attempt > 1).then_some(pending.history),
-            ..Assigned::default()
+            control_sequence: route.control_sequence,
+            silent_deployments: route.silent,
         };
         let facts = self.facts.following(pending.previous);
         facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;
@@ -168,7 +169,7 @@ async fn follow_deployments(
         match deployment_records(log.as_ref(), true).await {
             Ok(mut records) => {
                 while let Some(Ok(record)) = records.next().await {
-                    apply(&mut deployments.write().unwrap_or_else(PoisonError::into_inner), &record.payload);
+                    apply(&mut deployments.write().unwrap_or_else(PoisonError::into_inner), &record);
                 }
             }
             Err(error) => warn!(%error, "cannot follow the deployments, trying again"),
@@ -181,9 +182,9 @@ async fn deployment_records(log: &dyn EventLog, follow: bool) -> Result<bus::Rec
     log.read(StreamName::Control, vec![subjects::all_deployments()], ReadFrom::LastPerSubject, follow).await
 }
 
-fn apply(deployments: &mut Deployments, payload: &[u8]) {
-    match schemas::decode_control(payload) {
-        Ok(envelope) => deployments.apply(envelope),
+fn apply(deployments: &mut Deployments, record: &Record) {
+    match schemas::decode_control(&record.payload) {
+        Ok(envelope) => deployments.apply(envelope, record.sequence),
         Err(error) => warn!(%error, "a control fact cannot be read and is passed over"),
     }
 }

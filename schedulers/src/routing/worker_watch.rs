@@ -57,7 +57,7 @@ impl WorkerWatch {
     /// Takes in a heartbeat. What an earlier process of the same name held is lost at once; an earlier one that speaks
     /// after a later one is not listened to.
     pub fn hear(&mut self, heartbeat: Heartbeat) -> Option<LostWorker> {
-        let Heartbeat { worker, incarnation, held, is_last, .. } = heartbeat;
+        let Heartbeat { worker, incarnation, mut held, is_last, is_addition, .. } = heartbeat;
         if !self.workers.contains_key(&worker) && self.workers.len() >= MAX_NUM_WORKERS {
             return None;
         }
@@ -67,6 +67,13 @@ impl WorkerWatch {
             return None;
         }
         let is_new = incarnation > watched.incarnation;
+        if is_addition && !is_new {
+            let is_told =
+                |known: &HeldAttempt| held.iter().any(|told| told.inference_id == known.inference_id);
+            let others: Vec<HeldAttempt> =
+                watched.held.iter().filter(|known| !is_told(known)).cloned().collect();
+            held.extend(others);
+        }
         let before = std::mem::replace(watched, WatchedWorker { incarnation, held, silence: Duration::ZERO });
         if is_last {
             self.workers.remove(&worker);
@@ -107,6 +114,11 @@ impl WorkerWatch {
             }
         }
         newly_silent.into_iter().filter_map(|(worker, held)| self.lost(worker, held)).collect()
+    }
+
+    /// For how long a worker was not heard.
+    pub fn silence(&self, worker: &str) -> Duration {
+        self.workers.get(worker).map_or(Duration::ZERO, |watched| watched.silence)
     }
 
     /// Whether a worker was not heard for too long; one that nobody knows was not.
@@ -203,6 +215,25 @@ mod tests {
         let found = watch.hear(beat("a", "2", &[])).unwrap();
         assert_eq!((found.worker.as_str(), found.held[0].inference_id.as_str()), ("a", "x"));
         assert_eq!(watch.hear(beat("a", "1", &[("x", 1)])), None, "the old one speaks late");
+        assert_eq!(pass(&mut watch, 60, Hearing::Whole), []);
+    }
+
+    #[test]
+    fn what_a_worker_begins_is_held_beside_what_it_said_before() {
+        let mut watch = WorkerWatch::default();
+        let adds = |held| Heartbeat { is_addition: true, ..beat("a", "1", held) };
+        watch.hear(beat("a", "1", &[("x", 1), ("y", 1)]));
+        assert_eq!(watch.hear(adds(&[("y", 2)])), None);
+        assert_eq!(watch.hear(adds(&[("z", 1)])), None);
+        assert_eq!(pass(&mut watch, 15, Hearing::Whole), [lost(15, "a", &["z", "y", "x"])]);
+        watch.hear(adds(&[("z", 2)]));
+        let later = Heartbeat { is_addition: true, ..beat("a", "2", &[("v", 1)]) };
+        assert_eq!(
+            watch.hear(later).unwrap().held[0].inference_id,
+            "z",
+            "a later process begins with nothing"
+        );
+        watch.hear(beat("a", "2", &[]));
         assert_eq!(pass(&mut watch, 60, Hearing::Whole), []);
     }
 

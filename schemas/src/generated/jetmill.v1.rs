@@ -806,7 +806,7 @@ pub struct Ended {
     /// Present when the request asked for what only it holds: the prompt's text, token ids or log probabilities.
     #[prost(message, optional, tag = "12")]
     pub prompt: ::core::option::Option<PromptReport>,
-    /// By the price in the requested fact; absent: there is none, or no worker began it.
+    /// By the price in the requested fact; absent: there is none, or no usage is known.
     #[prost(message, optional, tag = "13")]
     pub cost: ::core::option::Option<Cost>,
 }
@@ -1160,6 +1160,9 @@ pub struct Heartbeat {
     /// Time of the process when it said this, by which it knows how late it hears itself.
     #[prost(uint64, tag = "5")]
     pub uptime_nanos: u64,
+    /// What it begins now, beside all that it said before: `held` is not everything.
+    #[prost(bool, tag = "6")]
+    pub is_addition: bool,
 }
 impl ::prost::Name for Heartbeat {
     const NAME: &'static str = "Heartbeat";
@@ -1186,6 +1189,9 @@ pub struct HeldAttempt {
     /// It is of the class batch, whose attempts begin beside those of the other one.
     #[prost(bool, tag = "5")]
     pub is_batch: bool,
+    /// It was not begun: whatever brings its worker down is not this.
+    #[prost(bool, tag = "6")]
+    pub is_waiting: bool,
 }
 impl ::prost::Name for HeldAttempt {
     const NAME: &'static str = "HeldAttempt";

@@ -6204,6 +6204,9 @@ impl serde::Serialize for Heartbeat {
         if self.uptime_nanos != 0 {
             len += 1;
         }
+        if self.is_addition {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.Heartbeat", len)?;
         if !self.worker.is_empty() {
             struct_ser.serialize_field("worker", &self.worker)?;
@@ -6222,6 +6225,9 @@ impl serde::Serialize for Heartbeat {
             #[allow(clippy::needless_borrows_for_generic_args)]
             struct_ser.serialize_field("uptime_nanos", ToString::to_string(&self.uptime_nanos).as_str())?;
         }
+        if self.is_addition {
+            struct_ser.serialize_field("is_addition", &self.is_addition)?;
+        }
         struct_ser.end()
     }
 }
@@ -6239,6 +6245,8 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
             "isLast",
             "uptime_nanos",
             "uptimeNanos",
+            "is_addition",
+            "isAddition",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -6248,6 +6256,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
             Held,
             IsLast,
             UptimeNanos,
+            IsAddition,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -6274,6 +6283,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                             "held" => Ok(GeneratedField::Held),
                             "isLast" | "is_last" => Ok(GeneratedField::IsLast),
                             "uptimeNanos" | "uptime_nanos" => Ok(GeneratedField::UptimeNanos),
+                            "isAddition" | "is_addition" => Ok(GeneratedField::IsAddition),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -6298,6 +6308,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                 let mut held__ = None;
                 let mut is_last__ = None;
                 let mut uptime_nanos__ = None;
+                let mut is_addition__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::Worker => {
@@ -6332,6 +6343,12 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                                 Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
                             ;
                         }
+                        GeneratedField::IsAddition => {
+                            if is_addition__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isAddition"));
+                            }
+                            is_addition__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(Heartbeat {
@@ -6340,6 +6357,7 @@ impl<'de> serde::Deserialize<'de> for Heartbeat {
                     held: held__.unwrap_or_default(),
                     is_last: is_last__.unwrap_or_default(),
                     uptime_nanos: uptime_nanos__.unwrap_or_default(),
+                    is_addition: is_addition__.unwrap_or_default(),
                 })
             }
         }
@@ -6369,6 +6387,9 @@ impl serde::Serialize for HeldAttempt {
         if self.is_batch {
             len += 1;
         }
+        if self.is_waiting {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.HeldAttempt", len)?;
         if !self.inference_id.is_empty() {
             struct_ser.serialize_field("inference_id", &self.inference_id)?;
@@ -6386,6 +6407,9 @@ impl serde::Serialize for HeldAttempt {
         }
         if self.is_batch {
             struct_ser.serialize_field("is_batch", &self.is_batch)?;
+        }
+        if self.is_waiting {
+            struct_ser.serialize_field("is_waiting", &self.is_waiting)?;
         }
         struct_ser.end()
     }
@@ -6406,6 +6430,8 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
             "isUnproven",
             "is_batch",
             "isBatch",
+            "is_waiting",
+            "isWaiting",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -6415,6 +6441,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
             AssignedSequence,
             IsUnproven,
             IsBatch,
+            IsWaiting,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -6441,6 +6468,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                             "assignedSequence" | "assigned_sequence" => Ok(GeneratedField::AssignedSequence),
                             "isUnproven" | "is_unproven" => Ok(GeneratedField::IsUnproven),
                             "isBatch" | "is_batch" => Ok(GeneratedField::IsBatch),
+                            "isWaiting" | "is_waiting" => Ok(GeneratedField::IsWaiting),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -6465,6 +6493,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                 let mut assigned_sequence__ = None;
                 let mut is_unproven__ = None;
                 let mut is_batch__ = None;
+                let mut is_waiting__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::InferenceId => {
@@ -6501,6 +6530,12 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                             }
                             is_batch__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::IsWaiting => {
+                            if is_waiting__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("isWaiting"));
+                            }
+                            is_waiting__ = Some(map_.next_value()?);
+                        }
                     }
                 }
                 Ok(HeldAttempt {
@@ -6509,6 +6544,7 @@ impl<'de> serde::Deserialize<'de> for HeldAttempt {
                     assigned_sequence: assigned_sequence__.unwrap_or_default(),
                     is_unproven: is_unproven__.unwrap_or_default(),
                     is_batch: is_batch__.unwrap_or_default(),
+                    is_waiting: is_waiting__.unwrap_or_default(),
                 })
             }
         }

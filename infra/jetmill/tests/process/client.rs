@@ -102,6 +102,7 @@ impl Client {
             response,
             unread: String::new(),
             text: String::new(),
+            reasoning: String::new(),
             usage: Value::Null,
             is_done: false,
         }
@@ -117,6 +118,7 @@ fn id_of(response: &Response) -> String {
 pub(crate) struct Stream {
     pub(crate) id: String,
     pub(crate) text: String,
+    pub(crate) reasoning: String,
     pub(crate) usage: Value,
     /// Where a resumption begins.
     pub(crate) last_event_id: String,
@@ -130,6 +132,13 @@ impl Stream {
     pub(crate) async fn read_text(&mut self, num_bytes: usize) {
         while self.text.len() < num_bytes {
             assert!(self.read_chunk().await, "the stream of {} ended after {:?}", self.id, self.text);
+        }
+    }
+
+    /// Reads until the thoughts have at least so many bytes; fails when the stream ends before.
+    pub(crate) async fn read_reasoning(&mut self, num_bytes: usize) {
+        while self.reasoning.len() < num_bytes {
+            assert!(self.read_chunk().await, "the stream of {} ended after {:?}", self.id, self.reasoning);
         }
     }
 
@@ -176,6 +185,9 @@ impl Stream {
         assert!(event.get("error").is_none_or(Value::is_null), "{data}");
         if let Some(text) = event["choices"][0]["delta"]["content"].as_str() {
             self.text.push_str(text);
+        }
+        if let Some(reasoning) = event["choices"][0]["delta"]["reasoning_content"].as_str() {
+            self.reasoning.push_str(reasoning);
         }
         if event["usage"].is_object() {
             self.usage = event["usage"].clone();

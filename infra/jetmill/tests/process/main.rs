@@ -11,8 +11,11 @@ mod audit;
 mod batches;
 mod cancellation;
 mod client;
+mod costs;
 mod crash;
+mod front;
 mod history;
+mod killers;
 #[path = "../../../../engine-workers/tests/support/lora_fixture.rs"]
 mod lora_fixture;
 mod model_bench;
@@ -28,5 +31,6 @@ mod secrets;
 mod shutdown;
 mod site;
 mod startup;
+mod trace;
 mod wait;
 mod worker_loss;

@@ -2,83 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::client::{Client, Stream, chat, text_of};
-use crate::process::Process;
+use crate::client::{chat, text_of};
+use crate::front::{Front, NUM_TOKENS, QUESTION, facts_of, lost_workers};
 use crate::record::{end_of, kind_of};
-use crate::roles::{api, start_broker};
-use crate::site::Site;
+use crate::site::MODEL;
 use crate::wait::{soon, until};
-
-const QUESTION: &str = "Tell me a story about a lighthouse.";
-const NUM_TOKENS: u32 = 120;
-
-/// Everything but workers, over one broker.
-struct Front {
-    site: Site,
-    nats: String,
-    client: Client,
-    _processes: Vec<Process>,
-}
-
-impl Front {
-    async fn start() -> Self {
-        let site = Site::new();
-        let (broker, nats) = start_broker(&site);
-        let shared = ["--nats", nats.as_str()];
-        let roles = ["guardrail", "router", "projector"].map(|role| site.spawn(role, role, &shared));
-        let (api, client) = api(&site, "api", &shared).await;
-        let processes = [broker, api].into_iter().chain(roles).collect();
-        Self { site, nats, client, _processes: processes }
-    }
-
-    fn worker(&self, name: &str) -> Process {
-        self.site.spawn_with_model(name, "worker", &["--nats", self.nats.as_str(), "--worker-id", name])
-    }
-
-    async fn is_ready(&self) {
-        until("the api and a worker are ready", async || self.client.is_ready().await.then_some(())).await;
-    }
-
-    async fn facts(&self, id: &str) -> Vec<Value> {
-        self.site.facts(&["--nats", self.nats.as_str()], id).await
-    }
-
-    async fn begin_streams(&self, num_streams: usize) -> Vec<Stream> {
-        let streams = (0..num_streams).map(|_| self.client.stream(QUESTION, NUM_TOKENS));
-        let mut streams = join_all(streams).await;
-        join_all(streams.iter_mut().map(|stream| stream.read_text(20))).await;
-        streams
-    }
-
-    /// The stream's text is the undisturbed one and stands in the one terminal fact; returns all facts.
-    async fn check_whole(&self, stream: Stream, undisturbed: &str) -> Vec<Value> {
-        let stream = stream.read_all().await;
-        assert_eq!(stream.text, undisturbed, "the stream has no gap and nothing twice");
-        assert_eq!(stream.usage["completion_tokens"], NUM_TOKENS);
-        let facts = self.facts(&stream.id).await;
-        let end = end_of(&facts);
-        assert_eq!(end["choices"][0]["text"], stream.text);
-        assert_eq!(end["usage"]["num_completion_tokens"], NUM_TOKENS);
-        facts
-    }
-}
-
-fn facts_of<'a>(facts: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    facts.iter().filter(move |fact| kind_of(fact) == kind).map(move |fact| &fact[kind])
-}
-
-/// The workers that were lost under an inference, by heartbeat and not by the delivery's timeout.
-fn lost_workers(facts: &[Value]) -> Vec<&str> {
-    facts_of(facts, "attempt_failed")
-        .map(|failed| {
-            assert_eq!(failed["failure"]["code"], "worker_lost", "{failed}");
-            failed["worker"].as_str().unwrap()
-        })
-        .collect()
-}
 
 fn check_resumed(facts: &[Value], lost: &str) {
     assert_eq!(lost_workers(facts), [lost]);
@@ -202,4 +132,57 @@ async fn a_request_that_kills_three_workers_is_given_up() {
     assert_eq!(lost_workers(&facts), ["worker-0", "worker-1", "worker-2"]);
     let (_, again) = front.client.whole(QUESTION, NUM_TOKENS).await;
     assert_eq!(text_of(&again), text_of(&undisturbed), "others are served");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_that_no_router_has_heard_of_is_found_by_the_delivery_that_comes_again() {
+    let mut front = Front::start().await;
+    let lost = front.worker("worker-1");
+    front.is_ready().await;
+    let (_, undisturbed) = front.client.whole(QUESTION, NUM_TOKENS).await;
+    let mut streams = front.begin_streams(2).await;
+    front.router.take().unwrap().kill().await;
+    lost.kill().await;
+    let _worker = front.worker("worker-2");
+    for stream in &streams {
+        until("the delivery comes again", async || {
+            let facts = front.facts(&stream.id).await;
+            facts.iter().any(|fact| kind_of(fact) == "attempt_failed").then_some(())
+        })
+        .await;
+    }
+    front.router = Some(front.spawn_router("router-2"));
+    for stream in streams.drain(..) {
+        let facts = front.check_whole(stream, text_of(&undisturbed)).await;
+        check_resumed(&facts, "worker-1");
+        let failed = facts_of(&facts, "attempt_failed").next().unwrap();
+        assert!(failed["failure"]["message"].as_str().unwrap().contains("came again"), "{failed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_while_its_model_thinks_leaves_the_same_thoughts_and_the_same_answer() {
+    let front = Front::start().await;
+    let thinker = |name: &str| front.worker_with(name, &["--reasoning-parser", "qwen3"]);
+    let worker = thinker("worker-1");
+    front.is_ready().await;
+    let thought = json!({"role": "assistant", "content": "<think>\nThe story needs"});
+    let body = json!({
+        "model": MODEL, "messages": [{"role": "user", "content": QUESTION}, thought],
+        "continue_final_message": true, "thinking_token_budget": 60, "max_tokens": NUM_TOKENS,
+        "temperature": 0, "ignore_eos": true, "stream": true, "stream_options": {"include_usage": true},
+    });
+    let undisturbed = front.client.stream_of(front.client.post(&body)).await.read_all().await;
+    assert!(!undisturbed.text.is_empty() && undisturbed.reasoning.len() > 60, "{:?}", undisturbed.text);
+    let mut stream = front.client.stream_of(front.client.post(&body)).await;
+    stream.read_reasoning(20).await;
+    assert!(stream.text.is_empty(), "it still thinks");
+    worker.kill().await;
+    let _worker = thinker("worker-2");
+    let stream = stream.read_all().await;
+    assert_eq!((&stream.reasoning, &stream.text), (&undisturbed.reasoning, &undisturbed.text));
+    assert_eq!(stream.usage, undisturbed.usage);
+    let facts = front.facts(&stream.id).await;
+    check_resumed(&facts, "worker-1");
+    assert_eq!(end_of(&facts)["choices"][0]["reasoning"], stream.reasoning);
 }
