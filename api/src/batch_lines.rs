@@ -18,6 +18,7 @@ use crate::openai::answer::{AnswerHead, Answers, Shape};
 use crate::openai::embedding_answer::EmbeddingAnswer;
 use crate::openai::embedding_request::{self, EncodingFormat};
 use crate::openai::{chat_request, completion_request};
+use crate::prices::Prices;
 
 const BASE64: &str = "base64";
 
@@ -26,6 +27,7 @@ const BASE64: &str = "base64";
 pub struct BatchLines {
     deployments: Deployments,
     limits: Limits,
+    prices: Prices,
 }
 
 /// Why a line asks for nothing now.
@@ -43,9 +45,9 @@ pub enum UnreadLine {
 }
 
 impl BatchLines {
-    /// Lines within these limits. Until [`BatchLines::follow`] runs, no model is known.
-    pub fn new(limits: Limits) -> Self {
-        Self { deployments: Deployments::default(), limits }
+    /// Lines within these limits, at these prices. Until [`BatchLines::follow`] runs, no model is known.
+    pub fn new(limits: Limits, prices: Prices) -> Self {
+        Self { deployments: Deployments::default(), limits, prices }
     }
 
     /// Follows which models there are until `shutdown`.
@@ -60,7 +62,12 @@ impl BatchLines {
         if line.url != endpoint {
             return Err(refused(RefusedLine::elsewhere(&line, endpoint)));
         }
-        self.requests(&line.url, line.body.get()).map_err(|error| {
+        let priced = |requested: Requested| Requested {
+            price: self.prices.of(&requested.model, &self.deployments),
+            ..requested
+        };
+        let requests = self.requests(&line.url, line.body.get());
+        requests.map(|requests| requests.into_iter().map(priced).collect()).map_err(|error| {
             let model = match &error {
                 ApiError::UnknownModel { model, .. } => Some(model.clone()),
                 ApiError::Unavailable { .. } => Some(String::new()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemas::{IngressId, SamplingLimits, TenantId};
 
 use crate::auth::MasterKey;
+use crate::prices::Prices;
 use crate::webhooks::WebhookOptions;
 
 /// Appends further metrics in Prometheus' text format to an answer of `/metrics`.
@@ -35,6 +36,10 @@ pub struct ApiConfig {
     pub cancels_at_shutdown: bool,
     /// Whom it may tell of ends, and how.
     pub webhooks: WebhookOptions,
+    /// What models cost; recorded with each request.
+    pub prices: Prices,
+    /// Version of the configuration that this comes from; recorded with each fact.
+    pub configuration: String,
     /// Metrics of other parts of the process, shown with the node's own.
     pub extra_metrics: Vec<ExtraMetrics>,
 }
@@ -53,6 +58,8 @@ impl ApiConfig {
             timeouts: Timeouts::default(),
             cancels_at_shutdown: true,
             webhooks: WebhookOptions::default(),
+            prices: Prices::default(),
+            configuration: String::new(),
             extra_metrics: Vec::new(),
         }
     }

@@ -33,7 +33,8 @@ impl Api {
         let speaker = WorkerId::slug(config.ingress.as_str());
         let state = ApiState {
             jobs: JobLog::new(Arc::clone(&log), Arc::clone(&stamps), "api", &speaker),
-            facts: FactWriter::new(Arc::clone(&log), stamps, "api", speaker),
+            facts: FactWriter::new(Arc::clone(&log), stamps, "api", speaker)
+                .configured_by(&config.configuration),
             log,
             dispatcher: TokenDispatcher::default(),
             deployments: Deployments::default(),

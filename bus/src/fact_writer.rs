@@ -42,6 +42,7 @@ pub struct FactWriter {
     stamps: StampSource,
     writer: Arc<str>,
     speaker: WorkerId,
+    configuration: Arc<str>,
     previous: Option<FactHash>,
 }
 
@@ -49,7 +50,13 @@ impl FactWriter {
     /// A writer for the service `role` in the instance `speaker`; both are recorded with every fact.
     pub fn new(log: Arc<dyn EventLog>, stamps: StampSource, role: &str, speaker: WorkerId) -> Self {
         let writer = format!("{role}/{speaker}").into();
-        Self { log, stamps, writer, speaker, previous: None }
+        let configuration = Arc::from("");
+        Self { log, stamps, writer, speaker, configuration, previous: None }
+    }
+
+    /// The same writer under a configuration of this version, which every fact names.
+    pub fn configured_by(self, version: &str) -> Self {
+        Self { configuration: version.into(), ..self }
     }
 
     /// The same writer for what one fact causes: each fact of an inference but the first names the one before it.
@@ -84,6 +91,7 @@ impl FactWriter {
         let by =
             WrittenBy { event_id: stamp.event_id, at_unix_nanos: stamp.unix_nanos, writer: &self.writer };
         let envelope = Envelope::new(&by, inference, tenant, fact);
+        let envelope = Envelope { configuration: self.configuration.to_string(), ..envelope };
         let envelope = match self.previous {
             Some(previous) => envelope.following(previous),
             None => envelope,

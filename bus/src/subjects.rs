@@ -71,6 +71,11 @@ pub fn all_deployments() -> String {
     "control.deployment.*".to_owned()
 }
 
+/// `control.configuration.<version>`: one record for each.
+pub fn control_configuration(version: &str) -> String {
+    format!("control.configuration.{version}")
+}
+
 /// `audit.checkpoint.<number>`: one winner among those who sign.
 pub fn audit_checkpoint(number: u64) -> String {
     format!("audit.checkpoint.{number}")

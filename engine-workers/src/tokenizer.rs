@@ -40,6 +40,8 @@ pub struct Tokenizer {
     special_ids: SpecialTokenIds,
     framing: Framing,
     strips_space_prefix: bool,
+    /// Most bytes of a text that one token stands for, where that is known.
+    max_bytes_per_token: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +64,19 @@ impl Tokenizer {
                     vocabulary.model,
                     spec::VocabularyModel::SentencePiece { adds_space_prefix: true, .. }
                 );
+                let table = from_vocabulary::table(vocabulary);
                 Ok(Self {
                     encoder: from_vocabulary::encoder(vocabulary)?,
                     literal_encoder: OnceLock::new(),
-                    table: from_vocabulary::table(vocabulary),
+                    // No rule of these tokenizers shortens a text or drops a part of it. A text may hold `▁` itself, three
+                    // bytes where a token of SentencePiece has a space.
+                    max_bytes_per_token: table.max_bytes_per_token().map(|max_bytes| {
+                        match vocabulary.model {
+                            spec::VocabularyModel::ByteLevelBpe { .. } => max_bytes,
+                            spec::VocabularyModel::SentencePiece { .. } => max_bytes * '▁'.len_utf8(),
+                        }
+                    }),
+                    table,
                     special_ids: vocabulary.special_ids.clone(),
                     framing: Framing::ByIds { adds_bos: vocabulary.adds_bos, adds_eos: vocabulary.adds_eos },
                     strips_space_prefix,
@@ -118,6 +129,8 @@ impl Tokenizer {
             special_ids,
             framing: Framing::ByEncoder,
             strips_space_prefix,
+            // Its normalizer may drop any part of a text.
+            max_bytes_per_token: None,
         })
     }
 
@@ -151,6 +164,11 @@ impl Tokenizer {
             encoder.set_encode_special_tokens(true);
             encoder
         })
+    }
+
+    /// So many tokens at least are needed for a text of this length; 0 where nothing is known. Far cheaper than to cut it.
+    pub fn min_num_tokens(&self, num_bytes: usize) -> usize {
+        self.max_bytes_per_token.map_or(0, |max_bytes| num_bytes.div_ceil(max_bytes))
     }
 
     /// The text of a whole sequence. Bytes that are no UTF-8 become U+FFFD; ids outside the vocabulary have no text.

@@ -115,6 +115,22 @@ fn smollm2_text_comes_back_from_its_ids() {
 }
 
 #[test]
+fn a_text_has_never_fewer_tokens_than_its_length_tells() {
+    for name in [SMOLLM2, QWEN] {
+        let (_, tokenizer) = model(name);
+        let texts = vectors("texts.inp", "qwen2.out").into_iter().map(|(text, _)| text);
+        let repeated =
+            [" ", "\n", "word ", "ü", "<|im_end|>", "=", "\u{2581}"].map(|text| text.repeat(4_000));
+        for text in texts.chain(repeated) {
+            let ids = tokenizer.encode(&text, PARSED).unwrap();
+            assert!(tokenizer.min_num_tokens(text.len()) <= ids.len(), "{name}: {text:.40}");
+        }
+        let bound = tokenizer.min_num_tokens(1_000_000);
+        assert!(bound > 2_048, "{name}: a megabyte has at least {bound} tokens");
+    }
+}
+
+#[test]
 fn special_tokens_in_text_are_read_only_when_asked_for() {
     for (name, end, num_eos) in [(SMOLLM2, "<|im_end|>", 2), (QWEN, "<|im_end|>", 2)] {
         let (model, tokenizer) = model(name);

@@ -60,6 +60,11 @@ async fn a_prompt_beyond_the_context_ends_with_the_numbers_and_the_field() {
     let failure = bench.ended(id).await.failure.unwrap();
     assert_eq!((failure.code.as_str(), failure.param.as_str()), ("context_length_exceeded", "prompt"));
     assert!(failure.message.contains("512"), "{}", failure.message);
+    let id = bench.assign(3, text(&"word ".repeat(100_000)), greedy(8)).await;
+    assert_eq!(bench.answer(id).await.1, Outcome::Failed);
+    let failure = bench.ended(id).await.failure.unwrap();
+    assert_eq!((failure.code.as_str(), failure.param.as_str()), ("context_length_exceeded", "prompt"));
+    assert!(failure.message.contains("at least"), "{}", failure.message);
     assert_eq!(bench.num_facts(FactKind::Started).await, 0);
 }
 

@@ -10,6 +10,7 @@ mod fact_hash;
 mod failure;
 mod ids;
 pub mod lifecycle;
+mod price;
 mod sampling;
 
 /// Version 1 of the protobuf messages; generated from `proto/jetmill/v1/events.proto`.
@@ -33,4 +34,5 @@ pub use failure::failure;
 pub use ids::{
     BatchId, DeploymentId, EventId, FileId, Id, IdError, InferenceId, IngressId, PoolName, TenantId, WorkerId,
 };
+pub use price::{Amount, AmountError};
 pub use sampling::{InvalidParameter, SamplingLimits, SamplingParams};

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use audit::{AuditError, CheckpointLog, InclusionProof, Life, LifeFact, prove_inclusion, record_access};
+use audit::{
+    AuditError, CheckpointLog, InclusionProof, Life, LifeFact, find_configuration, prove_inclusion,
+    record_access,
+};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use bus::EventLog;
 use schemas::InferenceId;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{CheckpointSigned, RecordAccessed};
@@ -56,12 +60,27 @@ pub(crate) async fn inference(
     let sequences: Vec<u64> = life.facts.iter().map(|fact| fact.sequence).collect();
     let proofs = prove_inclusion(&state.log, &sequences).await.map_err(unreadable)?;
     let mut body = life_body(id, &life, checkpoint)?;
+    body["configurations"] = configurations(state.log.as_ref(), &life).await?;
     if let Some(facts) = body["facts"].as_array_mut() {
         for (shown, fact) in facts.iter_mut().zip(&life.facts) {
             shown["proof"] = proofs.get(&fact.sequence).map(proof_body).transpose()?.unwrap_or(Value::Null);
         }
     }
     Ok(Json(body).into_response())
+}
+
+/// The configurations that its facts name, by their versions.
+async fn configurations(log: &dyn EventLog, life: &Life) -> Result<Value, ApiError> {
+    let mut found = Map::new();
+    for fact in &life.facts {
+        let version = &fact.envelope.configuration;
+        if !version.is_empty() && !found.contains_key(version) {
+            let json = find_configuration(log, version).await?;
+            let shown = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or(Value::Null);
+            found.insert(version.clone(), shown);
+        }
+    }
+    Ok(Value::Object(found))
 }
 
 /// What `schemas/audit/src/leaf.rs` and RFC 9162 need to lead a fact's hash to a signed root.
@@ -148,7 +167,12 @@ fn summary(life: &Life) -> Value {
                 }
                 if let Some(usage) = &ended.usage {
                     say("prompt_tokens", json!(usage.num_prompt_tokens));
+                    say("cached_prompt_tokens", json!(usage.num_cached_prompt_tokens));
                     say("completion_tokens", json!(usage.num_completion_tokens));
+                    say("reasoning_tokens", json!(usage.num_reasoning_tokens));
+                }
+                if let Some(cost) = &ended.cost {
+                    say("cost", json!({ "amount": cost.amount().to_string(), "currency": cost.currency }));
                 }
             }
             _ => {}

@@ -322,6 +322,7 @@ fn on_terms(state: &ApiState, facts: Vec<Requested>, terms: &Terms, awaited: &[A
             let default_grace = if can_return { state.config.timeouts.grace } else { Duration::ZERO };
             let grace = terms.grace.unwrap_or(default_grace).max(MIN_GRACE);
             Requested {
+                price: state.config.prices.of(&fact.model, &state.deployments),
                 ingress: state.config.ingress.to_string(),
                 request_group: group.clone(),
                 caller: terms.caller.0.to_string(),

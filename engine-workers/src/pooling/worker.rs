@@ -28,8 +28,8 @@ use crate::worker::listing::keep_listed;
 use crate::worker::pulse::Pulse;
 use crate::worker::questions::Questions;
 use crate::worker::record::{
-    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, start_of,
-    worker_lost,
+    append_attempt_failed, append_control, append_started, end, history_after_failure, is_over, priced,
+    start_of, worker_lost,
 };
 use crate::worker::{MAX_NUM_CANCELLATIONS, ModelCard, ModelText, WorkerOptions, locked};
 
@@ -205,7 +205,10 @@ impl PoolingWorker {
         self.may_speak().await;
         let facts = self.facts.following(previous);
         let settled = match ending.filter(|_| !computing.given_up.is_cancelled()) {
-            Some(Ending::Ended(ended)) => end(&facts, &address, *ended).await,
+            Some(Ending::Ended(ended)) => {
+                let ended = priced(*ended, assignment.requested.price.as_ref());
+                end(&facts, &address, ended).await
+            }
             Some(Ending::Lost(failure)) => self.lose(&facts, assignment, failure).await,
             None => {
                 info!(inference = %address.inference, "letting go of an attempt that was given up");

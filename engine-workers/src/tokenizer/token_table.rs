@@ -54,6 +54,22 @@ impl TokenTable {
         self.ends.len()
     }
 
+    /// The longest token, if every byte is a token by itself, so that whatever a text holds becomes tokens.
+    pub(crate) fn max_bytes_per_token(&self) -> Option<usize> {
+        let mut has_byte = [false; 256];
+        let mut max_num_bytes = 0;
+        let mut start = 0;
+        for end in &self.ends {
+            let bytes = self.bytes.get(start..*end)?;
+            if let [byte] = bytes {
+                has_byte[usize::from(*byte)] = true;
+            }
+            max_num_bytes = max_num_bytes.max(bytes.len());
+            start = *end;
+        }
+        has_byte.iter().all(|has| *has).then_some(max_num_bytes)
+    }
+
     /// The bytes of a token.
     pub(crate) fn bytes(&self, id: u32) -> Option<&[u8]> {
         let id = id as usize;

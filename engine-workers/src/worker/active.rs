@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bus::{Delivery, InferenceAddress};
 use schemas::v1::{
-    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, RequestSummary,
-    Timings, ToolCall, Usage,
+    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, Price,
+    RequestSummary, Timings, ToolCall, Usage,
 };
 use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
@@ -61,6 +61,8 @@ pub(super) struct Computation {
     pub(super) started: JoinHandle<FactHash>,
     pub(super) summary: RequestSummary,
     pub(super) history: AttemptHistory,
+    /// What the inference's tokens cost.
+    pub(super) price: Option<Price>,
     /// Whether the client asked for the prompt's text.
     pub(super) echo: bool,
     /// What computes it, its adapter included.

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::active::{Answer, Computation};
 use super::assignment::Assignment;
-use super::model_text::PreparedPrompt;
+use super::model_text::{PreparedPrompt, PromptTerms};
 use super::{PAUSE_AFTER_FAILURE, Worker, locked, record};
 use crate::engine::error::SubmitError;
 use crate::engine::request::EngineRequest;
@@ -157,8 +157,13 @@ impl Worker {
         let adapter = self.adapter_of(&assignment.summary.model)?;
         let mut sampling: SamplingParams =
             assignment.requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
+        let max_num_tokens = self.card.max_model_len_tokens;
+        let terms = PromptTerms {
+            asked_at: assignment.asked_at(),
+            max_num_tokens: sampling.truncate_prompt_tokens.is_none().then_some(max_num_tokens),
+        };
         let PreparedPrompt { tokens, output, grammar, thinking, kept_special_token_ids } =
-            self.text.prepare(&assignment.prompt, &sampling, assignment.asked_at())?;
+            self.text.prepare(&assignment.prompt, &sampling, terms)?;
         let grammar_param = if grammar.is_some() { "tools" } else { "grammar" };
         sampling.grammar = grammar.or(sampling.grammar);
         let num_kept =
@@ -231,6 +236,7 @@ impl Worker {
             started: self.append_started(&assignment, &request, has_begun),
             summary: assignment.summary.clone(),
             history: assignment.history,
+            price: assignment.requested.price.clone(),
             echo: request.sampling.echo,
             engine_fingerprint: self.fingerprint(request.adapter.as_deref()),
             answer,

@@ -57,6 +57,14 @@ impl OutputFormats {
     }
 }
 
+/// What a prompt is prepared by, beside its content.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PromptTerms {
+    pub(super) asked_at: SystemTime,
+    /// A prompt of so many tokens is refused; absent: it may be cut, or is only looked at.
+    pub(super) max_num_tokens: Option<usize>,
+}
+
 /// A prompt as the engine takes it, and how the answer is to be read.
 #[derive(Debug, Clone)]
 pub(super) struct PreparedPrompt {
@@ -78,7 +86,8 @@ pub(super) fn invalid(code: &str, param: &str, message: impl Into<String>) -> Fa
 impl ModelText {
     /// The tokens of a prompt; never empty. `Err` says to the client what to change.
     pub fn tokens_of(&self, prompt: &Prompt, sampling: &SamplingParams) -> Result<Vec<u32>, Failure> {
-        self.prepare(prompt, sampling, SystemTime::now()).map(|prepared| prepared.tokens)
+        let terms = PromptTerms { asked_at: SystemTime::now(), max_num_tokens: None };
+        self.prepare(prompt, sampling, terms).map(|prepared| prepared.tokens)
     }
 
     /// The tokens of a prompt, and how to read what answers it. A template that tells the time tells that of the request, so
@@ -87,19 +96,20 @@ impl ModelText {
         &self,
         prompt: &Prompt,
         sampling: &SamplingParams,
-        asked_at: SystemTime,
+        terms: PromptTerms,
     ) -> Result<PreparedPrompt, Failure> {
         let mut grammar = None;
         let (tokens, output, param) = match &prompt.content {
             Some(Content::Chat(chat)) => {
                 let tools = ToolRequest::read(chat)?;
                 grammar = tools.as_ref().map(|tools| self.demanded_calls(tools)).transpose()?.flatten();
-                let (tokens, output) = self.prepare_chat((chat, asked_at), tools.as_ref(), sampling)?;
+                let (tokens, output) = self.prepare_chat((chat, terms), tools.as_ref(), sampling)?;
                 (tokens, output, "messages")
             }
             Some(Content::Text(text)) => {
                 let adds_special = sampling.add_special_tokens.unwrap_or(true);
                 let options = EncodeOptions { adds_special, parses_special: true };
+                self.check_length(text, terms.max_num_tokens, "prompt")?;
                 (self.encode(text, options, "prompt")?, OutputRules::default(), "prompt")
             }
             Some(Content::TokenIds(tokens)) => (tokens.ids.clone(), OutputRules::default(), "prompt"),
@@ -120,12 +130,13 @@ impl ModelText {
 
     fn prepare_chat(
         &self,
-        (chat, asked_at): (&ChatPrompt, SystemTime),
+        (chat, terms): (&ChatPrompt, PromptTerms),
         tools: Option<&ToolRequest>,
         sampling: &SamplingParams,
     ) -> Result<(Vec<u32>, OutputRules), Failure> {
         let messages: Vec<Value> = parse(&chat.messages_json, "messages")?.unwrap_or_default();
-        let text = self.render((chat, asked_at), &messages, tools)?;
+        let text = self.render((chat, terms.asked_at), &messages, tools)?;
+        self.check_length(&text, terms.max_num_tokens, "messages")?;
         // A template writes its special tokens itself.
         let adds_special = sampling.add_special_tokens.unwrap_or(false);
         let tokens = self.encode(&text, EncodeOptions { adds_special, parses_special: true }, "messages")?;
@@ -224,6 +235,20 @@ impl ModelText {
                 failure(FailureKind::Internal, error.code(), error.to_string())
             }
         })
+    }
+
+    /// Refuses a text that is too long whatever its tokens are, before they are looked for.
+    fn check_length(&self, text: &str, max_num_tokens: Option<usize>, param: &str) -> Result<(), Failure> {
+        let num_tokens = self.tokenizer.min_num_tokens(text.len());
+        match max_num_tokens {
+            Some(max_num_tokens) if num_tokens >= max_num_tokens => {
+                let message = format!(
+                    "this model's context is {max_num_tokens} tokens; the prompt has at least {num_tokens}: shorten it"
+                );
+                Err(invalid("context_length_exceeded", param, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn encode(&self, text: &str, options: EncodeOptions, param: &str) -> Result<Vec<u32>, Failure> {

@@ -109,7 +109,8 @@ impl Worker {
     /// Writes how an inference ended, then acknowledges its delivery and frees its slot.
     async fn settle(&self, finished: Finished) {
         let Finished { address, attempt, delivery, computation } = finished;
-        let Computation { assigned, started, summary, history, answer, engine_fingerprint, .. } = computation;
+        let Computation { assigned, started, summary, history, answer, engine_fingerprint, price, .. } =
+            computation;
         let previous = started.await.unwrap_or_else(|error| {
             warn!(inference = %address.inference, %error, "the start was not written");
             assigned
@@ -138,6 +139,7 @@ impl Worker {
             }
             None => {
                 let ended = answer.into_ended(attempt, self.options.id.as_str(), &engine_fingerprint);
+                let ended = record::priced(ended, price.as_ref());
                 self.end(&address, previous, ended).await
             }
         };

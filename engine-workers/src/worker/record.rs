@@ -2,7 +2,9 @@
 
 use bus::{AppendOutcome, BusError, Expect, FactWriter, InferenceAddress, Record, StreamName, subjects};
 use schemas::v1::envelope::Fact;
-use schemas::v1::{AttemptFailed, AttemptHistory, Ended, Failure, FailureKind, Started, control_envelope};
+use schemas::v1::{
+    AttemptFailed, AttemptHistory, Ended, Failure, FailureKind, Outcome, Price, Started, control_envelope,
+};
 use schemas::{DeploymentId, FactHash, FactKind, WorkerId, failure};
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -124,6 +126,13 @@ pub(crate) async fn is_over(
 
 fn attempt_failed_subject(address: &InferenceAddress, attempt: u32) -> String {
     subjects::attempt_fact(FactKind::AttemptFailed, &address.tenant, address.inference, attempt)
+}
+
+/// The end with what it cost. What failed costs nothing.
+pub(crate) fn priced(ended: Ended, price: Option<&Price>) -> Ended {
+    let usage = ended.usage.as_ref().filter(|_| ended.outcome() != Outcome::Failed);
+    let cost = price.zip(usage).map(|(price, usage)| price.cost(usage));
+    Ended { cost, ..ended }
 }
 
 /// Appends the terminal fact and tells the api node; while the broker is away it tries on, since the delivery stays

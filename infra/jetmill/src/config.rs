@@ -1,19 +1,23 @@
 //! The configuration: one TOML file, overlaid by environment and flags.
 
+mod price;
 mod retention;
+mod secret;
 
-pub(crate) use self::retention::{ArchiveConfig, RetentionConfig};
-
-use std::fmt;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::price::ModelConfig;
+pub(crate) use self::retention::{ArchiveConfig, RetentionConfig};
+pub(crate) use self::secret::Secret;
 
 /// Everything that can be set. Unknown keys are errors that name their line.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) data_dir: Option<PathBuf>,
@@ -30,9 +34,11 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerConfig,
     /// Further models that `serve` runs beside the first.
     pub(crate) workers: Vec<WorkerConfig>,
+    /// What is known of models by the names that clients ask for.
+    pub(crate) models: BTreeMap<String, ModelConfig>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     #[default]
@@ -40,7 +46,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LogConfig {
     pub(crate) format: LogFormat,
@@ -66,10 +72,11 @@ impl Default for LogConfig {
     }
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct NatsConfig {
     /// Absent: an embedded server.
+    #[serde(serialize_with = "secret::without_credentials")]
     pub(crate) url: Option<String>,
     /// The nats-server program that the embedded server runs.
     pub(crate) server_binary: Option<PathBuf>,
@@ -79,14 +86,15 @@ pub(crate) struct NatsConfig {
     pub(crate) max_store_bytes: Option<NonZeroU64>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DatabaseConfig {
     /// `sqlite://…` or `postgres://…`; absent: SQLite below the data directory.
+    #[serde(serialize_with = "secret::without_credentials")]
     pub(crate) url: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ApiSection {
     pub(crate) listen: SocketAddr,
@@ -124,7 +132,7 @@ impl Default for ApiSection {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GuardrailsConfig {
     pub(crate) policy_version: u64,
@@ -142,7 +150,7 @@ impl Default for GuardrailsConfig {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RouterConfig {
     pub(crate) max_num_attempts: NonZeroU32,
@@ -154,7 +162,7 @@ impl Default for RouterConfig {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct JobsConfig {
     /// Batches that run at once; those beyond wait.
@@ -175,7 +183,7 @@ impl Default for JobsConfig {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AuditConfig {
     /// The key that signs checkpoints, made when it is missing; absent: `audit.key` in the data directory.
@@ -195,7 +203,7 @@ impl Default for AuditConfig {
     }
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WorkerConfig {
     /// A GGUF file or a Hugging Face directory.
@@ -234,7 +242,7 @@ pub(crate) struct WorkerConfig {
 }
 
 /// An adapter and the name under which clients ask for it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoraModule {
     pub(crate) name: String,
@@ -255,7 +263,7 @@ impl std::str::FromStr for LoraModule {
 }
 
 /// Drafts of the tokens that follow, under the names of vLLM's `speculative_config`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SpeculativeSection {
     /// Absent: a draft model if one is named, or else the n-grams.
@@ -268,7 +276,7 @@ pub(crate) struct SpeculativeSection {
     pub(crate) disable_by_batch_size: Option<NonZeroUsize>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SpeculativeMethodName {
     /// No drafts.
@@ -279,7 +287,7 @@ pub(crate) enum SpeculativeMethodName {
     Draft,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SchedulingPolicyName {
     #[default]
@@ -287,44 +295,10 @@ pub(crate) enum SchedulingPolicyName {
     Priority,
 }
 
-/// A value that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = String::deserialize(deserializer)?;
-        if value.is_empty() {
-            Err(serde::de::Error::custom("a key must not be empty"))
-        } else {
-            Ok(Self(value))
-        }
-    }
-}
-
 impl Config {
     /// Whether this process says what the streams keep; otherwise it takes them as they are.
     pub(crate) fn decides_on_streams(&self) -> bool {
-        let is_retained = self.retention != RetentionConfig::default();
-        self.nats.num_replicas.is_some() || is_retained || self.archive.directory.is_some()
+        self.nats.num_replicas.is_some() || self.retention != RetentionConfig::default()
     }
 
     /// Reads a file; the error names file, line and key, and never repeats a value.
@@ -376,6 +350,12 @@ mod tests {
         check("[worker]\nnum_threads = 0\n", Err("jetmill.toml:2: "));
         check("[worker]\nnum_threads = \"two\"\n", Err("jetmill.toml:2: "));
         check("[api\n", Err("jetmill.toml:1: "));
+        let price = |fields: &str| format!("[models.smol.price]\ncurrency = \"USD\"\n{fields}\n");
+        check(&price("input = 0.15\noutput = \"0.6\""), Ok(()));
+        check(&price("input = 1\noutput = 2\ncached_input = 0.5"), Ok(()));
+        check(&price("input = -0.15\noutput = 1"), Err("jetmill.toml:3: expected an amount like 0.15"));
+        check(&price("input = 0.15"), Err("missing field `output`"));
+        check("[models.smol.price]\ncurrency = \"\"\ninput = 1\noutput = 1\n", Err("jetmill.toml:2: "));
     }
 
     #[test]

@@ -27,7 +27,18 @@ pub(crate) fn name() -> WorkerId {
     WorkerId::slug(&format!("{host}-{}", random.get(..8).unwrap_or("0")))
 }
 
-/// A writer of facts for `role`.
-pub(crate) fn fact_writer(log: &Arc<dyn EventLog>, role: &str, name: &WorkerId) -> FactWriter {
-    FactWriter::new(Arc::clone(log), stamps(), role, name.clone())
+/// A log, and the version of the configuration under which this process writes to it.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    pub(crate) log: Arc<dyn EventLog>,
+    /// Empty where nothing is on record.
+    pub(crate) configuration: String,
+}
+
+impl Journal {
+    /// A writer of facts for `role`.
+    pub(crate) fn fact_writer(&self, role: &str, name: &WorkerId) -> FactWriter {
+        let facts = FactWriter::new(Arc::clone(&self.log), stamps(), role, name.clone());
+        facts.configured_by(&self.configuration)
+    }
 }

@@ -7,6 +7,7 @@ mod batch;
 mod broker;
 mod cli;
 mod config;
+mod configuration;
 mod instance;
 mod logging;
 mod model_bench;
@@ -19,20 +20,22 @@ mod shutdown;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 use crate::record::{EventsFormat, Listing};
 
+/// How much a replay leaves to other processes of the machine.
+const REPLAY_NICENESS: i32 = 10;
+
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("jetmill: {}", in_one_line(&error));
-            ExitCode::FAILURE
-        }
-    }
+    let cli = Cli::parse();
+    let is_replay = matches!(cli.command, Command::Replay(_));
+    run(cli).unwrap_or_else(|error| {
+        eprintln!("jetmill: {}", in_one_line(&error));
+        if is_replay { ExitCode::from(replay::NOT_DONE) } else { ExitCode::FAILURE }
+    })
 }
 
 /// The error and its causes; a cause that the words before it already tell is left out.
@@ -47,7 +50,7 @@ fn in_one_line(error: &anyhow::Error) -> String {
     line
 }
 
-fn run(cli: Cli) -> Result<()> {
+fn run(cli: Cli) -> Result<ExitCode> {
     let mut config = cli.settings.resolve()?;
     if matches!(
         cli.command,
@@ -57,6 +60,10 @@ fn run(cli: Cli) -> Result<()> {
         config.log.quieten();
     }
     logging::init(&config.log)?;
+    if matches!(cli.command, Command::Replay(_)) {
+        // Before there are other threads, which take it over: whoever serves beside this goes first.
+        rustix::process::nice(REPLAY_NICENESS).context("cannot be nice to other processes")?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {
@@ -75,11 +82,12 @@ fn run(cli: Cli) -> Result<()> {
                 record::inferences(&config, Listing { status, model, limit, json }).await
             }
             Command::Audit { command } => proof::run(&config, &command).await,
-            Command::Replay(arguments) => replay::run(&config, &arguments).await,
+            Command::Replay(arguments) => return replay::run(&config, &arguments).await,
             Command::Rebuild => record::rebuild(&config).await,
             Command::Bench(arguments) => model_bench::run(&config, &arguments).await,
             Command::RunBatch(arguments) => run_batch::run(&config, &arguments).await,
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     })
 }
 

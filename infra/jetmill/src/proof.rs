@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use audit::archive::ArchiveReader;
 use audit::{
     Archivist, ArchivistSettings, CheckpointLog, Checkpointer, CheckpointerSettings, PublicKey, Selection,
-    SigningKey, Verification, export, prove_consistency, record_access, verify, verify_directory,
+    SigningKey, Verification, export, find_configuration, prove_consistency, record_access, verify,
+    verify_directory,
 };
 use bus::topology::StreamPolicy;
 use bus::{EventLog, ReadFrom, StreamName, subjects};
@@ -40,6 +41,11 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         since: Option<u64>,
     },
+    /// Prints the configuration that facts name by this version, as it was recorded: JSON without secrets.
+    Configuration {
+        /// As `jetmill events` shows it.
+        version: String,
+    },
     /// Lists who read the record, one JSON object a line.
     Accesses,
     /// Writes an archive of a part of the record, with what proves it.
@@ -52,6 +58,8 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         public_key: PublicKey,
     },
+    /// Lists the files of the archive, one JSON object a line.
+    Segments,
 }
 
 /// Which inferences go into an archive, each with its whole life.
@@ -117,9 +125,11 @@ pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<()> {
             Ok(())
         }
         AuditCommand::Checkpoint { since } => print_checkpoint(config, *since).await,
+        AuditCommand::Configuration { version } => print_configuration(config, version).await,
         AuditCommand::Accesses => print_accesses(config).await,
         AuditCommand::Export(arguments) => write_archive(config, arguments).await,
         AuditCommand::Verify { archive, public_key } => verify_archive(archive, public_key),
+        AuditCommand::Segments => print_segments(config).await,
     }
 }
 
@@ -202,6 +212,14 @@ async fn print_checkpoint(config: &Config, since: Option<u64>) -> Result<()> {
     broker.close().await
 }
 
+async fn print_configuration(config: &Config, version: &str) -> Result<()> {
+    let broker = Broker::open_existing(config).await?;
+    let found = find_configuration(broker.log().as_ref(), version).await;
+    broker.close().await?;
+    print_line(&found?.with_context(|| format!("the record holds no configuration {version}"))?);
+    Ok(())
+}
+
 async fn print_accesses(config: &Config) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
     let patterns = vec![subjects::all_audit_accesses()];
@@ -243,6 +261,16 @@ async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<(
         print_line(&format!("{} newer records are not signed yet and are not in it", report.num_unsigned));
     }
     Ok(())
+}
+
+async fn print_segments(config: &Config) -> Result<()> {
+    let broker = Broker::open_existing(config).await?;
+    let patterns = vec![subjects::all_audit_segments()];
+    let mut records = broker.log_alone().read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
+    while let Some(record) = records.try_next().await? {
+        print_line(&serde_json::to_string(&schemas::decode_audit(&record.payload)?)?);
+    }
+    broker.close().await
 }
 
 fn verify_archive(path: &Path, key: &PublicKey) -> Result<()> {

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use audit::{CheckpointLog, Life};
 use bus::EventLog;
 use read_model::{InferenceFilter, InferenceRow, Status};
-use schemas::InferenceId;
+use schemas::{Amount, InferenceId};
 
 use crate::broker::Broker;
 use crate::config::Config;
@@ -35,6 +35,7 @@ pub(crate) async fn events(config: &Config, id: InferenceId, format: &EventsForm
     }
     let Some(life) = Life::read(log.as_ref(), id).await? else { bail!("the log holds no inference {id}") };
     let mut previous_unix_nanos = None;
+    let mut configuration = "";
     for fact in &life.facts {
         if format.json {
             print_line(&serde_json::to_string(&fact.envelope)?);
@@ -43,6 +44,11 @@ pub(crate) async fn events(config: &Config, id: InferenceId, format: &EventsForm
         print_line(&FactLine::new(fact.sequence, &fact.envelope, previous_unix_nanos).to_string());
         let details = fact.envelope.fact.iter().flat_map(|fact| details(fact, format.content));
         details.for_each(|line| print_line(&format!("{:25}{line}", "")));
+        // Most often one process wrote all of them.
+        if fact.envelope.configuration != configuration {
+            configuration = &fact.envelope.configuration;
+            print_line(&format!("{:25}configuration {configuration}", ""));
+        }
         previous_unix_nanos = Some(fact.envelope.recorded_at_unix_nanos);
     }
     if !format.json {
@@ -90,8 +96,8 @@ pub(crate) async fn inferences(config: &Config, listing: Listing) -> Result<()> 
     let page = database.inferences(&filter).await?;
     if !listing.json {
         print_line(&format!(
-            "{:<32}  {:<10}  {:<28}  {:>7}  {:>7}  {:>9}  {:>9}",
-            "id", "status", "model", "prompt", "answer", "ttft ms", "total ms"
+            "{:<32}  {:<10}  {:<28}  {:>7}  {:>7}  {:>9}  {:>9}  {}",
+            "id", "status", "model", "prompt", "answer", "ttft ms", "total ms", "cost"
         ));
     }
     for row in &page.inferences {
@@ -106,9 +112,13 @@ fn inference_line(row: &InferenceRow) -> String {
     let millis = |nanos: Option<i64>| {
         nanos.map_or_else(|| "-".to_owned(), |nanos| format!("{:.1}", nanos as f64 / 1e6))
     };
+    let cost = row.cost_nanos.and_then(|nanos| u64::try_from(nanos).ok()).map_or_else(
+        || "-".to_owned(),
+        |nanos| format!("{} {}", Amount { nanos }, row.cost_currency.as_deref().unwrap_or_default()),
+    );
     let total = row.ended_at_unix_nanos.map(|ended| ended - row.requested_at_unix_nanos);
     format!(
-        "{:<32}  {:<10}  {:<28}  {:>7}  {:>7}  {:>9}  {:>9}",
+        "{:<32}  {:<10}  {:<28}  {:>7}  {:>7}  {:>9}  {:>9}  {cost}",
         row.id,
         row.status.as_str(),
         row.model.as_deref().unwrap_or("-"),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use api::{Api, ApiConfig, MasterKey};
+use api::{Api, ApiConfig, MasterKey, Prices};
 use bus::EventLog;
 use guardrails::{Policy, PolicySpec};
 use read_model::Database;
@@ -29,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::broker::{Broker, data_dir};
-use crate::config::{Config, WorkerConfig};
-use crate::{instance, proof, shutdown};
+use crate::config::{Config, ModelConfig, WorkerConfig};
+use crate::instance::Journal;
+use crate::{configuration, instance, proof, shutdown};
 
 /// A role that runs.
 pub(crate) type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -51,23 +52,25 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     // If one of the two fails, the other is dropped; a broker's process ends with that.
     let (broker, models) = tokio::try_join!(Broker::open(config), load_models)?;
     let log = broker.log();
+    let journal = configuration::record(Arc::clone(&log), config).await?;
 
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
     let checkpointer = proof::checkpointer(config, &log)?;
     let archivist = proof::archivist(config, broker.log_alone())?;
+    broker.keep_until_archived(config).await?;
     let archive_metrics = archivist.as_ref().map(|archivist| metrics::of_archive(archivist.status()));
     let of_the_record = (checkpointer, archivist);
     roles.spawn(projection::record_role(Arc::clone(&log), database, of_the_record, last.clone()));
-    roles.spawn(guardrail_role(config, &log, inner.clone())?);
-    roles.spawn(router_role(config, &log, inner.clone()));
-    roles.spawn(jobs::jobs_role(config, &log, inner.clone()));
-    let mut settings = api_settings(config);
+    roles.spawn(guardrail_role(config, &journal, inner.clone())?);
+    roles.spawn(router_role(config, &journal, inner.clone()));
+    roles.spawn(jobs::jobs_role(config, &journal, inner.clone()));
+    let mut settings = api_settings(config, &journal);
     settings.extra_metrics.push(metrics::of(models.iter().map(metrics::Engine::of).collect()));
     settings.extra_metrics.extend(archive_metrics);
     for (number, (worker, model)) in workers.into_iter().zip(models).enumerate() {
         let name = if number == 0 { "local".to_owned() } else { format!("local-{}", number + 1) };
-        roles.spawn(worker_role(worker, &log, model, WorkerId::slug(&name), inner.clone())?);
+        roles.spawn(worker_role(worker, &journal, model, WorkerId::slug(&name), inner.clone())?);
     }
     let front = CancellationToken::new();
     let api = tokio::spawn(api_role(settings, &log, listener, front.clone()));
@@ -87,24 +90,27 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
 /// The api alone.
 pub(crate) async fn api(config: &Config) -> Result<()> {
     let listener = listen(config).await?;
-    // Other nodes may be there for its clients.
-    let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config) };
-    alone(config, |log, token| Ok(Box::pin(api_role(settings, log, listener, token)))).await
+    alone(config, |journal, token| {
+        // Other nodes may be there for its clients.
+        let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config, journal) };
+        Ok(Box::pin(api_role(settings, &journal.log, listener, token)))
+    })
+    .await
 }
 
 /// The guardrails alone.
 pub(crate) async fn guardrail(config: &Config) -> Result<()> {
-    alone(config, |log, token| Ok(Box::pin(guardrail_role(config, log, token)?))).await
+    alone(config, |journal, token| Ok(Box::pin(guardrail_role(config, journal, token)?))).await
 }
 
 /// The router alone.
 pub(crate) async fn router(config: &Config) -> Result<()> {
-    alone(config, |log, token| Ok(Box::pin(router_role(config, log, token)))).await
+    alone(config, |journal, token| Ok(Box::pin(router_role(config, journal, token)))).await
 }
 
 /// The jobs alone.
 pub(crate) async fn jobs(config: &Config) -> Result<()> {
-    alone(config, |log, token| Ok(Box::pin(jobs::jobs_role(config, log, token)))).await
+    alone(config, |journal, token| Ok(Box::pin(jobs::jobs_role(config, journal, token)))).await
 }
 
 /// The projector, the checkpointer and the archivist alone.
@@ -114,6 +120,7 @@ pub(crate) async fn projector(config: &Config) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
     let log = broker.log();
     let of_the_record = (proof::checkpointer(config, &log)?, proof::archivist(config, broker.log_alone())?);
+    broker.keep_until_archived(config).await?;
     let finished = projection::record_role(log, database, of_the_record, signal).await;
     broker.close().await?;
     finished
@@ -123,16 +130,17 @@ pub(crate) async fn projector(config: &Config) -> Result<()> {
 pub(crate) async fn worker(config: &Config) -> Result<()> {
     let model = load_model(&config.worker, config).await?;
     let name = instance::name();
-    alone(config, |log, token| worker_role(&config.worker, log, model, name, token)).await
+    alone(config, |journal, token| worker_role(&config.worker, journal, model, name, token)).await
 }
 
 async fn alone(
     config: &Config,
-    role: impl FnOnce(&Arc<dyn EventLog>, CancellationToken) -> Result<Role>,
+    role: impl FnOnce(&Journal, CancellationToken) -> Result<Role>,
 ) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let broker = Broker::open_existing(config).await?;
-    let finished = role(&broker.log(), signal)?.await;
+    let journal = configuration::record(broker.log(), config).await?;
+    let finished = role(&journal, signal)?.await;
     broker.close().await?;
     finished
 }
@@ -184,7 +192,7 @@ fn api_role(
     }
 }
 
-fn api_settings(config: &Config) -> ApiConfig {
+fn api_settings(config: &Config, journal: &Journal) -> ApiConfig {
     let name = instance::name();
     let mut settings = ApiConfig::new(IngressId::slug(name.as_str()));
     settings.master_key = config.api.master_key.as_ref().map(|key| MasterKey::new(key.reveal()));
@@ -195,9 +203,18 @@ fn api_settings(config: &Config) -> ApiConfig {
     settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
     settings.timeouts.grace = Duration::from_secs(config.api.grace_period_seconds);
     settings.timeouts.shutdown = shutdown::GRACE;
+    settings.configuration.clone_from(&journal.configuration);
+    settings.prices = prices(config);
     settings.webhooks.secret = config.api.webhook_secret.as_ref().map(|secret| secret.reveal().to_owned());
     settings.webhooks.allowed_hosts.clone_from(&config.api.webhook_allowed_hosts);
     settings
+}
+
+/// The configured prices.
+pub(crate) fn prices(config: &Config) -> Prices {
+    let price =
+        |(name, model): (&String, &ModelConfig)| Some((name.clone(), model.price.as_ref()?.to_fact()));
+    config.models.iter().filter_map(price).collect()
 }
 
 /// The configured checks.
@@ -211,22 +228,26 @@ pub(crate) fn policy(config: &Config) -> Result<Policy> {
 
 fn guardrail_role(
     config: &Config,
-    log: &Arc<dyn EventLog>,
+    journal: &Journal,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
     let policy = policy(config)?;
-    let facts = instance::fact_writer(log, "guardrail", &instance::name());
+    let facts = journal.fact_writer("guardrail", &instance::name());
     Ok(async move { Ok(guardrails::serve(facts, policy, shutdown).await?) })
+}
+
+/// The configured patience of the router.
+pub(crate) fn routing_policy(config: &Config) -> RoutingPolicy {
+    RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get(), ..RoutingPolicy::default() }
 }
 
 fn router_role(
     config: &Config,
-    log: &Arc<dyn EventLog>,
+    journal: &Journal,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let policy =
-        RoutingPolicy { max_num_attempts: config.router.max_num_attempts.get(), ..RoutingPolicy::default() };
-    let facts = instance::fact_writer(log, "router", &instance::name());
+    let policy = routing_policy(config);
+    let facts = journal.fact_writer("router", &instance::name());
     async move { Ok(routing::serve(facts, policy, shutdown).await?) }
 }
 

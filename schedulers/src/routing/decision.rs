@@ -45,6 +45,10 @@ pub struct Route {
     pub pool: PoolName,
     /// Every deployment that was looked at.
     pub reasons: Vec<RoutingReason>,
+    /// Those that serve the model and are silent.
+    pub silent: Vec<String>,
+    /// The last fact about deployments that was known.
+    pub control_sequence: u64,
 }
 
 /// Nothing is left to try.
@@ -69,6 +73,7 @@ pub fn route(
     let model = attempt.model;
     let (silent, heard): (Vec<&Deployment>, Vec<&Deployment>) =
         deployments.serving(model).partition(|deployment| deployments.is_silent(&deployment.id));
+    let silent_ids = silent.iter().map(|deployment| deployment.id.clone()).collect();
     let candidates = if heard.is_empty() { silent } else { heard };
     let Some(chosen) = pick(&candidates, attempt.number) else {
         let message = format!("no deployment serves the model '{model}'");
@@ -91,7 +96,13 @@ pub fn route(
             }
         })
         .collect();
-    Ok(Route { deployment: chosen.id.clone(), pool: chosen.pool.clone(), reasons })
+    Ok(Route {
+        deployment: chosen.id.clone(),
+        pool: chosen.pool.clone(),
+        reasons,
+        silent: silent_ids,
+        control_sequence: deployments.last_sequence(),
+    })
 }
 
 fn pick<'a>(candidates: &[&'a Deployment], attempt: u32) -> Option<&'a Deployment> {

@@ -38,11 +38,13 @@ impl Deployment {
 pub struct Deployments {
     by_id: BTreeMap<String, Deployment>,
     silent: BTreeSet<String>,
+    last_sequence: u64,
 }
 
 impl Deployments {
     /// Takes in the fact at `sequence`; facts about other things, and announcements of malformed pools, change nothing.
     pub fn apply(&mut self, envelope: ControlEnvelope, sequence: u64) {
+        self.last_sequence = self.last_sequence.max(sequence);
         match envelope.fact {
             Some(Fact::DeploymentAnnounced(announced)) => {
                 if let Some(deployment) = Deployment::from_fact(announced, sequence) {
@@ -54,6 +56,11 @@ impl Deployments {
             }
             Some(Fact::ConfigurationRecorded(_)) | None => {}
         }
+    }
+
+    /// The sequence on CONTROL of the last fact that was taken in; 0 if that is not known.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
     }
 
     /// Every deployment that answers for `model`, by name, alias or adapter. One that is asleep does: its requests wait

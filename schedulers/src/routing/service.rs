@@ -104,7 +104,8 @@ impl Router {
             summary: Some(pending.summary),
             reasons: route.reasons,
             history: (pending.attempt > 1).then_some(pending.history),
-            ..Assigned::default()
+            control_sequence: route.control_sequence,
+            silent_deployments: route.silent,
         };
         let facts = self.facts.following(pending.previous);
         facts.append(pending.inference, &pending.tenant, subject, Fact::Assigned(assigned)).await?;

@@ -110,6 +110,32 @@ mod tests {
     use crate::rebuild;
 
     #[tokio::test]
+    async fn tables_of_an_older_build_serve_until_they_are_folded_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("record.db").display());
+        let database = Database::connect(&url).await.unwrap();
+        let older = [
+            "ALTER TABLE inferences DROP COLUMN num_reasoning_tokens",
+            "ALTER TABLE inferences DROP COLUMN cost_nanos",
+            "ALTER TABLE inferences DROP COLUMN cost_currency",
+            "DELETE FROM seaql_migrations WHERE version = 'm0002_costs'",
+            "UPDATE projection_checkpoints SET version = 1",
+            "INSERT INTO inferences (id, tenant, status, num_attempts, requested_at_unix_nanos) \
+             VALUES ('0198c6f000007000800000000000002a', 'acme', 'completed', 1, 7)",
+        ];
+        for statement in older {
+            database.connection.execute_unprepared(statement).await.unwrap();
+        }
+        database.close().await.unwrap();
+        let database = Database::connect(&url).await.unwrap();
+        let page = database.inferences(&crate::InferenceFilter::default()).await.unwrap();
+        assert_eq!(page.inferences[0].cost_nanos, None);
+        assert_eq!(database.checkpoint().await.unwrap().version, 1);
+        rebuild(Arc::new(MemoryLog::new()), &database).await.unwrap();
+        assert_eq!(database.checkpoint().await.unwrap().version, crate::fold::FOLD_VERSION);
+    }
+
+    #[tokio::test]
     async fn a_full_disk_is_named_and_loses_nothing() {
         let database = Database::connect("sqlite::memory:").await.unwrap();
         let log = MemoryLog::new();

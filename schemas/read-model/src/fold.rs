@@ -14,7 +14,7 @@ use crate::entity::{fact, inference};
 use crate::{InferenceRow, Status};
 
 /// Version of these rules. Tables that older rules folded are rebuilt.
-pub(crate) const FOLD_VERSION: i32 = 1;
+pub(crate) const FOLD_VERSION: i32 = 2;
 
 /// Longest text that a column takes; what is longer is cut, so that nobody can grow the tables by a long name.
 const MAX_NUM_CHARS: usize = 1_000;
@@ -150,7 +150,11 @@ fn fold_ended(row: &mut InferenceRow, ended: &Ended, at: i64) {
         row.num_prompt_tokens = Some(i64::from(usage.num_prompt_tokens));
         row.num_completion_tokens = Some(i64::from(usage.num_completion_tokens));
         row.num_cached_prompt_tokens = Some(i64::from(usage.num_cached_prompt_tokens));
+        row.num_reasoning_tokens = Some(i64::from(usage.num_reasoning_tokens));
     }
+    // Whatever its attempts, an inference has one end, and so one cost.
+    row.cost_nanos = ended.cost.as_ref().map(|cost| signed(cost.nanos));
+    row.cost_currency = ended.cost.as_ref().map(|cost| column_text(&cost.currency));
     row.finish_reasons = finish_reasons(ended);
     row.failure_code = ended.failure.as_ref().map(|failure| column_text(&failure.code));
     row.failure_message = ended.failure.as_ref().map(|failure| column_text(&failure.message));
@@ -282,6 +286,9 @@ fn unknown(id: String, tenant: String, at: i64) -> InferenceRow {
         num_prompt_tokens: None,
         num_completion_tokens: None,
         num_cached_prompt_tokens: None,
+        num_reasoning_tokens: None,
+        cost_nanos: None,
+        cost_currency: None,
         finish_reasons: None,
         failure_code: None,
         failure_message: None,

@@ -1,6 +1,7 @@
 //! What made the tables, step by step; safe when several processes start at once.
 
 mod m0001_inferences;
+mod m0002_costs;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, Statement,
@@ -15,7 +16,7 @@ struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_inferences::Migration)]
+        vec![Box::new(m0001_inferences::Migration), Box::new(m0002_costs::Migration)]
     }
 }
 

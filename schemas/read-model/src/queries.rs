@@ -55,7 +55,7 @@ pub struct UsageFilter {
     pub to_unix_nanos: Option<u64>,
 }
 
-/// What the inferences of one model that are over used.
+/// What the inferences of one model that are over used, and what they cost in one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelUsage {
     /// The model; `None` where no fact told.
@@ -68,6 +68,12 @@ pub struct ModelUsage {
     pub num_completion_tokens: u64,
     /// Tokens of their prompts that the prefix cache held.
     pub num_cached_prompt_tokens: u64,
+    /// Tokens of their thinking spans, among those of their answers.
+    pub num_reasoning_tokens: u64,
+    /// What they cost, in billionths of the currency.
+    pub cost_nanos: u64,
+    /// The currency; `None` for those that had no price.
+    pub cost_currency: Option<String>,
 }
 
 impl Database {
@@ -141,7 +147,7 @@ impl Database {
         Ok(counted.into_iter().map(count).collect())
     }
 
-    /// What was used, by model, sorted by its name.
+    /// What was used, by model and currency, sorted by both.
     pub async fn usage_by_model(&self, filter: &UsageFilter) -> Result<Vec<ModelUsage>, ReadModelError> {
         let ended_at = || Expr::col(Column::EndedAtUnixNanos);
         let sum = |column: Column| Expr::col(column).sum().if_null(0).cast_as("bigint");
@@ -151,12 +157,16 @@ impl Database {
             .expr_as(sum(Column::NumPromptTokens), "num_prompt_tokens")
             .expr_as(sum(Column::NumCompletionTokens), "num_completion_tokens")
             .expr_as(sum(Column::NumCachedPromptTokens), "num_cached_prompt_tokens")
+            .expr_as(sum(Column::NumReasoningTokens), "num_reasoning_tokens")
+            .expr_as(sum(Column::CostNanos), "cost_nanos")
+            .column(Column::CostCurrency)
             .from(Entity)
             .and_where(ended_at().is_not_null())
             .and_where_option(filter.tenant.as_ref().map(|tenant| Expr::col(Column::Tenant).eq(tenant)))
             .and_where_option(filter.from_unix_nanos.map(|from| ended_at().gte(signed(from))))
             .and_where_option(filter.to_unix_nanos.map(|to| ended_at().lt(signed(to))))
             .group_by_col(Column::Model)
+            .group_by_col(Column::CostCurrency)
             .take();
         #[derive(FromQueryResult)]
         struct Summed {
@@ -165,6 +175,9 @@ impl Database {
             num_prompt_tokens: i64,
             num_completion_tokens: i64,
             num_cached_prompt_tokens: i64,
+            num_reasoning_tokens: i64,
+            cost_nanos: i64,
+            cost_currency: Option<String>,
         }
         let summed: Vec<Summed> = self.rows_of(&select).await?;
         let usage = |row: Summed| ModelUsage {
@@ -173,10 +186,13 @@ impl Database {
             num_prompt_tokens: unsigned(row.num_prompt_tokens),
             num_completion_tokens: unsigned(row.num_completion_tokens),
             num_cached_prompt_tokens: unsigned(row.num_cached_prompt_tokens),
+            num_reasoning_tokens: unsigned(row.num_reasoning_tokens),
+            cost_nanos: unsigned(row.cost_nanos),
+            cost_currency: row.cost_currency,
         };
         let mut usages: Vec<_> = summed.into_iter().map(usage).collect();
         // The databases collate differently.
-        usages.sort_by(|a, b| a.model.cmp(&b.model));
+        usages.sort_by(|a, b| (&a.model, &a.cost_currency).cmp(&(&b.model, &b.cost_currency)));
         Ok(usages)
     }
 

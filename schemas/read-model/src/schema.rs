@@ -1,6 +1,7 @@
 //! The tables as SQL, by name, so that a rebuild can make them a second time under other names.
 //!
-//! A change here comes with a migration that drops the tables and forgets the checkpoint: the log fills them again.
+//! A new column comes with a migration that adds it, empty, and with another version of the fold: the next projector
+//! then folds the log again, and what the log no longer holds stays.
 
 use sea_orm::sea_query::{
     ColumnDef, Index, IndexCreateStatement, IndexOrder, IntoIden, Table, TableCreateStatement,
@@ -98,46 +99,54 @@ fn inferences(name: &'static str) -> TableCreateStatement {
     use inference::Column;
     let mut table = Table::create();
     table.table(name);
-    table.col(ColumnDef::new(Column::Id).string_len(32).not_null().primary_key());
-    table.col(ColumnDef::new(Column::Tenant).string_len(64).not_null());
-    table.col(ColumnDef::new(Column::Status).string_len(16).not_null());
     for column in Column::iter() {
-        let mut definition = ColumnDef::new(column);
-        match column {
-            Column::Id | Column::Tenant | Column::Status => continue,
-            Column::Model
-            | Column::Endpoint
-            | Column::Class
-            | Column::Caller
-            | Column::RequestGroup
-            | Column::Deployment
-            | Column::Pool
-            | Column::Worker
-            | Column::Seed
-            | Column::EngineFingerprint
-            | Column::FinishReasons
-            | Column::FailureCode
-            | Column::FailureMessage => definition.text(),
-            Column::IsStreaming => definition.boolean(),
-            Column::Priority => definition.integer(),
-            Column::NumAttempts | Column::RequestedAtUnixNanos => definition.big_integer().not_null(),
-            Column::NumPromptTokens
-            | Column::NumCompletionTokens
-            | Column::NumCachedPromptTokens
-            | Column::AdmittedAtUnixNanos
-            | Column::AssignedAtUnixNanos
-            | Column::StartedAtUnixNanos
-            | Column::AttemptFailedAtUnixNanos
-            | Column::CancelRequestedAtUnixNanos
-            | Column::EndedAtUnixNanos
-            | Column::TimeToFirstTokenNanos
-            | Column::QueuedNanos
-            | Column::PrefillNanos
-            | Column::DecodeNanos => definition.big_integer(),
-        };
-        table.col(definition);
+        table.col(inference_column(column));
     }
     table
+}
+
+/// A column of `inferences`.
+pub(crate) fn inference_column(column: inference::Column) -> ColumnDef {
+    use inference::Column;
+    let mut definition = ColumnDef::new(column);
+    match column {
+        Column::Id => definition.string_len(32).not_null().primary_key(),
+        Column::Tenant => definition.string_len(64).not_null(),
+        Column::Status => definition.string_len(16).not_null(),
+        Column::Model
+        | Column::Endpoint
+        | Column::Class
+        | Column::Caller
+        | Column::RequestGroup
+        | Column::Deployment
+        | Column::Pool
+        | Column::Worker
+        | Column::Seed
+        | Column::EngineFingerprint
+        | Column::CostCurrency
+        | Column::FinishReasons
+        | Column::FailureCode
+        | Column::FailureMessage => definition.text(),
+        Column::IsStreaming => definition.boolean(),
+        Column::Priority => definition.integer(),
+        Column::NumAttempts | Column::RequestedAtUnixNanos => definition.big_integer().not_null(),
+        Column::NumPromptTokens
+        | Column::NumCompletionTokens
+        | Column::NumCachedPromptTokens
+        | Column::NumReasoningTokens
+        | Column::CostNanos
+        | Column::AdmittedAtUnixNanos
+        | Column::AssignedAtUnixNanos
+        | Column::StartedAtUnixNanos
+        | Column::AttemptFailedAtUnixNanos
+        | Column::CancelRequestedAtUnixNanos
+        | Column::EndedAtUnixNanos
+        | Column::TimeToFirstTokenNanos
+        | Column::QueuedNanos
+        | Column::PrefillNanos
+        | Column::DecodeNanos => definition.big_integer(),
+    };
+    definition
 }
 
 fn facts(name: &'static str, backend: DbBackend) -> TableCreateStatement {

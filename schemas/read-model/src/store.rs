@@ -15,7 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::entity::{fact, inference, unreadable_fact};
 use crate::schema::Tables;
 
-/// Rows a statement, largest first. 128 rows of the widest table are 4,224 parameters; SQLite takes 32,766.
+/// Rows a statement, largest first. 128 rows of the widest table are 4,608 parameters; SQLite takes 32,766.
 const NUM_ROWS_PER_STATEMENT: [usize; 4] = [128, 32, 8, 1];
 
 /// Keys a lookup.

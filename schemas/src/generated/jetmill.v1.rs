@@ -806,7 +806,7 @@ pub struct Ended {
     /// Present when the request asked for what only it holds: the prompt's text, token ids or log probabilities.
     #[prost(message, optional, tag = "12")]
     pub prompt: ::core::option::Option<PromptReport>,
-    /// By the price in the requested fact; absent: there is none, or no worker began it.
+    /// By the price in the requested fact; absent: there is none, or no usage is known.
     #[prost(message, optional, tag = "13")]
     pub cost: ::core::option::Option<Cost>,
 }

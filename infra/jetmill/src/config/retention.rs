@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bus::topology::StreamPolicy;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Ages and sizes; what is absent has its default. Ages of 0 are for ever.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RetentionConfig {
     /// Facts of inferences, and what is too large for a message.
@@ -49,7 +49,7 @@ impl RetentionConfig {
 }
 
 /// Where older history goes.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ArchiveConfig {
     /// Absent: nothing is archived, and the log forgets by age.

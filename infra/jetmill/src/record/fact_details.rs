@@ -1,5 +1,6 @@
 //! What stands below a fact's line: reasons and verdicts always, prompts and answers when they are asked for.
 
+use schemas::Amount;
 use schemas::v1::envelope::Fact;
 use schemas::v1::prompt::Content;
 use schemas::v1::{CheckVerdict, Choice, Ended, Prompt, Requested};
@@ -20,7 +21,11 @@ pub(crate) fn details(fact: &Fact, with_content: bool) -> Vec<String> {
             let line = |reason: &schemas::v1::RoutingReason| {
                 format!("{}: {}, {}", reason.deployment, mark(reason.chosen), reason.reason)
             };
-            assigned.reasons.iter().map(line).collect()
+            let mut lines: Vec<String> = assigned.reasons.iter().map(line).collect();
+            if assigned.control_sequence > 0 {
+                lines.push(format!("deployments as of sequence {} of CONTROL", assigned.control_sequence));
+            }
+            lines
         }
         Fact::Ended(ended) => ended_lines(ended, with_content),
         Fact::Started(started) => vec![format!("model {}", started.model_digest)],
@@ -31,6 +36,16 @@ pub(crate) fn details(fact: &Fact, with_content: bool) -> Vec<String> {
 fn requested_lines(requested: &Requested, with_content: bool) -> Vec<String> {
     let caller = if requested.caller.is_empty() { "none" } else { &requested.caller };
     let mut lines = vec![format!("asked with key {caller}, priority {}", requested.priority)];
+    if let Some(price) = &requested.price {
+        let amount = |nanos: u64| Amount { nanos };
+        lines.push(format!(
+            "price of a million tokens: {} of the prompt ({} cached), {} of the answer, {}",
+            amount(price.input_nanos_per_million),
+            amount(price.cached_input_nanos_per_million),
+            amount(price.output_nanos_per_million),
+            price.currency,
+        ));
+    }
     if let Some(sampling) = &requested.sampling {
         let max_tokens = sampling.max_tokens.map_or_else(|| "the context".to_owned(), |max| max.to_string());
         lines.push(format!(
@@ -82,6 +97,9 @@ fn ended_lines(ended: &Ended, with_content: bool) -> Vec<String> {
             usage.num_completion_tokens,
             usage.num_reasoning_tokens,
         ));
+    }
+    if let Some(cost) = &ended.cost {
+        lines.push(format!("cost: {} {}", cost.amount(), cost.currency));
     }
     if with_content {
         ended.choices.iter().for_each(|choice| lines.extend(choice_lines(choice)));

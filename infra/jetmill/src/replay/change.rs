@@ -1,12 +1,16 @@
 //! What is changed in the setup.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 use guardrails::Policy;
+use schedulers::routing::RoutingPolicy;
+use schemas::v1::Price;
 
-use crate::config::{Config, GuardrailsConfig};
+use super::recorded::Recorded;
+use crate::config::{Config, GuardrailsConfig, ModelConfig};
 use crate::roles;
 
 /// One `--with`.
@@ -36,18 +40,24 @@ pub(crate) struct ChangedSetup {
     pub(crate) worker: Option<Config>,
     /// Present if the checks changed.
     pub(crate) policy: Option<Policy>,
+    /// How attempts are routed.
+    pub(crate) routing: RoutingPolicy,
+    /// Present if models or prices changed.
+    models: Option<BTreeMap<String, ModelConfig>>,
 }
 
 impl ChangedSetup {
     /// Applies the changes in their order.
     pub(crate) fn new(config: &Config, changes: &[Change]) -> Result<Self> {
         let mut changed = config.clone();
-        let (mut has_worker, mut has_policy) = (false, false);
+        let (mut has_worker, mut has_policy, mut has_models) = (false, false, false);
         for change in changes {
             match change {
                 Change::Model(path) => {
                     changed.worker.model = Some(path.clone());
-                    has_worker = true;
+                    // The name of the model that it takes the place of.
+                    changed.worker.model_name = None;
+                    (has_worker, has_models) = (true, true);
                 }
                 Change::Policy(path) => {
                     changed.guardrails = read_policy(path)?;
@@ -55,17 +65,27 @@ impl ChangedSetup {
                 }
                 Change::Config(path) => {
                     let other = Config::read(path)?;
-                    has_worker |= other.worker.model.is_some();
-                    if has_worker {
+                    if other.worker.model.is_some() {
                         changed.worker = other.worker;
+                        has_worker = true;
                     }
-                    changed.guardrails = other.guardrails;
-                    has_policy = true;
+                    (changed.guardrails, changed.router, changed.models) =
+                        (other.guardrails, other.router, other.models);
+                    (has_policy, has_models) = (true, true);
                 }
             }
         }
         let policy = if has_policy { Some(roles::policy(&changed)?) } else { None };
-        Ok(Self { worker: has_worker.then_some(changed), policy })
+        let routing = roles::routing_policy(&changed);
+        let models = has_models.then(|| changed.models.clone());
+        Ok(Self { worker: has_worker.then_some(changed), policy, routing, models })
+    }
+
+    /// What an inference is charged by. `engine`: the model that answers instead.
+    pub(crate) fn price(&self, recorded: &Recorded, engine: Option<&str>) -> Option<Price> {
+        let Some(models) = &self.models else { return recorded.requested.price.clone() };
+        let name = engine.unwrap_or(&recorded.requested.model);
+        Some(models.get(name)?.price.as_ref()?.to_fact())
     }
 }
 

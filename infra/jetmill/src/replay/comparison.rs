@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schemas::v1::{Choice, Ended, Outcome, TokenLogprobs};
+use schemas::v1::{Choice, Ended, Outcome, TokenLogprob, TokenLogprobs};
 use serde::Serialize;
 
 use super::engine::Replayed;
@@ -32,6 +32,8 @@ pub(crate) enum Comparison {
     Outcome { recorded: String, replayed: String },
     /// There was nothing to run again.
     Skipped { reason: &'static str },
+    /// There was, and it could not be run here.
+    Unable { reason: String },
 }
 
 impl Comparison {
@@ -72,7 +74,7 @@ impl Comparison {
 
     /// Whether the replay said something else.
     pub(crate) const fn is_difference(&self) -> bool {
-        !matches!(self, Self::Match { .. } | Self::Skipped { .. })
+        !matches!(self, Self::Match { .. } | Self::Skipped { .. } | Self::Unable { .. })
     }
 }
 
@@ -98,8 +100,22 @@ fn different_part(before: &Choice, after: &Choice) -> Option<&'static str> {
         ("tool_calls", before.tool_calls != after.tool_calls),
         ("finish_reason", before.finish_reason != after.finish_reason),
         ("stop_reason", before.stop_reason != after.stop_reason),
+        ("logprobs", are_logprobs_different(before, after)),
     ];
     parts.into_iter().find(|(_, differs)| *differs).map(|(part, _)| part)
+}
+
+/// As far as the request asked for them; the replay has more candidates.
+fn are_logprobs_different(before: &Choice, after: &Choice) -> bool {
+    let bits = |token: &TokenLogprob| (token.token_id, token.logprob.to_bits());
+    let is_different = |(before, after): (&TokenLogprobs, &TokenLogprobs)| {
+        let chosen = |logprobs: &TokenLogprobs| logprobs.chosen.as_ref().map(bits);
+        let top = after.top.iter().take(before.top.len()).map(bits);
+        chosen(before) != chosen(after) || !before.top.iter().map(bits).eq(top)
+    };
+    !before.logprobs.is_empty()
+        && (before.logprobs.len() != after.logprobs.len()
+            || before.logprobs.iter().zip(&after.logprobs).any(is_different))
 }
 
 fn token_seen(token_id: u32, distribution: Option<&TokenLogprobs>) -> TokenSeen {
@@ -143,6 +159,7 @@ impl fmt::Display for Comparison {
             Self::Vector { input } => write!(f, "the vector or score of input {input} differs"),
             Self::Outcome { recorded, replayed } => write!(f, "recorded {recorded}, replayed {replayed}"),
             Self::Skipped { reason } => write!(f, "not replayed: {reason}"),
+            Self::Unable { reason } => write!(f, "cannot be replayed: {reason}"),
         }
     }
 }
@@ -150,7 +167,7 @@ impl fmt::Display for Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::v1::{Pooled, TokenLogprob};
+    use schemas::v1::Pooled;
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -211,6 +228,21 @@ mod tests {
             compare(&completed(&[1], "x"), Ended { outcome: Outcome::Completed.into(), ..Ended::default() })
                 .is_difference()
         );
+    }
+
+    #[test]
+    fn log_probabilities_are_compared_as_far_as_they_were_asked_for() {
+        let token = |token_id, logprob| TokenLogprob { token_id, logprob, ..TokenLogprob::default() };
+        let answer = |top: &[TokenLogprob]| {
+            let logprobs = TokenLogprobs { chosen: Some(token(1, -0.5)), top: top.to_vec() };
+            let choice = Choice { token_ids: vec![1], logprobs: vec![logprobs], ..Choice::default() };
+            Ended { outcome: Outcome::Completed.into(), choices: vec![choice], ..Ended::default() }
+        };
+        let (first, second, other) = (token(1, -0.5), token(2, -1.0), token(2, -1.5));
+        let replayed = answer(&[first.clone(), second]);
+        assert!(!compare(&answer(std::slice::from_ref(&first)), replayed.clone()).is_difference());
+        let found = compare(&answer(&[first, other]), replayed);
+        assert_eq!(found, Comparison::Part { choice: 0, part: "logprobs" });
     }
 
     #[test]

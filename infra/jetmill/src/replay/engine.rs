@@ -1,12 +1,14 @@
 //! A worker on a log of its own, in memory: what runs here leaves no trace in the record.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bus::topology::StreamPolicy;
 use bus::{EventLog, FactWriter, LiveMessages, MemoryLog, StreamName, subjects};
+use engine_workers::served_model::ServedModel;
+use engine_workers::worker::ModelCard;
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use schemas::v1::envelope::Fact;
@@ -20,13 +22,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::recorded::Recorded;
 use crate::config::Config;
-use crate::{instance, roles};
+use crate::instance::Journal;
+use crate::roles;
 
 /// Candidates that are remembered for each token.
 const NUM_LOGPROBS: u32 = 20;
 const MIB: u64 = 1 << 20;
-/// What was replayed is forgotten after this.
-const MAX_AGE: Duration = Duration::from_secs(3_600);
+/// It fills the slots that interactive work would leave, and nobody waits for it.
+const CLASS: WorkClass = WorkClass::Batch;
 
 /// A model that answers again what was asked.
 pub(crate) struct ReplayEngine {
@@ -34,9 +37,11 @@ pub(crate) struct ReplayEngine {
     facts: FactWriter,
     pool: PoolName,
     ingress: IngressId,
-    /// What it answers for under its own name, its base model first.
-    names: Vec<String>,
-    fingerprint: String,
+    card: ModelCard,
+    is_encoder: bool,
+    adapters: Vec<String>,
+    /// Before the facts of what is under way; those before all of these places are forgotten.
+    under_way: Mutex<BTreeSet<(u64, InferenceId)>>,
     waiting: Arc<Waiting>,
     worker_ended: CancellationToken,
     _worker: AbortOnDropHandle<()>,
@@ -66,12 +71,10 @@ impl ReplayEngine {
     pub(crate) async fn start(config: &Config) -> Result<Self> {
         let model = roles::load_model(&config.worker, config).await?;
         let card = model.card().clone();
-        let policy = StreamPolicy {
-            inference_max_age: MAX_AGE,
-            tokens_max_bytes: 64 * MIB,
-            ..StreamPolicy::default()
-        };
+        let is_encoder = matches!(model, ServedModel::Encoder(_));
+        let policy = StreamPolicy { tokens_max_bytes: 64 * MIB, ..StreamPolicy::default() };
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_policy(&policy));
+        let journal = Journal { log: Arc::clone(&log), configuration: String::new() };
         let ingress = IngressId::slug("replay");
         let frames = log.listen(subjects::tokens_for(&ingress)).await?;
         let waiting = Arc::new(Waiting::default());
@@ -79,7 +82,7 @@ impl ReplayEngine {
         let worker_ended = CancellationToken::new();
         let worker = roles::worker_role(
             &config.worker,
-            &log,
+            &journal,
             model,
             WorkerId::slug("replay"),
             CancellationToken::new(),
@@ -91,18 +94,18 @@ impl ReplayEngine {
                 tracing::error!(error = format!("{error:#}"), "the replaying worker ended");
             }
         }));
-        let adapters = config.worker.lora_modules.iter().map(|module| module.name.clone());
-        let names = std::iter::once(card.name.clone()).chain(card.aliases).chain(adapters).collect();
-        let facts = instance::fact_writer(&log, "replay", &WorkerId::slug("replay"));
+        let adapters = config.worker.lora_modules.iter().map(|module| module.name.clone()).collect();
+        let facts = journal.fact_writer("replay", &WorkerId::slug("replay"));
         let pool = PoolName::slug(&card.name);
-        let fingerprint = card.engine_fingerprint;
         Ok(Self {
             log,
             facts,
             pool,
             ingress,
-            names,
-            fingerprint,
+            card,
+            is_encoder,
+            adapters,
+            under_way: Mutex::default(),
             waiting,
             worker_ended,
             _worker: worker,
@@ -112,7 +115,42 @@ impl ReplayEngine {
 
     /// What names the engine, adapters aside.
     pub(crate) fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        &self.card.engine_fingerprint
+    }
+
+    /// The name of its model.
+    pub(crate) fn model(&self) -> &str {
+        &self.card.name
+    }
+
+    /// Why it can give no answer to this, if so.
+    pub(crate) fn mismatch(&self, recorded: &Recorded) -> Option<String> {
+        let name = &self.card.name;
+        match (recorded.requested.pooling.is_some(), self.is_encoder) {
+            (true, false) => Some(format!("it asks for vectors or scores, and {name} generates text")),
+            (false, true) => Some(format!("it asks for text, and {name} gives vectors or scores")),
+            _ => None,
+        }
+    }
+
+    /// Why it cannot give the very same answer, if so.
+    pub(crate) fn difference(&self, recorded: &Recorded) -> Option<String> {
+        let mismatch = self.mismatch(recorded);
+        if mismatch.is_some() {
+            return mismatch;
+        }
+        let digest = recorded.started.as_ref().map(|started| &started.model_digest)?;
+        if *digest != self.card.model_digest {
+            let (name, own) = (&self.card.name, &self.card.model_digest);
+            return Some(format!("it was answered by the model {digest}, and {name} is {own}"));
+        }
+        let adapter = recorded.adapter().filter(|adapter| !self.answers_for(adapter))?;
+        Some(format!("it was answered with the adapter '{adapter}': name it with --lora"))
+    }
+
+    /// Whether it knows this name of a model, alias or adapter.
+    fn answers_for(&self, name: &str) -> bool {
+        self.card.name == name || self.card.aliases.iter().chain(&self.adapters).any(|known| known == name)
     }
 
     /// Runs an inference again with this prompt, and the seed and parameters that were recorded. Many may run at once.
@@ -121,6 +159,8 @@ impl ReplayEngine {
         let listener = Listener { logprobs: BTreeMap::new(), done };
         self.waiting.lock().insert(recorded.id.to_string(), listener);
         let began = Instant::now();
+        let begins_at = self.log.last_sequence(StreamName::Inference).await? + 1;
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert((begins_at, recorded.id));
         self.ask(recorded, prompt).await?;
         let logprobs = tokio::select! {
             heard = heard => heard.context("the replay was lost")?,
@@ -128,7 +168,19 @@ impl ReplayEngine {
         };
         let took = began.elapsed();
         let ended = self.standing_end(recorded).await?;
+        self.forget((begins_at, recorded.id)).await?;
         Ok(Replayed { ended, logprobs, took })
+    }
+
+    /// Drops what nothing under way needs: a replay may be long.
+    async fn forget(&self, over: (u64, InferenceId)) -> Result<()> {
+        let oldest = {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            under_way.remove(&over);
+            under_way.first().copied()
+        };
+        let (oldest, _) = oldest.unwrap_or(over);
+        Ok(self.log.forget_before(StreamName::Inference, oldest).await?)
     }
 
     async fn ask(&self, recorded: &Recorded, prompt: Option<Prompt>) -> Result<()> {
@@ -137,23 +189,26 @@ impl ReplayEngine {
         requested.prompt = prompt;
         // It was met or missed then.
         requested.deadline_unix_nanos = 0;
+        requested.class = CLASS.into();
         requested.sampling = requested.sampling.map(|sampling| replayable(sampling, recorded));
-        if !self.names.contains(&requested.model) {
-            requested.model = self.names.first().cloned().unwrap_or_default();
+        if !self.answers_for(&requested.model) {
+            requested.model.clone_from(&self.card.name);
         }
+        let model = requested.model.clone();
+        let priority = requested.priority;
+        let fact = Fact::Requested(requested);
+        let content_sequence = self.append(id, recorded, FactKind::Requested, fact).await?;
         let summary = RequestSummary {
-            model: requested.model.clone(),
-            class: WorkClass::Interactive.into(),
+            model,
+            class: CLASS.into(),
             ingress: self.ingress.to_string(),
-            priority: requested.priority,
-            content_sequence: self
-                .append(id, recorded, FactKind::Requested, Fact::Requested(requested))
-                .await?,
+            priority,
+            content_sequence,
             requested_at_unix_nanos: recorded.requested_at_unix_nanos,
             redacted_sequence: 0,
         };
         let assigned = Assigned { attempt: 1, summary: Some(summary), ..Assigned::default() };
-        let subject = subjects::assigned(&self.pool, WorkClass::Interactive, id, 1);
+        let subject = subjects::assigned(&self.pool, CLASS, id, 1);
         self.facts.append(id, tenant, subject, Fact::Assigned(assigned)).await?;
         Ok(())
     }
@@ -184,7 +239,7 @@ fn replayable(sampling: SamplingParams, recorded: &Recorded) -> SamplingParams {
     let num_came = longest.and_then(|longest| u32::try_from(longest).ok()).filter(|num| *num > 0);
     let max_tokens = num_came.or(sampling.max_tokens);
     SamplingParams {
-        seed: recorded.seed.or(sampling.seed),
+        seed: recorded.seed().or(sampling.seed),
         logprobs: Some(NUM_LOGPROBS),
         max_tokens,
         min_tokens: max_tokens.map_or(sampling.min_tokens, |max_tokens| sampling.min_tokens.min(max_tokens)),

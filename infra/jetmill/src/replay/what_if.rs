@@ -1,256 +1,147 @@
 //! Logged traffic through a changed setup.
 
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
 use bus::EventLog;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use guardrails::{Decision, Policy};
 use schemas::InferenceId;
-use schemas::v1::{CheckVerdict, Ended, Prompt};
-use serde::Serialize;
-use serde_json::json;
+use schemas::v1::{AttemptHistory, Ended, Usage};
 
 use super::change::{Change, ChangedSetup};
-use super::comparison::Comparison;
+use super::difference::{AnswerChange, CostChange, Difference, VerdictChange};
 use super::engine::{ReplayEngine, Replayed};
 use super::recorded::Recorded;
-use super::{NUM_AT_ONCE, recorded};
+use super::routes::{DeploymentHistory, RecordedRoute, RouteChange, RouteSeen};
+use super::tally::Tally;
+use super::{Ids, NUM_AT_ONCE, read};
+use crate::config::Config;
 use crate::record::print_line;
-
-/// What the checks said then and would say now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct VerdictChange {
-    recorded: String,
-    changed: String,
-    recorded_policy_version: u64,
-    changed_policy_version: u64,
-}
-
-/// What was answered then and would be answered now.
-#[derive(Debug, Serialize)]
-struct AnswerChange {
-    #[serde(flatten)]
-    comparison: Comparison,
-    recorded_engine: String,
-    changed_engine: String,
-    recorded_texts: Vec<String>,
-    changed_texts: Vec<String>,
-    recorded_completion_tokens: u32,
-    changed_completion_tokens: u32,
-    /// In the engine: queue, prompt and answer.
-    recorded_millis: f64,
-    changed_millis: f64,
-}
-
-/// One inference.
-#[derive(Debug, Serialize)]
-struct Difference {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verdict: Option<VerdictChange>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<AnswerChange>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_answered: Option<&'static str>,
-}
 
 /// Replays all of them and prints what is different.
 pub(super) async fn run(
-    config: &crate::config::Config,
+    config: &Config,
     log: &dyn EventLog,
-    (ids, changes): (&[InferenceId], &[Change]),
+    (ids, changes): (Ids<'_>, &[Change]),
     json: bool,
-) -> Result<()> {
-    let ChangedSetup { worker, policy } = ChangedSetup::new(config, changes)?;
-    let engine = match &worker {
+) -> Result<ExitCode> {
+    let setup = ChangedSetup::new(config, changes)?;
+    let deployments = DeploymentHistory::read(log).await?;
+    let engine = match &setup.worker {
         Some(worker) => Some(ReplayEngine::start(worker).await?),
         None => None,
     };
-    let (engine, policy) = (engine.as_ref(), policy.as_ref());
-    let all = stream::iter(ids)
-        .map(|id| async move { difference(engine, policy, recorded(log, *id).await?).await });
+    let what_if = &WhatIf { setup, deployments, engine };
+    let all = ids.map(|id| async move {
+        let id = id?;
+        what_if.difference(id, read(log, id).await?).await
+    });
     let mut all = std::pin::pin!(all.buffered(NUM_AT_ONCE));
     let mut tally = Tally::default();
     if !json {
-        print_line(&format!("{:<32}  {:<36}  {:<22}  {}", "id", "checks", "ms", "answer"));
+        print_line(&Difference::heads());
     }
     while let Some(difference) = all.try_next().await? {
         tally.add(&difference);
         print_line(&if json { serde_json::to_string(&difference)? } else { difference.row() });
     }
     print_line(&if json { tally.to_json() } else { tally.to_string() });
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn difference(
-    engine: Option<&ReplayEngine>,
-    policy: Option<&Policy>,
-    recorded: Recorded,
-) -> Result<Difference> {
-    let decision = policy.map(|policy| (decide(policy, &recorded), policy.version()));
-    let verdict =
-        decision.as_ref().map(|(decision, version)| VerdictChange::new(&recorded, decision, *version));
-    let mut difference =
-        Difference { id: recorded.id.to_string(), verdict, answer: None, not_answered: None };
-    let Some(engine) = engine else { return Ok(difference) };
-    let decision = decision.map(|(decision, _)| decision);
-    difference.not_answered = match &decision {
-        Some(decision) if decision.refusal.is_some() => Some("the changed checks refuse it"),
-        Some(_) if recorded.was_refused() => None,
-        _ => recorded.obstacle(),
-    };
-    if difference.not_answered.is_none() {
-        let redacted: Option<Prompt> =
-            decision.as_ref().and_then(|decision| decision.redacted_prompt.clone());
-        let prompt = match decision {
-            Some(_) => redacted.or_else(|| recorded.requested.prompt.clone()),
-            None => recorded.prompt().cloned(),
+struct WhatIf {
+    setup: ChangedSetup,
+    deployments: DeploymentHistory,
+    /// Present if the model or its worker changed.
+    engine: Option<ReplayEngine>,
+}
+
+impl WhatIf {
+    /// `recorded` is the inference, or why the record does not give it back.
+    async fn difference(&self, id: InferenceId, recorded: Result<Recorded, String>) -> Result<Difference> {
+        let mut difference = Difference { id: id.to_string(), ..Difference::default() };
+        let recorded = match recorded {
+            Ok(recorded) => recorded,
+            Err(reason) => return Ok(Difference { not_answered: Some(reason), ..difference }),
         };
-        let replayed = engine.run(&recorded, prompt).await?;
-        let before = recorded.ended.unwrap_or_default();
-        difference.answer = Some(AnswerChange::new(&before, &replayed));
+        // Checks cannot be asked about what is not there any more.
+        let policy = self.setup.policy.as_ref().filter(|_| !recorded.is_content_gone());
+        let decision = policy.map(|policy| (decide(policy, &recorded), policy.version()));
+        difference.verdict =
+            decision.as_ref().map(|(decision, version)| VerdictChange::new(&recorded, decision, *version));
+        let decision = decision.map(|(decision, _)| decision);
+        difference.routes = self.routes(&recorded, decision.as_ref());
+        difference.not_answered = self.reason_not_to_answer(&recorded, decision.as_ref());
+        let is_refused = decision.as_ref().is_some_and(|decision| decision.refusal.is_some());
+        let replayed = match &self.engine {
+            Some(engine) if difference.not_answered.is_none() => {
+                let prompt = match decision {
+                    Some(decision) => decision.redacted_prompt.or_else(|| recorded.requested.prompt.clone()),
+                    None => recorded.prompt().cloned(),
+                };
+                Some(engine.run(&recorded, prompt).await?)
+            }
+            _ => None,
+        };
+        let before = recorded.ended.clone().unwrap_or_default();
+        difference.answer = replayed.as_ref().map(|replayed| AnswerChange::new(&before, replayed));
+        let usage = self.usage(&before, replayed.as_ref()).filter(|_| !is_refused);
+        let price = self.setup.price(&recorded, self.engine.as_ref().map(ReplayEngine::model));
+        difference.cost = CostChange::new(&before, price.as_ref(), usage);
+        Ok(difference)
     }
-    Ok(difference)
+
+    /// What would be used: what was, unless another engine says otherwise.
+    fn usage(&self, before: &Ended, replayed: Option<&Replayed>) -> Option<Usage> {
+        match (&self.engine, replayed) {
+            (Some(_), replayed) => replayed?.ended.usage,
+            (None, _) => before.usage,
+        }
+    }
+
+    /// Why no model is asked although there is one to ask.
+    fn reason_not_to_answer(&self, recorded: &Recorded, decision: Option<&Decision>) -> Option<String> {
+        let engine = self.engine.as_ref()?;
+        let obstacle = match decision {
+            Some(decision) if decision.refusal.is_some() => Some("the changed checks refuse it"),
+            Some(_) if recorded.was_refused() => None,
+            _ => recorded.obstacle(),
+        };
+        obstacle.map(str::to_owned).or_else(|| engine.mismatch(recorded))
+    }
+
+    /// Each attempt decided again, with the deployments that there were; and the first one, where there was none.
+    fn routes(&self, recorded: &Recorded, decision: Option<&Decision>) -> Vec<RouteChange> {
+        let is_refused = decision.is_some_and(|decision| decision.refusal.is_some());
+        let decide = |route: &RecordedRoute| -> Option<RouteSeen> {
+            let (model, policy) = (&recorded.requested.model, &self.setup.routing);
+            (!is_refused).then(|| self.deployments.decide(route, model, policy))
+        };
+        let changed = |route: &RecordedRoute| RouteChange {
+            attempt: route.attempt,
+            recorded: Some(route.decision.clone()),
+            changed: decide(route),
+        };
+        if recorded.routes.is_empty() && recorded.was_refused() && decision.is_some() && !is_refused {
+            let first = RecordedRoute {
+                attempt: 1,
+                history: AttemptHistory::default(),
+                last_failure: None,
+                control_sequence: 0,
+                decided_at_unix_nanos: recorded.requested_at_unix_nanos,
+                silent: Vec::new(),
+                decision: RouteSeen::default(),
+            };
+            return vec![RouteChange { attempt: 1, recorded: None, changed: decide(&first) }];
+        }
+        recorded.routes.iter().map(changed).collect()
+    }
 }
 
 fn decide(policy: &Policy, recorded: &Recorded) -> Decision {
     let began = Instant::now();
     let clock = || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     policy.decide(&recorded.requested.model, &guardrails::checked_prompt(&recorded.requested), clock)
-}
-
-impl VerdictChange {
-    fn new(recorded: &Recorded, decision: &Decision, changed_policy_version: u64) -> Self {
-        let (verdicts, recorded_policy_version) = recorded.verdicts();
-        Self {
-            recorded: verdict_words(verdicts),
-            changed: verdict_words(&decision.verdicts),
-            recorded_policy_version,
-            changed_policy_version,
-        }
-    }
-
-    fn is_difference(&self) -> bool {
-        self.recorded != self.changed
-    }
-}
-
-fn verdict_words(verdicts: &[CheckVerdict]) -> String {
-    match verdicts.iter().find(|verdict| !verdict.allowed) {
-        Some(refusal) => format!("refused by {}", refusal.check),
-        None if verdicts.iter().any(|verdict| verdict.reason == "redacted") => "redacted".to_owned(),
-        None if verdicts.is_empty() => "not checked".to_owned(),
-        None => "allowed".to_owned(),
-    }
-}
-
-impl AnswerChange {
-    fn new(before: &Ended, replayed: &Replayed) -> Self {
-        let after = &replayed.ended;
-        let texts = |ended: &Ended| ended.choices.iter().map(|choice| choice.text.clone()).collect();
-        let num_tokens = |ended: &Ended| ended.usage.map_or(0, |usage| usage.num_completion_tokens);
-        Self {
-            comparison: Comparison::of(before, replayed),
-            recorded_engine: before.engine_fingerprint.clone(),
-            changed_engine: after.engine_fingerprint.clone(),
-            recorded_texts: texts(before),
-            changed_texts: texts(after),
-            recorded_completion_tokens: num_tokens(before),
-            changed_completion_tokens: num_tokens(after),
-            recorded_millis: millis(before),
-            changed_millis: if after.timings.is_some() {
-                millis(after)
-            } else {
-                replayed.took.as_secs_f64() * 1e3
-            },
-        }
-    }
-}
-
-fn millis(ended: &Ended) -> f64 {
-    let timings = ended.timings.unwrap_or_default();
-    let nanos = timings.queued_nanos + timings.prefill_nanos + timings.decode_nanos;
-    Duration::from_nanos(nanos).as_secs_f64() * 1e3
-}
-
-impl Difference {
-    fn row(&self) -> String {
-        let checks = match &self.verdict {
-            Some(verdict) if verdict.is_difference() => format!("{} → {}", verdict.recorded, verdict.changed),
-            Some(verdict) => verdict.changed.clone(),
-            None => "-".to_owned(),
-        };
-        let (millis, answer) = match (&self.answer, self.not_answered) {
-            (Some(answer), _) => (
-                format!("{:.0} → {:.0}", answer.recorded_millis, answer.changed_millis),
-                answer.comparison.to_string(),
-            ),
-            (None, Some(reason)) => ("-".to_owned(), reason.to_owned()),
-            (None, None) => ("-".to_owned(), "-".to_owned()),
-        };
-        format!("{:<32}  {checks:<36}  {millis:<22}  {answer}", self.id)
-    }
-}
-
-/// What all of them come to.
-#[derive(Debug, Default)]
-struct Tally {
-    num: u64,
-    num_other_verdicts: u64,
-    num_answered: u64,
-    num_other_answers: u64,
-    recorded_millis: Vec<f64>,
-    changed_millis: Vec<f64>,
-}
-
-impl Tally {
-    fn add(&mut self, difference: &Difference) {
-        self.num += 1;
-        let is_other = difference.verdict.as_ref().is_some_and(VerdictChange::is_difference);
-        self.num_other_verdicts += u64::from(is_other);
-        if let Some(answer) = &difference.answer {
-            self.num_answered += 1;
-            self.num_other_answers += u64::from(answer.comparison.is_difference());
-            self.recorded_millis.push(answer.recorded_millis);
-            self.changed_millis.push(answer.changed_millis);
-        }
-    }
-
-    fn medians(&self) -> (f64, f64) {
-        let median = |values: &[f64]| {
-            let mut values = values.to_vec();
-            values.sort_unstable_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or_default()
-        };
-        (median(&self.recorded_millis), median(&self.changed_millis))
-    }
-
-    fn to_json(&self) -> String {
-        let (recorded, changed) = self.medians();
-        let summary = json!({
-            "num_inferences": self.num,
-            "num_other_verdicts": self.num_other_verdicts,
-            "num_answered": self.num_answered,
-            "num_other_answers": self.num_other_answers,
-            "recorded_median_millis": recorded,
-            "changed_median_millis": changed,
-        });
-        json!({ "summary": summary }).to_string()
-    }
-}
-
-impl std::fmt::Display for Tally {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} inferences: the checks differ for {}", self.num, self.num_other_verdicts)?;
-        if self.num_answered > 0 {
-            let (recorded, changed) = self.medians();
-            write!(
-                f,
-                "; {} were answered again, {} of them differently; median {recorded:.0} → {changed:.0} ms",
-                self.num_answered, self.num_other_answers
-            )?;
-        }
-        Ok(())
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use api::{BatchLines, BatchOutcome, UnreadLine};
-use bus::{EventLog, JobLog};
+use bus::JobLog;
 use schedulers::jobs::{self, JobsOptions, LineCodec, Row, Unread};
 use schemas::batch::EndedInference;
 use schemas::v1::Requested;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api_settings;
 use crate::config::Config;
-use crate::instance;
+use crate::instance::{self, Journal};
 
 /// The api's shapes for the jobs.
 struct ApiLines(BatchLines);
@@ -45,13 +45,14 @@ fn row(outcome: BatchOutcome) -> Row {
 
 pub(super) fn jobs_role(
     config: &Config,
-    log: &Arc<dyn EventLog>,
+    journal: &Journal,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
     let name = instance::name();
-    let facts = instance::fact_writer(log, "jobs", &name);
-    let job_log = JobLog::new(Arc::clone(log), instance::stamps(), "jobs", &name);
-    let lines = BatchLines::new(api_settings(config).limits);
+    let facts = journal.fact_writer("jobs", &name);
+    let job_log = JobLog::new(Arc::clone(&journal.log), instance::stamps(), "jobs", &name);
+    let settings = api_settings(config, journal);
+    let lines = BatchLines::new(settings.limits, settings.prices);
     let options = JobsOptions {
         max_num_batches: config.jobs.max_num_batches.get(),
         max_num_inflight: config.jobs.max_num_inflight_requests.get(),
@@ -59,7 +60,7 @@ pub(super) fn jobs_role(
         max_line_bytes: config.api.max_body_bytes.get(),
         ..JobsOptions::default()
     };
-    let log = Arc::clone(log);
+    let log = Arc::clone(&journal.log);
     async move {
         let stop_following = CancellationToken::new();
         let _stop_on_drop = stop_following.clone().drop_guard();

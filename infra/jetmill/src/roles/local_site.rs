@@ -18,7 +18,7 @@ use super::{
 };
 use crate::broker::Broker;
 use crate::config::Config;
-use crate::instance;
+use crate::{configuration, instance};
 
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
@@ -51,19 +51,19 @@ impl LocalSite {
         };
         let model = load_model(&config.worker, &config).await?;
         let broker = Broker::open(&config).await?;
-        let log = broker.log();
+        let journal = configuration::record(broker.log(), &config).await?;
         let [front, inner, last] = [(); 3].map(|()| CancellationToken::new());
         let mut roles = JoinSet::new();
         let database = connect_database(&config).await?;
-        roles.spawn(projector_role(Arc::clone(&log), database, last.clone()));
-        roles.spawn(guardrail_role(&config, &log, inner.clone())?);
-        roles.spawn(router_role(&config, &log, inner.clone()));
-        roles.spawn(worker_role(&config.worker, &log, model, WorkerId::slug("local"), inner.clone())?);
-        let mut settings = api_settings(&config);
+        roles.spawn(projector_role(Arc::clone(&journal.log), database, last.clone()));
+        roles.spawn(guardrail_role(&config, &journal, inner.clone())?);
+        roles.spawn(router_role(&config, &journal, inner.clone()));
+        roles.spawn(worker_role(&config.worker, &journal, model, WorkerId::slug("local"), inner.clone())?);
+        let mut settings = api_settings(&config, &journal);
         // Nobody else can call.
         settings.master_key = None;
         let max_num_requests = settings.limits.max_num_inflight_requests;
-        let node = Api::new(settings, Arc::clone(&log), instance::stamps());
+        let node = Api::new(settings, Arc::clone(&journal.log), instance::stamps());
         let caller = node.local_caller();
         let api = tokio::spawn(node.run(front.clone()));
         let num_slots = engine_config(&config.worker)?.max_num_seqs;

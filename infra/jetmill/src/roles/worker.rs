@@ -2,11 +2,9 @@
 
 use std::num::NonZeroUsize;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use bus::EventLog;
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::engine::config::EngineConfig;
 use engine_workers::loaded_model::{FormatOptions, LoadedModel, ModelLoadOptions};
@@ -24,11 +22,12 @@ use crate::broker::data_dir;
 use crate::config::{
     Config, LoraModule, SchedulingPolicyName, SpeculativeMethodName, SpeculativeSection, WorkerConfig,
 };
-use crate::{instance, shutdown};
+use crate::instance::Journal;
+use crate::shutdown;
 
 pub(crate) fn worker_role(
     config: &WorkerConfig,
-    log: &Arc<dyn EventLog>,
+    journal: &Journal,
     model: ServedModel,
     default_id: WorkerId,
     shutdown: CancellationToken,
@@ -43,7 +42,7 @@ pub(crate) fn worker_role(
         num_slots: engine_config(config)?.max_num_seqs,
         grace: shutdown::GRACE,
     };
-    let facts = instance::fact_writer(log, "worker", &id);
+    let facts = journal.fact_writer("worker", &id);
     Ok(match model {
         ServedModel::Generator(model) => {
             let adapters = load_adapters(config, &model)?;

@@ -94,6 +94,12 @@ pub struct Model {
     pub num_completion_tokens: Option<i64>,
     /// Tokens of the prompt that the prefix cache held.
     pub num_cached_prompt_tokens: Option<i64>,
+    /// Tokens of thinking spans, among those of the choices.
+    pub num_reasoning_tokens: Option<i64>,
+    /// What it cost by the price of its time, in billionths of the currency.
+    pub cost_nanos: Option<i64>,
+    /// The currency.
+    pub cost_currency: Option<String>,
     /// Why each choice ended, in the order of the choices, separated by commas.
     pub finish_reasons: Option<String>,
     /// A stable word for what went wrong.

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::v1::envelope::Fact;
 use schemas::v1::{
-    Admitted, Assigned, AttemptFailed, CancelRequested, Choice, Ended, Envelope, Failure, FinishReason,
+    Admitted, Assigned, AttemptFailed, CancelRequested, Choice, Cost, Ended, Envelope, Failure, FinishReason,
     Outcome, RequestSummary, Requested, Started, Timings, Usage, WorkClass,
 };
 use schemas::{EventId, InferenceId, TenantId, WrittenBy};
@@ -170,6 +170,8 @@ impl Life {
                 ..Failure::default()
             }),
             engine_fingerprint: format!("jetmill-0.1.0-avx512-{attempt}"),
+            cost: (is_completed && self.model == "smol")
+                .then(|| Cost { currency: "USD".to_owned(), nanos: u64::from(self.number) * 1_000 }),
             ..Ended::default()
         })
     }

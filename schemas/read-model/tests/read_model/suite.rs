@@ -312,17 +312,23 @@ pub(crate) async fn counts_and_usage_add_up(url: &str) {
                num_inferences: u64,
                num_prompt_tokens: u64,
                num_completion_tokens: u64,
-               num_cached: u64| {
+               num_cached: u64,
+               cost_nanos: u64,
+               currency: Option<&str>| {
         serde_json::json!({
             "model": model,
             "num_inferences": num_inferences,
             "num_prompt_tokens": num_prompt_tokens,
             "num_completion_tokens": num_completion_tokens,
             "num_cached_prompt_tokens": num_cached,
+            "num_reasoning_tokens": 0,
+            "cost_nanos": cost_nanos,
+            "cost_currency": currency,
         })
     };
     let everything = UsageFilter::default();
-    let all = serde_json::json!([row("qwen", 3, 22, 10, 8), row("smol", 2, 22, 3, 8)]);
+    let all =
+        serde_json::json!([row("qwen", 3, 22, 10, 8, 0, None), row("smol", 2, 22, 3, 8, 3_000, Some("USD"))]);
     assert_eq!(usage(everything.clone()).await, all);
     let of_acme = UsageFilter { tenant: Some("acme".to_owned()), ..everything };
     let early = UsageFilter {
@@ -330,10 +336,11 @@ pub(crate) async fn counts_and_usage_add_up(url: &str) {
         to_unix_nanos: Some(lives[3].requested_at()),
         ..of_acme.clone()
     };
-    let of_early = serde_json::json!([row("qwen", 1, 0, 0, 0), row("smol", 2, 22, 3, 8)]);
+    let of_early =
+        serde_json::json!([row("qwen", 1, 0, 0, 0, 0, None), row("smol", 2, 22, 3, 8, 3_000, Some("USD"))]);
     assert_eq!(usage(early).await, of_early);
     let late = UsageFilter { from_unix_nanos: Some(lives[3].requested_at()), ..of_acme };
-    assert_eq!(usage(late).await, serde_json::json!([row("qwen", 1, 11, 4, 4)]));
+    assert_eq!(usage(late).await, serde_json::json!([row("qwen", 1, 11, 4, 4, 0, None)]));
 }
 
 /// Calls a macro with the name of every test of the suite.
