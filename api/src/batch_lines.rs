@@ -85,17 +85,17 @@ impl BatchLines {
     fn requests(&self, url: &str, body: &str) -> Result<Vec<Requested>, ApiError> {
         let (deployments, limits) = (&self.deployments, &self.limits);
         let end_user = end_user_of(body)?;
-        let requests = match url {
+        let requests: Vec<Requested> = match url {
             "/v1/embeddings" => {
                 let (request, format) = embedding_request::read(body, deployments, limits)?;
                 let format = if format == EncodingFormat::Base64 { BASE64 } else { "float" };
                 let options =
                     AnswerOptions { encoding_format: format.to_owned(), ..AnswerOptions::default() };
-                Ok(vec![Requested { answer_options: Some(options), ..request.requested() }])
+                vec![Requested { answer_options: Some(options), ..request.requested() }]
             }
             "/v1/completions" => facts_of(completion_request::read(body, deployments, limits)?),
             _ => facts_of(chat_request::read(body, deployments, limits)?),
-        }?;
+        };
         Ok(requests
             .into_iter()
             .map(|requested| Requested { end_user: end_user.clone(), ..requested })
@@ -130,18 +130,9 @@ impl BatchLines {
     }
 }
 
-fn facts_of(mut request: InferenceRequest) -> Result<Vec<Requested>, ApiError> {
-    let sampling = &request.sampling;
-    let of_tokens_only = [
-        ("logprobs", sampling.logprobs.is_some()),
-        ("prompt_logprobs", sampling.prompt_logprobs.is_some()),
-        ("echo", sampling.echo),
-    ];
-    if let Some((param, _)) = of_tokens_only.into_iter().find(|(_, is_asked)| *is_asked) {
-        return Err(ApiError::unsupported(param, format!("{param} is not supported in a batch")));
-    }
+fn facts_of(mut request: InferenceRequest) -> Vec<Requested> {
     let prompts = std::mem::take(&mut request.prompts);
-    Ok(prompts.into_iter().map(|prompt| request.requested(prompt)).collect())
+    prompts.into_iter().map(|prompt| request.requested(prompt)).collect()
 }
 
 fn answer_with_error(

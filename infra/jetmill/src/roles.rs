@@ -59,6 +59,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     let stored = broker.stored_log();
     let checkpointer = proof::checkpointer(config, &stored)?;
     let archivist = proof::archivist(config, broker.log_alone())?;
+    broker.keep_until_archived(config).await?;
     let archive_metrics = archivist.as_ref().map(|archivist| metrics::of_archive(archivist.status()));
     let of_the_record = (checkpointer, archivist);
     roles.spawn(projection::record_role(stored, database, of_the_record, last.clone()));
@@ -120,6 +121,7 @@ pub(crate) async fn projector(config: &Config) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
     let log = broker.stored_log();
     let of_the_record = (proof::checkpointer(config, &log)?, proof::archivist(config, broker.log_alone())?);
+    broker.keep_until_archived(config).await?;
     let finished = projection::record_role(log, database, of_the_record, signal).await;
     broker.close().await?;
     finished
