@@ -81,6 +81,22 @@ impl JetStreamLog {
         })
     }
 
+    /// Takes the age from the log and its objects, and leaves everything else: from now on they go only by
+    /// [`EventLog::forget_before`].
+    pub async fn keep_until_archived(&self) -> Result<(), BusError> {
+        for stream in [StreamName::Inference.as_str(), reconcile::OBJECTS_STREAM] {
+            let config = self.core.info(stream).await?.config;
+            if config.max_age.is_zero() {
+                continue;
+            }
+            let kept = stream::Config { max_age: Duration::ZERO, ..config };
+            let operation = format!("STREAM.UPDATE.{stream}");
+            let updated = self.core.api.call::<serde_json::Value>(&operation, &kept).await?;
+            updated.map_err(|error| error.about(stream))?;
+        }
+        Ok(())
+    }
+
     /// What happened on the connection so far.
     pub fn link_counts(&self) -> LinkCounts {
         self.core.api.link.counts()

@@ -118,6 +118,32 @@ async fn a_payload_whose_object_is_gone_is_an_error_and_goes_to_the_dead_letters
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_archived_has_no_age_of_its_own() {
+    let broker = Broker::start().await;
+    let options = broker.options();
+    let log = in_time(JetStreamLog::connect(options.clone())).await.unwrap();
+    let context = stranger(&options).await;
+    let configs = async || {
+        let mut configs = Vec::new();
+        for name in ["INFERENCE", "OBJ_jetmill-objects"] {
+            configs.push(in_time(context.get_stream(name)).await.unwrap().cached_info().config.clone());
+        }
+        configs
+    };
+    let before = configs().await;
+    assert!(before.iter().all(|config| !config.max_age.is_zero()));
+    for _ in 0..2 {
+        in_time(log.keep_until_archived()).await.unwrap();
+        for (after, before) in configs().await.into_iter().zip(&before) {
+            assert!(after.max_age.is_zero());
+            assert_eq!(jetstream::stream::Config { max_age: before.max_age, ..after }, *before);
+        }
+    }
+    in_time(JetStreamLog::connect(options)).await.unwrap();
+    assert!(!configs().await[0].max_age.is_zero(), "whoever decides on the streams takes it back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_go_with_the_facts_that_name_them() {
     let broker = Broker::start().await;
     let mut options = broker.options();

@@ -206,7 +206,7 @@ async fn the_deployment_of_a_lost_worker_is_withdrawn_once_and_only_where_anothe
         bench.announce(deployment, model).await;
     }
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
-    for _ in 0..20 {
+    for _ in 0..30 {
         ticks.tick().await;
         speak_once(&bench, "w2", &[]).await;
     }

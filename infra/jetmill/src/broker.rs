@@ -117,6 +117,14 @@ impl Broker {
         Arc::new(self.log.clone())
     }
 
+    /// With an archive the broker drops nothing by its age, whoever made its streams.
+    pub(crate) async fn keep_until_archived(&self, config: &Config) -> Result<()> {
+        if config.archive.directory.is_some() {
+            self.log.keep_until_archived().await.context("the log cannot be kept until it is archived")?;
+        }
+        Ok(())
+    }
+
     /// Waits until everything is acknowledged, then ends the child.
     pub(crate) async fn close(self) -> Result<()> {
         self.stop.cancel();

@@ -298,8 +298,7 @@ pub(crate) enum SchedulingPolicyName {
 impl Config {
     /// Whether this process says what the streams keep; otherwise it takes them as they are.
     pub(crate) fn decides_on_streams(&self) -> bool {
-        let is_retained = self.retention != RetentionConfig::default();
-        self.nats.num_replicas.is_some() || is_retained || self.archive.directory.is_some()
+        self.nats.num_replicas.is_some() || self.retention != RetentionConfig::default()
     }
 
     /// Reads a file; the error names file, line and key, and never repeats a value.

@@ -58,6 +58,8 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         public_key: PublicKey,
     },
+    /// Lists the files of the archive, one JSON object a line.
+    Segments,
 }
 
 /// Which inferences go into an archive, each with its whole life.
@@ -127,6 +129,7 @@ pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<()> {
         AuditCommand::Accesses => print_accesses(config).await,
         AuditCommand::Export(arguments) => write_archive(config, arguments).await,
         AuditCommand::Verify { archive, public_key } => verify_archive(archive, public_key),
+        AuditCommand::Segments => print_segments(config).await,
     }
 }
 
@@ -258,6 +261,16 @@ async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<(
         print_line(&format!("{} newer records are not signed yet and are not in it", report.num_unsigned));
     }
     Ok(())
+}
+
+async fn print_segments(config: &Config) -> Result<()> {
+    let broker = Broker::open_existing(config).await?;
+    let patterns = vec![subjects::all_audit_segments()];
+    let mut records = broker.log_alone().read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
+    while let Some(record) = records.try_next().await? {
+        print_line(&serde_json::to_string(&schemas::decode_audit(&record.payload)?)?);
+    }
+    broker.close().await
 }
 
 fn verify_archive(path: &Path, key: &PublicKey) -> Result<()> {

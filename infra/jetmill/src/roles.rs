@@ -58,6 +58,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     let mut roles = JoinSet::new();
     let checkpointer = proof::checkpointer(config, &log)?;
     let archivist = proof::archivist(config, broker.log_alone())?;
+    broker.keep_until_archived(config).await?;
     let archive_metrics = archivist.as_ref().map(|archivist| metrics::of_archive(archivist.status()));
     let of_the_record = (checkpointer, archivist);
     roles.spawn(projection::record_role(Arc::clone(&log), database, of_the_record, last.clone()));
@@ -119,6 +120,7 @@ pub(crate) async fn projector(config: &Config) -> Result<()> {
     let broker = Broker::open_existing(config).await?;
     let log = broker.log();
     let of_the_record = (proof::checkpointer(config, &log)?, proof::archivist(config, broker.log_alone())?);
+    broker.keep_until_archived(config).await?;
     let finished = projection::record_role(log, database, of_the_record, signal).await;
     broker.close().await?;
     finished

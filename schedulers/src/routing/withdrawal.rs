@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::deployments::{Deployment, Deployments};
 
+/// How long a silent deployment stays listed though another one answers for it: for as long as a worker may well come back, so
+/// that the model does not vanish when the other one ends in order meanwhile.
+const KEPT_BESIDE_OTHERS: Duration = Duration::from_secs(10);
 /// How long the last deployment of a model stays listed while its worker is silent: requests wait for it in the log, and most
 /// workers come back under their name.
 const KEPT_ALONE: Duration = Duration::from_secs(60);
@@ -17,8 +20,7 @@ pub(super) struct Overdue {
     pub(super) announced_sequence: u64,
 }
 
-/// The silent deployments that nobody misses, since one that is heard answers for each of their names, and those that were
-/// silent for too long.
+/// The deployments that were silent for too long, which is shorter where one that is heard answers for each of their names.
 pub(super) fn overdue(deployments: &Deployments, silence: impl Fn(&str) -> Duration) -> Vec<Overdue> {
     let is_missed = |deployment: &Deployment| {
         let mut names = deployment.names();
@@ -26,7 +28,10 @@ pub(super) fn overdue(deployments: &Deployments, silence: impl Fn(&str) -> Durat
     };
     deployments
         .silent()
-        .filter(|deployment| silence(&deployment.id) >= KEPT_ALONE || !is_missed(deployment))
+        .filter(|deployment| {
+            let silence = silence(&deployment.id);
+            silence >= KEPT_ALONE || (silence >= KEPT_BESIDE_OTHERS && !is_missed(deployment))
+        })
         .map(|deployment| Overdue {
             deployment: deployment.id.clone(),
             announced_sequence: deployment.announced_sequence,
@@ -62,19 +67,20 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_deployment_is_withdrawn_at_once_where_another_answers() {
+    fn a_silent_deployment_is_withdrawn_soon_where_another_answers() {
         let both: &[(&str, &str, &[&str])] = &[("a", "m", &[]), ("b", "m", &[])];
-        check(both, &[], 2, &[]);
-        check(both, &["a"], 2, &[("a", 1)]);
-        check(both, &["a", "b"], 2, &[]);
-        check(&[("a", "m", &[]), ("b", "n", &[]), ("a", "m", &[])], &["a"], 2, &[]);
+        check(both, &[], 10, &[]);
+        check(both, &["a"], 9, &[]);
+        check(both, &["a"], 10, &[("a", 1)]);
+        check(both, &["a", "b"], 10, &[]);
+        check(&[("a", "m", &[]), ("b", "n", &[]), ("a", "m", &[])], &["a"], 10, &[]);
     }
 
     #[test]
     fn one_that_is_missed_is_kept_for_a_while() {
         let adapted: &[(&str, &str, &[&str])] = &[("a", "m", &["lora"]), ("b", "m", &[])];
-        check(adapted, &["a"], 2, &[]);
-        check(adapted, &["b"], 2, &[("b", 2)]);
+        check(adapted, &["a"], 10, &[]);
+        check(adapted, &["b"], 10, &[("b", 2)]);
         check(adapted, &["a"], 60, &[("a", 1)]);
         check(&[("a", "m", &[])], &["a"], 59, &[]);
         check(&[("a", "m", &[])], &["a"], 60, &[("a", 1)]);

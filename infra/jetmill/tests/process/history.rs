@@ -166,6 +166,7 @@ async fn what_has_left_the_log_is_answered_as_before() {
     assert!(!blind.status.success() && text.contains("no directory of the archive"), "{text}");
     let lost = site.segments().remove(0);
     let name = lost.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(site.print("audit", &["segments"]).await.lines().next().unwrap().contains(&name));
     std::fs::rename(&lost, site.path("hidden")).unwrap();
     let missing = site.run("events", &[&ids[0], "--archive", &archive]).await;
     let text = String::from_utf8_lossy(&missing.stderr).into_owned();
