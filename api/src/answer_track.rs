@@ -178,6 +178,7 @@ impl ChoiceTrack {
             text: text.to_owned(),
             reasoning: reasoning.to_owned(),
             tool_calls: self.rest_of_calls(&choice.tool_calls)?,
+            logprobs: choice.logprobs.get(self.next_token_index as usize..).unwrap_or_default().to_vec(),
             finish_reason: choice.finish_reason,
             stop_reason: choice.stop_reason.clone(),
             ..FrameEntry::default()
@@ -213,8 +214,11 @@ impl ChoiceTrack {
     }
 }
 
-/// What the terminal fact tells of the prompt; its logprobs and its text are in the token stream alone.
+/// What the terminal fact tells of the prompt.
 fn prompt_report(ended: &Ended) -> PromptReport {
+    if let Some(prompt) = &ended.prompt {
+        return prompt.clone();
+    }
     let usage = ended.usage.unwrap_or_default();
     PromptReport {
         num_prompt_tokens: usage.num_prompt_tokens,

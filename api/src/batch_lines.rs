@@ -91,8 +91,8 @@ impl BatchLines {
                     AnswerOptions { encoding_format: format.to_owned(), ..AnswerOptions::default() };
                 Ok(vec![Requested { answer_options: Some(options), ..request.requested() }])
             }
-            "/v1/completions" => facts_of(completion_request::read(body, deployments, limits)?),
-            _ => facts_of(chat_request::read(body, deployments, limits)?),
+            "/v1/completions" => Ok(facts_of(completion_request::read(body, deployments, limits)?)),
+            _ => Ok(facts_of(chat_request::read(body, deployments, limits)?)),
         }
     }
 
@@ -124,18 +124,9 @@ impl BatchLines {
     }
 }
 
-fn facts_of(mut request: InferenceRequest) -> Result<Vec<Requested>, ApiError> {
-    let sampling = &request.sampling;
-    let of_tokens_only = [
-        ("logprobs", sampling.logprobs.is_some()),
-        ("prompt_logprobs", sampling.prompt_logprobs.is_some()),
-        ("echo", sampling.echo),
-    ];
-    if let Some((param, _)) = of_tokens_only.into_iter().find(|(_, is_asked)| *is_asked) {
-        return Err(ApiError::unsupported(param, format!("{param} is not supported in a batch")));
-    }
+fn facts_of(mut request: InferenceRequest) -> Vec<Requested> {
     let prompts = std::mem::take(&mut request.prompts);
-    Ok(prompts.into_iter().map(|prompt| request.requested(prompt)).collect())
+    prompts.into_iter().map(|prompt| request.requested(prompt)).collect()
 }
 
 fn answer_with_error(

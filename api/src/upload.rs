@@ -2,15 +2,18 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use bus::{BusError, FileWriter, WrittenFile};
 use bytes::Bytes;
 use http::header;
-use schemas::v1::FileCreated;
+use schemas::v1::job_envelope::Fact;
+use schemas::v1::{FileCreated, FileUploadBegun, FileUploadEnded};
 use schemas::{FileId, TenantId};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::error::ApiError;
@@ -28,6 +31,9 @@ const MAX_FILENAME_CHARS: usize = 255;
 const MAX_FORM_BYTES: u64 = 64 << 10;
 /// How long a file may be asked to be kept.
 pub(crate) const EXPIRY_SECONDS: RangeInclusive<u64> = 3_600..=30 * 86_400;
+
+/// A file takes no longer to come, however often something of it does; the sweeper waits twice as long.
+const MAX_UPLOAD: Duration = Duration::from_secs(43_200);
 
 /// What has come of a form so far. Dropping it before the file is known removes what was stored.
 pub(crate) struct Upload {
@@ -50,8 +56,9 @@ impl Drop for Upload {
         }
         let (state, id) = (Arc::clone(&self.state), self.id.clone());
         let purge = async move {
-            if let Err(error) = bus::purge_file(state.log.as_ref(), &state.config.tenant, &id).await {
-                warn!(file = %id, %error, "what came of an upload could not be removed");
+            match bus::purge_file(state.log.as_ref(), &state.config.tenant, &id).await {
+                Ok(()) => end(&state, &id).await,
+                Err(error) => warn!(file = %id, %error, "what came of an upload is removed by the sweeper"),
             }
         };
         self.state.background.spawn_on(purge, &self.runtime);
@@ -140,10 +147,16 @@ impl Upload {
         let state = &self.state;
         let max_num_bytes = state.config.limits.max_file_bytes;
         let tenant: TenantId = state.config.tenant.clone();
+        let begun = FileUploadBegun { file: self.id.to_string() };
+        state.jobs.append(&tenant, Fact::FileUploadBegun(begun)).await?;
+        let began = Instant::now();
         let mut writer = FileWriter::new(Arc::clone(&state.log), tenant, self.id.clone());
         while let Some(bytes) = next_part(state, &mut field).await? {
             if writer.num_bytes() + bytes.len() as u64 > max_num_bytes {
                 return Err(too_large(max_num_bytes));
+            }
+            if began.elapsed() > MAX_UPLOAD {
+                return Err(ApiError::BodyTimeout { waited: MAX_UPLOAD });
             }
             writer.write(&bytes).await.map_err(|error| self.refused(error))?;
         }
@@ -190,10 +203,23 @@ impl Upload {
         })
     }
 
-    /// The file is known now.
-    pub(crate) fn keep(mut self) -> FileId {
+    /// The file is known now: its bytes are no longer removed with this.
+    pub(crate) fn keep(&mut self) -> FileId {
         self.is_kept = true;
         self.id.clone()
+    }
+
+    /// Says that nothing of it is left over.
+    pub(crate) async fn end(self) {
+        end(&self.state, &self.id).await;
+    }
+}
+
+/// Where it cannot be said, the sweeper finds out.
+async fn end(state: &ApiState, id: &FileId) {
+    let ended = FileUploadEnded { file: id.to_string() };
+    if let Err(error) = state.jobs.append(&state.config.tenant, Fact::FileUploadEnded(ended)).await {
+        warn!(file = %id, %error, "the end of an upload could not be written");
     }
 }
 

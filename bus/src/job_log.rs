@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
+use futures_util::stream::BoxStream;
 use prost::Message as _;
 use schemas::batch::Batch;
 use schemas::v1::job_envelope::Fact;
@@ -40,6 +41,14 @@ pub struct StoredFile {
     pub created: FileCreated,
     /// When it was whole.
     pub created_at_unix_nanos: u64,
+}
+
+impl StoredFile {
+    /// Whether its time is not over.
+    fn is_kept_at(&self, now_unix_nanos: u64) -> bool {
+        let expires_at = self.created.expires_at_unix_nanos;
+        expires_at == 0 || now_unix_nanos < expires_at
+    }
 }
 
 impl JobLog {
@@ -84,15 +93,43 @@ impl JobLog {
 
     /// A tenant's file, unless it was deleted or its time is over.
     pub async fn file(&self, tenant: &TenantId, file: &FileId) -> Result<Option<StoredFile>, BusError> {
+        let now = self.now_unix_nanos();
+        Ok(self.stored_file(tenant, file).await?.filter(|file| file.is_kept_at(now)))
+    }
+
+    /// The same, though its time may be over: its bytes stay as long as a batch reads them.
+    pub async fn stored_file(
+        &self,
+        tenant: &TenantId,
+        file: &FileId,
+    ) -> Result<Option<StoredFile>, BusError> {
         let words = [CREATED, DELETED].map(|word| subjects::file_fact(tenant, file, word));
-        Ok(stored_file(self.last_of(words).await?, self.now_unix_nanos()))
+        Ok(stored_file(self.last_of(words).await?))
+    }
+
+    /// When the upload began of which nobody has heard the end.
+    pub async fn upload_began_at(&self, tenant: &TenantId, file: &FileId) -> Result<Option<u64>, BusError> {
+        let upload = self.last_of([subjects::file_fact(tenant, file, UPLOAD)]).await?.pop();
+        let is_begun = |upload: &JobEnvelope| matches!(upload.fact, Some(Fact::FileUploadBegun(_)));
+        Ok(upload.filter(is_begun).map(|upload| upload.recorded_at_unix_nanos))
+    }
+
+    /// The last word of each kind on every tenant's files, in the order of the log.
+    pub async fn file_facts(&self) -> Result<BoxStream<'static, Result<JobEnvelope, BusError>>, BusError> {
+        let patterns = vec![subjects::all_files()];
+        let records = self.log.read(StreamName::Jobs, patterns, ReadFrom::LastPerSubject, false).await?;
+        let facts = records.filter_map(async |record| match record {
+            Ok(record) => decoded(&record.payload).map(Ok),
+            Err(error) => Some(Err(error)),
+        });
+        Ok(facts.boxed())
     }
 
     /// Every file of a tenant that is there, in the order of their ids.
     pub async fn files(&self, tenant: &TenantId) -> Result<Vec<StoredFile>, BusError> {
         let facts = self.all_of(subjects::all_files_of(tenant)).await?;
         let now = self.now_unix_nanos();
-        Ok(facts.into_values().filter_map(|facts| stored_file(facts, now)).collect())
+        Ok(facts.into_values().filter_map(stored_file).filter(|file| file.is_kept_at(now)).collect())
     }
 
     /// A tenant's batch.
@@ -154,7 +191,7 @@ fn decoded(payload: &[u8]) -> Option<JobEnvelope> {
         .ok()
 }
 
-fn stored_file(facts: Vec<JobEnvelope>, now_unix_nanos: u64) -> Option<StoredFile> {
+fn stored_file(facts: Vec<JobEnvelope>) -> Option<StoredFile> {
     let mut found = None;
     for envelope in facts {
         match envelope.fact? {
@@ -170,8 +207,5 @@ fn stored_file(facts: Vec<JobEnvelope>, now_unix_nanos: u64) -> Option<StoredFil
             _ => {}
         }
     }
-    found.filter(|file: &StoredFile| {
-        let expires_at = file.created.expires_at_unix_nanos;
-        expires_at == 0 || now_unix_nanos < expires_at
-    })
+    found
 }

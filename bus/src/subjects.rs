@@ -146,6 +146,16 @@ pub fn all_files_of(tenant: &TenantId) -> String {
     format!("jobs.file.{tenant}.>")
 }
 
+/// Every fact about anybody's files.
+pub fn all_files() -> String {
+    "jobs.file.>".to_owned()
+}
+
+/// `jobs.sweeper`: whoever holds its only record sweeps.
+pub fn sweeper() -> String {
+    "jobs.sweeper".to_owned()
+}
+
 /// `jobs.batch.<tenant>.<batch>.<fact>`.
 pub fn batch_fact(tenant: &TenantId, batch: &BatchId, word: &str) -> String {
     format!("jobs.batch.{tenant}.{batch}.{word}")

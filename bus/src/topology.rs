@@ -214,6 +214,16 @@ pub fn batch_consumer() -> ConsumerSpec {
     }
 }
 
+/// The sweepers' consumer of the one record that one of them holds.
+pub fn sweeper_consumer() -> ConsumerSpec {
+    ConsumerSpec {
+        stream: StreamName::Jobs,
+        ack_wait: POOL_ACK_WAIT,
+        max_deliver: 10_000_000,
+        ..service_consumer("sweeper", vec![subjects::sweeper()])
+    }
+}
+
 /// The consumer of wishes to be told of ends. A wish comes again until its inference has ended and its receiver has taken it,
 /// which its handler bounds by time.
 pub fn webhook_consumer() -> ConsumerSpec {

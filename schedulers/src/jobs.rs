@@ -16,6 +16,7 @@ mod models;
 mod results;
 mod run;
 mod service;
+mod sweeper;
 mod window;
 
 pub use line_codec::{LineCodec, Row, Unread};

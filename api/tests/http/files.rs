@@ -4,6 +4,7 @@ use bus::{EventLog, ReadFrom, StreamName};
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Body, Response};
 use schemas::TenantId;
+use schemas::v1::job_envelope::Fact;
 use serde_json::{Value, json};
 
 use crate::backend::silence;
@@ -162,4 +163,29 @@ async fn a_key_makes_one_file_and_one_batch() {
     assert_eq!(batch.0, 200);
     assert_eq!(create(json!({"a": "1"})).await, batch);
     assert_eq!(create(json!({"a": "2"})).await.0, 422);
+}
+
+#[tokio::test]
+async fn the_log_knows_which_uploads_have_not_ended() {
+    let node = Node::start_with(silence(), |config| config.limits.max_file_bytes = 4).await;
+    let num_open = async || {
+        let facts =
+            node.log.read(StreamName::Jobs, vec!["jobs.file.*.*.upload".to_owned()], ReadFrom::Start, false);
+        let facts: Vec<_> = facts.await.unwrap().map(|fact| fact.unwrap().payload).collect().await;
+        let facts = facts.iter().map(|payload| schemas::decode_job(payload).unwrap().fact.unwrap());
+        let is_open = |fact: &Fact| matches!(fact, Fact::FileUploadBegun(_));
+        let (open, ended): (Vec<_>, Vec<_>) = facts.partition(is_open);
+        (open.len(), ended.len())
+    };
+    check_refused(&node, form(&[("purpose", "batch"), ("file", "12345")]), 413, "body_too_large").await;
+    while num_open().await != (0, 1) {
+        tokio::task::yield_now().await;
+    }
+    node.uploaded(&[("purpose", "batch"), ("file", "{}")]).await;
+    assert_eq!(num_open().await, (0, 2));
+    // What came with a key serves its next attempt, and is told to the sweeper until then.
+    let request = node.client.post(node.url("/v1/files")).header("idempotency-key", "k");
+    let request = request.header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+    let refused = request.body(form(&[("purpose", "fun"), ("file", "{}")])).send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), num_open().await), (400, (1, 2)));
 }

@@ -33,7 +33,7 @@ use crate::sampler::Sampler;
 use crate::speculation::drafter::Drafter;
 
 /// For so long after the last interactive request the next one is expected: steps of batches stay short.
-const INTERACTIVE_MEMORY: Duration = Duration::from_secs(15);
+const INTERACTIVE_MEMORY: Duration = Duration::from_secs(60);
 
 /// The engine's state, on its own thread.
 pub(super) struct StepLoop {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bus::{Delivery, InferenceAddress};
 use schemas::v1::{
-    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, HeldAttempt, Outcome, Price,
-    RequestSummary, Timings, ToolCall, Usage,
+    AttemptHistory, Choice, Ended, Failure, FailureKind, FinishReason, FrameEntry, HeldAttempt, Outcome,
+    Price, PromptReport, RequestSummary, Timings, ToolCall, Usage,
 };
 use schemas::{FactHash, InferenceId, failure};
 use tokio::sync::OwnedSemaphorePermit;
@@ -105,6 +105,9 @@ impl Active {
 pub(super) struct Answer {
     rules: OutputRules,
     choices: Vec<(Choice, OutputParser)>,
+    /// Whether the terminal fact holds what otherwise is in the token stream alone.
+    is_told_whole: bool,
+    prompt: Option<PromptReport>,
     usage: Usage,
     timings: Timings,
     failure: Option<Failure>,
@@ -137,8 +140,8 @@ fn finish_words(cause: &FinishCause) -> (FinishReason, String) {
 
 impl Answer {
     /// Nothing known yet of an answer whose text is read by `rules`.
-    pub(super) fn new(rules: OutputRules) -> Self {
-        Self { rules, ..Self::default() }
+    pub(super) fn new(rules: OutputRules, is_told_whole: bool) -> Self {
+        Self { rules, is_told_whole, ..Self::default() }
     }
 
     /// Takes in what is new of one sequence. `bytes_of` are a token's bytes, `since_requested` is the time from the
@@ -187,6 +190,20 @@ impl Answer {
         Heard { parsed, finish_reason, stop_reason, is_over: finish.is_last_of_inference }
     }
 
+    /// Keeps what the terminal fact is to tell of an entry whose output was pushed.
+    pub(super) fn keep(&mut self, entry: &FrameEntry) {
+        if !self.is_told_whole {
+            return;
+        }
+        let choice = self.choices.iter_mut().find(|(choice, _)| choice.index == entry.choice);
+        if let Some((choice, _)) = choice {
+            choice.logprobs.extend_from_slice(&entry.logprobs);
+        }
+        if entry.prompt.is_some() {
+            self.prompt.clone_from(&entry.prompt);
+        }
+    }
+
     /// Takes in what earlier attempts have published.
     pub(super) fn replay(&mut self, replayed: &Replayed) {
         let at = self.choice_at(replayed.id, replayed.choice);
@@ -232,6 +249,7 @@ impl Answer {
             timings: Some(self.timings),
             failure: self.failure,
             engine_fingerprint: engine_fingerprint.to_owned(),
+            prompt: self.prompt,
             ..Ended::default()
         }
     }
@@ -271,6 +289,7 @@ mod tests {
     use crate::output_parser::ToolRules;
     use crate::output_parser::reasoning::{ReasoningFormat, SpanStart};
     use crate::output_parser::tool_call_format::ToolCallFormat;
+    use schemas::v1::TokenLogprobs;
     use uuid::Uuid;
 
     fn output(
@@ -321,6 +340,25 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_is_told_whole_holds_what_was_streamed() {
+        let entry = |num_logprobs: usize| FrameEntry {
+            logprobs: vec![TokenLogprobs::default(); num_logprobs],
+            prompt: (num_logprobs == 1).then(PromptReport::default),
+            ..FrameEntry::default()
+        };
+        for (is_told_whole, expected) in [(true, 3), (false, 0)] {
+            let mut answer = Answer::new(OutputRules::default(), is_told_whole);
+            for tokens in [&[1][..], &[2, 3]] {
+                answer.push(&output(0, tokens, "a", None), |_| b"", Duration::ZERO);
+                answer.keep(&entry(tokens.len()));
+            }
+            let ended = answer.into_ended(1, "w", "f");
+            assert_eq!(ended.choices[0].logprobs.len(), expected);
+            assert_eq!(ended.prompt.is_some(), is_told_whole);
+        }
+    }
+
+    #[test]
     fn one_cancelled_choice_makes_the_inference_cancelled() {
         let mut answer = Answer::default();
         let heard =
@@ -338,7 +376,7 @@ mod tests {
             source: None,
         };
         let reasoning = Some((ReasoningFormat::Think, SpanStart::Inside));
-        let mut answer = Answer::new(OutputRules { reasoning, tools: Some(rules) });
+        let mut answer = Answer::new(OutputRules { reasoning, tools: Some(rules) }, false);
         let texts = [
             "Hm",
             ".</think>",

@@ -74,6 +74,18 @@ impl Assignment {
         self.summary.class() == WorkClass::Batch
     }
 
+    /// Whether its end must tell what is otherwise in the token stream alone. Nobody has heard of its tokens before, so that
+    /// an attempt after the first begins anew.
+    pub(crate) fn is_told_whole(&self) -> bool {
+        let tells_more = |sampling: &schemas::v1::SamplingParams| {
+            sampling.logprobs.is_some()
+                || sampling.prompt_logprobs.is_some()
+                || sampling.echo
+                || sampling.return_token_ids
+        };
+        self.is_batch() && self.requested.sampling.as_ref().is_some_and(tells_more)
+    }
+
     /// When the client asked.
     pub(crate) fn asked_at(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.summary.requested_at_unix_nanos)

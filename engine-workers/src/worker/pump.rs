@@ -88,10 +88,9 @@ impl Worker {
             };
             let is_lost = is_over && computation.answer.retryable_failure().is_some();
             if !is_lost {
-                frames
-                    .entry(active.address.ingress.clone())
-                    .or_default()
-                    .push(entry(sequence, heard, &context));
+                let entry = entry(sequence, heard, &context);
+                computation.answer.keep(&entry);
+                frames.entry(active.address.ingress.clone()).or_default().push(entry);
             }
             if is_over && let Some(computation) = active.computation.take() {
                 let (address, attempt) = (active.address.clone(), active.attempt);

@@ -1,5 +1,6 @@
 //! The command line: arguments in, a report on standard output, progress on standard error.
 
+mod batch;
 mod compare;
 mod load;
 mod soak;
@@ -28,6 +29,8 @@ enum Command {
     Soak(soak::SoakArguments),
     /// The platform beside the engine called directly and beside other servers, in one run.
     Compare(compare::CompareArguments),
+    /// A batch beside the offline engine, and interactive requests beside a batch.
+    Batch(batch::BatchArguments),
     /// An engine with speculative decoding beside one without, over text that repeats its prompt and text that doesn't.
     Spec(spec::SpecArguments),
     /// What must be reached: every row beside the best peer in any format, with the ratio.
@@ -40,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Load(arguments) => load::run(arguments).await,
         Command::Soak(arguments) => soak::run(arguments).await,
         Command::Compare(arguments) => compare::run(arguments).await,
+        Command::Batch(arguments) => batch::run(arguments).await,
         Command::Spec(arguments) => spec::run(arguments).await,
         Command::Table(arguments) => table::run(arguments).await,
     }

@@ -6,6 +6,8 @@
 //! Start reading at [`load::run`], which every report goes through.
 
 pub mod arrivals;
+pub mod batch_lines;
+pub mod batch_watch;
 pub mod compare;
 pub mod completion;
 pub mod engine_target;

@@ -90,6 +90,14 @@ pub fn read_tree(pid: u32) -> Option<(u64, u64)> {
     Some((resident, anonymous))
 }
 
+/// Anonymous bytes of a process and of each of its descendants, by their names; those that are gone are left out.
+#[must_use]
+pub fn read_each(pid: u32) -> Vec<(String, u64)> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let own = read_process(pid).map(|(_, anonymous)| (name.trim_end().to_owned(), anonymous));
+    own.into_iter().chain(children(pid).into_iter().flat_map(read_each)).collect()
+}
+
 fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     threads
@@ -138,5 +146,8 @@ mod tests {
         let (resident, anonymous) = read_tree(std::process::id()).unwrap();
         assert!(resident >= anonymous && anonymous > 0);
         assert_eq!(read_tree(u32::MAX), None);
+        let each = read_each(std::process::id());
+        assert!(each.iter().any(|(name, anonymous)| !name.is_empty() && *anonymous > 0), "{each:?}");
+        assert_eq!(read_each(u32::MAX), []);
     }
 }

@@ -95,6 +95,28 @@ class Batches(ServerCase):
         alone = self.client.completions.create(**body)
         self.assertEqual([choice.text for choice in answer.choices], [choice.text for choice in alone.choices])
 
+    def test_log_probabilities_and_echo_are_those_of_the_route(self) -> None:
+        body = {"model": self.model, "prompt": "One two", "max_tokens": 2, "temperature": 0, "logprobs": 2, "echo": True}
+        line = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": body}
+        batch = self.ended(self.begin(line, endpoint="/v1/completions"))
+        (row,) = self.rows(batch.output_file_id)
+        answer = openai.types.Completion.model_validate(row["response"]["body"])
+        alone = self.client.completions.create(**body)
+        self.assertEqual(answer.choices, alone.choices)
+        self.assertTrue(answer.choices[0].text.startswith("One two"))
+        body = {"messages": [{"role": "user", "content": "Hi"}], "logprobs": True, "top_logprobs": 2}
+        batch = self.ended(self.begin(self.line(1, **body)))
+        (row,) = self.rows(batch.output_file_id)
+        answer = openai.types.chat.ChatCompletion.model_validate(row["response"]["body"])
+        alone = self.client.chat.completions.create(**self.line(1, **body)["body"])
+        self.assertEqual(answer.choices, alone.choices)
+
+    def test_files_of_results_can_expire(self) -> None:
+        after = {"anchor": "created_at", "seconds": 3600}
+        batch = self.ended(self.begin(self.line(1), extra_body={"output_expires_after": after}))
+        file = self.client.files.retrieve(batch.output_file_id)
+        self.assertAlmostEqual(file.expires_at, file.created_at + 3600, delta=2)
+
     def test_an_unknown_model_fails_its_lines_alone(self) -> None:
         batch = self.ended(self.begin(self.line(1), self.line(2, model="nobody"), self.line(3)))
         counts = batch.request_counts

@@ -10,10 +10,13 @@ const NEWEST: f64 = 0.25;
 const LEAST_PREFILL_SHARE: f64 = 0.25;
 /// Prompts advance by at least this many tokens a step.
 const LEAST_PREFILL_TOKENS: usize = 16;
-/// The share of the target that a step of batches may last while others come and go.
-const BATCH_SHARE: f64 = 0.4;
+/// The share of the target that answers of batches, and their prompts as much again, may last in a step while others come
+/// and go: who comes waits for the end of one such step.
+const BATCH_SHARE: f64 = 0.05;
 /// Sequences of batches that run all the same: fewer would waste the reading of the weights.
-const LEAST_BATCH_SEQS: usize = 16;
+const LEAST_BATCH_SEQS: usize = 4;
+/// Prompts of batches advance by at least this many tokens a step.
+const LEAST_BATCH_PREFILL_TOKENS: usize = 8;
 
 /// Learns from the steps' durations what a row costs, and turns a target for a step's duration into a number of tokens.
 ///
@@ -54,18 +57,19 @@ impl StepPace {
         Some((num_tokens as usize).max(LEAST_PREFILL_TOKENS))
     }
 
-    /// What batches may take of a step while others come and go; nothing is bounded that is not known.
+    /// What batches may take of a step while others come and go; nothing is bounded while nothing is known. A row and a
+    /// prompt's token stand in for each other, since what is not known yet was counted to the other.
     pub fn batch_limits(&self) -> BatchLimits {
         let target = self.target_seconds * BATCH_SHARE;
-        let unbounded = BatchLimits::default();
-        let max_num_seqs = self
-            .answer_row_seconds
-            .map_or(unbounded.max_num_seqs, |row| ((target / row) as usize).max(LEAST_BATCH_SEQS));
-        let max_num_prefill_tokens =
-            self.prefill_token_seconds.map_or(unbounded.max_num_prefill_tokens, |token| {
-                ((target / token) as usize).max(LEAST_PREFILL_TOKENS)
-            });
-        BatchLimits { max_num_seqs, max_num_prefill_tokens, ..unbounded }
+        let within = |seconds: Option<f64>, least: usize| {
+            seconds.map_or(usize::MAX, |seconds| ((target / seconds) as usize).max(least))
+        };
+        let (row, token) = (self.answer_row_seconds, self.prefill_token_seconds);
+        BatchLimits {
+            max_num_seqs: within(row.or(token), LEAST_BATCH_SEQS),
+            max_num_prefill_tokens: within(token.or(row), LEAST_BATCH_PREFILL_TOKENS),
+            ..BatchLimits::default()
+        }
     }
 
     fn answers(&self, num_rows: usize) -> f64 {
@@ -106,11 +110,16 @@ mod tests {
     fn batches_fill_a_part_of_the_target() {
         let mut pace = StepPace::new(MILLI * 100);
         assert_eq!(pace.batch_limits(), BatchLimits::default());
-        pace.observe(0, 512, took(0, 512));
+        pace.observe(100, 50, took(100, 50));
+        assert_eq!(pace.batch_limits().max_num_seqs, LEAST_BATCH_SEQS, "every step carries prompts");
         pace.observe(10, 0, took(10, 0));
         assert_eq!(
             pace.batch_limits(),
-            BatchLimits { max_num_seqs: 40, max_num_prefill_tokens: 20, is_due: false }
+            BatchLimits {
+                max_num_seqs: 5,
+                max_num_prefill_tokens: LEAST_BATCH_PREFILL_TOKENS,
+                is_due: false
+            }
         );
         pace.observe(1, 0, MILLI * 500);
         assert_eq!(pace.batch_limits().max_num_seqs, LEAST_BATCH_SEQS);

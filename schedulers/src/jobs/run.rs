@@ -30,7 +30,7 @@ impl BatchRun {
         if self.batch.ended.is_some() {
             return Ok(());
         }
-        let Some(file) = self.jobs.file(&self.batch.tenant, &self.batch.input_file).await? else {
+        let Some(file) = self.jobs.stored_file(&self.batch.tenant, &self.batch.input_file).await? else {
             return self.fail("input_file_not_found", "the input file is not there any more").await;
         };
         if self.batch.progress.is_none() && !self.validate(&file).await? {

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::line_codec::LineCodec;
 use super::run::BatchRun;
+use super::sweeper;
 
 const FETCH_WAIT: Duration = Duration::from_secs(30);
 /// Failures that will not pass by themselves, after which a batch ends as failed.
@@ -58,6 +59,7 @@ pub async fn serve(
     let consumer = jobs.log().consumer(&topology::batch_consumer()).await?;
     let slots = Arc::new(Semaphore::new(options.max_num_batches));
     let tasks = TaskTracker::new();
+    tasks.spawn(sweeper::serve(jobs.clone(), shutdown.clone()));
     info!("the jobs are ready");
     loop {
         let fetch = async {
@@ -158,7 +160,7 @@ impl Service {
 }
 
 /// Keeps a delivery from being handed to another.
-async fn keep(delivery: &Delivery) {
+pub(super) async fn keep(delivery: &Delivery) {
     loop {
         tokio::time::sleep(topology::POOL_ACK_WAIT / 3).await;
         if let Err(error) = delivery.progress().await {

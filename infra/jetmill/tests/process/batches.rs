@@ -80,6 +80,25 @@ async fn answer(request: reqwest::RequestBuilder) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_tells_what_its_route_tells() {
+    let site = Site::new();
+    let (_process, client) = site.serve(&["--max-num-seqs", "8"]).await;
+    let mut asked = line(1, 3);
+    let more =
+        json!({"logprobs": true, "top_logprobs": 2, "prompt_logprobs": 1, "return_token_ids": true, "n": 2});
+    asked["body"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let id = client.begin_batch(&text_of(&[asked.clone()])).await;
+    let batch = client.ended_batch(&id).await;
+    let rows = client.rows_of(&batch["output_file_id"]).await;
+    let alone = answer(client.post_to("/v1/chat/completions", &asked["body"])).await;
+    let told = &rows[0]["response"]["body"];
+    for field in ["choices", "prompt_logprobs", "prompt_token_ids", "object", "model"] {
+        assert_eq!(told[field], alone[field], "{field} in {told}");
+    }
+    assert_eq!(told["choices"][1]["logprobs"]["content"].as_array().unwrap().len(), 3);
+}
+
 fn ids_of(rows: &[Value]) -> Vec<&str> {
     rows.iter().map(|row| row["custom_id"].as_str().unwrap_or("-")).collect()
 }
