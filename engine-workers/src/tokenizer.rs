@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use error::TokenizerError;
 use spec::{SpecialTokenIds, TokenizerSpec};
-use token_table::{Alphabet, PieceKind, TokenTable};
+use token_table::{Alphabet, LengthBound, PieceKind, TokenTable};
 use tokenizers::Tokenizer as Encoder;
 
 /// More than any vocabulary has; a corrupt id must not size a table.
@@ -40,8 +40,8 @@ pub struct Tokenizer {
     special_ids: SpecialTokenIds,
     framing: Framing,
     strips_space_prefix: bool,
-    /// Most bytes of a text that one token stands for, where that is known.
-    max_bytes_per_token: Option<usize>,
+    /// What the length of a text tells of its tokens, where that is known.
+    length_bound: Option<LengthBound>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,16 @@ enum Framing {
     ByEncoder,
     /// They are added here.
     ByIds { adds_bos: bool, adds_eos: bool },
+}
+
+/// No rule of these tokenizers shortens a text. A byte-level one drops bytes that are no tokens; one of SentencePiece makes a
+/// single unknown token of them and their neighbours, and writes `▁`, three bytes, as a space.
+fn length_bound(model: &spec::VocabularyModel, table: &TokenTable) -> Option<LengthBound> {
+    let bound = table.length_bound();
+    match model {
+        spec::VocabularyModel::ByteLevelBpe { .. } => Some(bound),
+        spec::VocabularyModel::SentencePiece { .. } => bound.is_whole().then(|| bound.times('▁'.len_utf8())),
+    }
 }
 
 impl Tokenizer {
@@ -68,14 +78,7 @@ impl Tokenizer {
                 Ok(Self {
                     encoder: from_vocabulary::encoder(vocabulary)?,
                     literal_encoder: OnceLock::new(),
-                    // No rule of these tokenizers shortens a text or drops a part of it. A text may hold `▁` itself, three
-                    // bytes where a token of SentencePiece has a space.
-                    max_bytes_per_token: table.max_bytes_per_token().map(|max_bytes| {
-                        match vocabulary.model {
-                            spec::VocabularyModel::ByteLevelBpe { .. } => max_bytes,
-                            spec::VocabularyModel::SentencePiece { .. } => max_bytes * '▁'.len_utf8(),
-                        }
-                    }),
+                    length_bound: length_bound(&vocabulary.model, &table),
                     table,
                     special_ids: vocabulary.special_ids.clone(),
                     framing: Framing::ByIds { adds_bos: vocabulary.adds_bos, adds_eos: vocabulary.adds_eos },
@@ -130,7 +133,7 @@ impl Tokenizer {
             framing: Framing::ByEncoder,
             strips_space_prefix,
             // Its normalizer may drop any part of a text.
-            max_bytes_per_token: None,
+            length_bound: None,
         })
     }
 
@@ -166,9 +169,9 @@ impl Tokenizer {
         })
     }
 
-    /// So many tokens at least are needed for a text of this length; 0 where nothing is known. Far cheaper than to cut it.
-    pub fn min_num_tokens(&self, num_bytes: usize) -> usize {
-        self.max_bytes_per_token.map_or(0, |max_bytes| num_bytes.div_ceil(max_bytes))
+    /// So many tokens at least has this text; 0 where nothing is known. Far cheaper than to cut it.
+    pub fn min_num_tokens(&self, text: &str) -> usize {
+        self.length_bound.as_ref().map_or(0, |bound| bound.min_num_tokens(text))
     }
 
     /// The text of a whole sequence. Bytes that are no UTF-8 become U+FFFD; ids outside the vocabulary have no text.

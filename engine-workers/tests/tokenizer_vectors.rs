@@ -123,9 +123,9 @@ fn a_text_has_never_fewer_tokens_than_its_length_tells() {
             [" ", "\n", "word ", "ü", "<|im_end|>", "=", "\u{2581}"].map(|text| text.repeat(4_000));
         for text in texts.chain(repeated) {
             let ids = tokenizer.encode(&text, PARSED).unwrap();
-            assert!(tokenizer.min_num_tokens(text.len()) <= ids.len(), "{name}: {text:.40}");
+            assert!(tokenizer.min_num_tokens(&text) <= ids.len(), "{name}: {text:.40}");
         }
-        let bound = tokenizer.min_num_tokens(1_000_000);
+        let bound = tokenizer.min_num_tokens(&"word ".repeat(200_000));
         assert!(bound > 2_048, "{name}: a megabyte has at least {bound} tokens");
     }
 }

@@ -19,6 +19,33 @@ pub(crate) struct TokenTable {
     is_special: Vec<bool>,
 }
 
+/// How few tokens a text can have.
+#[derive(Debug, Clone)]
+pub(crate) struct LengthBound {
+    /// Which bytes are tokens by themselves; others may be dropped from a text.
+    is_token: [bool; 256],
+    /// Most bytes of a text that one token stands for; at least 1.
+    max_num_bytes: usize,
+}
+
+impl LengthBound {
+    /// Whether no byte of a text is ever dropped.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_token.iter().all(|is_token| *is_token)
+    }
+
+    /// For a vocabulary whose tokens stand for so many times the bytes that are written in them.
+    pub(crate) fn times(self, factor: usize) -> Self {
+        Self { max_num_bytes: self.max_num_bytes * factor, ..self }
+    }
+
+    /// `ceil(bytes that are not dropped / bytes of the longest token)`.
+    pub(crate) fn min_num_tokens(&self, text: &str) -> usize {
+        let num_bytes = text.bytes().filter(|byte| self.is_token[usize::from(*byte)]).count();
+        num_bytes.div_ceil(self.max_num_bytes)
+    }
+}
+
 impl TokenTable {
     /// Appends the next id: `piece` in `alphabet`, or as it is if `is_literal`.
     pub(crate) fn push(&mut self, piece: &str, alphabet: Alphabet, kind: PieceKind) {
@@ -54,20 +81,19 @@ impl TokenTable {
         self.ends.len()
     }
 
-    /// The longest token, if every byte is a token by itself, so that whatever a text holds becomes tokens.
-    pub(crate) fn max_bytes_per_token(&self) -> Option<usize> {
-        let mut has_byte = [false; 256];
-        let mut max_num_bytes = 0;
+    /// What the length of a text tells of its tokens.
+    pub(crate) fn length_bound(&self) -> LengthBound {
+        let mut bound = LengthBound { is_token: [false; 256], max_num_bytes: 1 };
         let mut start = 0;
         for end in &self.ends {
-            let bytes = self.bytes.get(start..*end)?;
+            let bytes = self.bytes.get(start..*end).unwrap_or_default();
             if let [byte] = bytes {
-                has_byte[usize::from(*byte)] = true;
+                bound.is_token[usize::from(*byte)] = true;
             }
-            max_num_bytes = max_num_bytes.max(bytes.len());
+            bound.max_num_bytes = bound.max_num_bytes.max(bytes.len());
             start = *end;
         }
-        has_byte.iter().all(|has| *has).then_some(max_num_bytes)
+        bound
     }
 
     /// The bytes of a token.

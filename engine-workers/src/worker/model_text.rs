@@ -239,7 +239,7 @@ impl ModelText {
 
     /// Refuses a text that is too long whatever its tokens are, before they are looked for.
     fn check_length(&self, text: &str, max_num_tokens: Option<usize>, param: &str) -> Result<(), Failure> {
-        let num_tokens = self.tokenizer.min_num_tokens(text.len());
+        let num_tokens = self.tokenizer.min_num_tokens(text);
         match max_num_tokens {
             Some(max_num_tokens) if num_tokens >= max_num_tokens => {
                 let message = format!(
