@@ -11,8 +11,8 @@ use schemas::{FactKind, InferenceId, TenantId};
 use super::cipher::{Cipher, KEY_BYTES, random};
 use crate::{Append, AppendOutcome, BusError, EventLog, Expect, StreamName, subject_pattern, subjects};
 
-/// Inferences whose keys are held; those of older ones are read again.
-const MAX_NUM_HELD: usize = 65_536;
+/// Inferences whose keys are held, about 1 KB each; those of older ones are read again.
+const MAX_NUM_HELD: usize = 4_096;
 const RANDOM_BYTES: usize = 8;
 
 /// A key that wraps the keys of content, so that the broker's files alone open nothing. Its `Debug` shows nothing of it.
