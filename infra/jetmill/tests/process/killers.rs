@@ -56,11 +56,14 @@ async fn requests_that_kill_as_soon_as_they_begin_are_given_up_and_their_neighbo
             worker = front.worker(&name);
         }
         let response = soon("the killer's answer", killer).await.unwrap().unwrap();
-        assert_eq!(response.status(), 500);
+        let status = response.status();
         let id = response.headers()["x-jetmill-inference-id"].to_str().unwrap().to_owned();
+        let facts = front.facts(&id).await;
+        let histories: Vec<_> =
+            facts_of(&facts, "attempt_failed").map(|failed| failed["history"].to_string()).collect();
+        assert_eq!(status, 500, "{histories:?}");
         let answer: Value = response.json().await.unwrap();
         assert_eq!(answer["error"]["code"], "worker_lost", "{answer}");
-        let facts = front.facts(&id).await;
         assert_eq!(end_of(&facts)["outcome"], "OUTCOME_FAILED");
         assert_eq!(lost_workers(&facts).len(), 3);
         let blamed: Vec<_> = facts_of(&facts, "attempt_failed")
