@@ -6,7 +6,7 @@ use std::time::Duration;
 use bus::{EventLog as _, JetStreamLog, JetStreamOptions, ReadFrom, StreamName, subjects};
 use futures_util::StreamExt as _;
 use prost::Message as _;
-use schemas::v1::{Heartbeat, control_envelope::Fact};
+use schemas::v1::{Heartbeat, HeldAttempt, control_envelope::Fact};
 use serde_json::Value;
 
 use crate::client::{chat, text_of};
@@ -30,8 +30,19 @@ async fn requests_that_kill_as_soon_as_they_begin_are_given_up_and_their_neighbo
     let (_, undisturbed) = front.client.whole(QUESTION, NUM_TOKENS).await;
     let log = log_of(&front).await;
     for delays in [[0, 10, 200], [1, 30, 0]] {
-        let neighbour = front.client.stream(QUESTION, NUM_TOKENS).await;
         let mut beats = log.listen(subjects::all_heartbeats()).await.unwrap();
+        let neighbour = front.client.stream(QUESTION, NUM_TOKENS).await;
+        // Of two that have brought no token yet nobody could tell which one kills.
+        soon("the neighbour's first token", async {
+            loop {
+                let beat = Heartbeat::decode(beats.next().await.unwrap().payload).unwrap();
+                let is_proven = |held: &HeldAttempt| held.inference_id == neighbour.id && !held.is_unproven;
+                if !beat.is_addition && beat.held.iter().any(|held| is_proven(held) && !held.is_waiting) {
+                    return;
+                }
+            }
+        })
+        .await;
         // So long a prompt that its worker is dead before the first token.
         let body = chat(&"lighthouse ".repeat(1_500), 8, false);
         let killer = tokio::spawn(front.client.post(&body).send());
