@@ -100,10 +100,11 @@ class Batches(ServerCase):
         line = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": body}
         batch = self.ended(self.begin(line, endpoint="/v1/completions"))
         (row,) = self.rows(batch.output_file_id)
-        answer = openai.types.Completion.model_validate(row["response"]["body"])
         alone = self.client.completions.create(**body)
-        self.assertEqual(answer.choices, alone.choices)
-        self.assertTrue(answer.choices[0].text.startswith("One two"))
+        # As it came: a first token has no log probability, which the client's own types do not foresee.
+        (choice,) = alone.model_dump(mode="json", exclude_unset=True, warnings=False)["choices"]
+        self.assertEqual(row["response"]["body"]["choices"], [choice])
+        self.assertTrue(choice["text"].startswith("One two"))
         body = {"messages": [{"role": "user", "content": "Hi"}], "logprobs": True, "top_logprobs": 2}
         batch = self.ended(self.begin(self.line(1, **body)))
         (row,) = self.rows(batch.output_file_id)
