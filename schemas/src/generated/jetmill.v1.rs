@@ -63,7 +63,7 @@ impl ::prost::Name for Envelope {
 /// An envelope with its content, as only the holder of a key can read it. Without a ciphertext: its key was destroyed before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Sealed {
-    /// The subject of the key on the KEYS stream: "keys.<tenant>.<end user or _>.<inference>.<random>".
+    /// The subject of the key on the KEYS stream: `keys.{tenant}.{end user or _}.{inference}.{random}`.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
     /// 12 bytes, for AES-256-GCM.
