@@ -244,6 +244,7 @@ impl EventLog for MemoryLog {
             let record = reading.next().await?;
             Some((record, reading))
         })
+        .fuse()
         .boxed())
     }
 

@@ -204,7 +204,7 @@ impl EventLog for History {
         let records = stream::try_unfold(reading, |mut reading| async move {
             Ok(reading.next().await?.map(|record| (record, reading)))
         });
-        Ok(records.into_stream().boxed())
+        Ok(records.into_stream().fuse().boxed())
     }
 
     async fn get(&self, stream: StreamName, sequence: u64) -> Result<Option<Record>, BusError> {
