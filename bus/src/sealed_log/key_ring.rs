@@ -71,17 +71,17 @@ impl KeyRing {
         log: Arc<dyn EventLog>,
         wrapping: Option<WrappingKey>,
     ) -> Result<Self, BusError> {
-        let subject = subjects::wrapping_key();
+        let subject = subjects::master_key();
         if let Some(WrappingKey { fingerprint, .. }) = &wrapping {
             let append = Append {
-                stream: StreamName::Keys,
+                stream: StreamName::Control,
                 subject: subject.clone(),
                 payload: Bytes::from(fingerprint.clone()),
                 expect: Expect::FirstOnSubject,
             };
             log.append(append).await?;
         }
-        let standing = log.last(StreamName::Keys, subject).await?;
+        let standing = log.last(StreamName::Control, subject).await?;
         let own = wrapping.as_ref().map(|wrapping| wrapping.fingerprint.as_bytes());
         if standing.as_ref().map(|record| record.payload.as_ref()) != own {
             let text = "the keys of content are wrapped by another master key than this process has: name the file \
