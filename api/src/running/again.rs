@@ -158,6 +158,7 @@ pub(super) async fn stored_under_key(
     while let Some(next) =
         state.record().request(key.inference_id(&state.config.tenant, stored.len())).await?
     {
+        next.check_readable()?;
         if next.requested.request_digest != digest.to_bytes() {
             return Err(ApiError::KeyReused);
         }
