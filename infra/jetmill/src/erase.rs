@@ -35,10 +35,8 @@ pub(crate) struct Erase {
 
 /// Erases and says what.
 pub(crate) async fn run(config: &Config, arguments: &Erase) -> Result<()> {
-    let broker = Broker::open_existing(config).await?;
-    let erased = erase_all(broker.stored_log().as_ref(), arguments).await;
-    broker.close().await?;
-    erased
+    Broker::use_existing(config, async |broker| erase_all(broker.stored_log().as_ref(), arguments).await)
+        .await
 }
 
 /// What of whom, in words that are shown.
