@@ -136,7 +136,7 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// A request that heard nothing for this long asks the log whether its inference has ended.
     pub silence: Duration,
-    /// How long a gap in an answer may stay open before the request fails.
+    /// How long a gap in an answer may stay open before what is missing is left to another attempt or the end.
     pub repair: Duration,
     /// For a worker's answer to tokenize and detokenize.
     pub query: Duration,

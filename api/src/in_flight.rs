@@ -77,8 +77,10 @@ struct Answer {
     track: AnswerTrack,
     /// Entries beyond a gap, with their steps; empty when the answer is whole so far.
     held: Vec<(u64, FrameEntry)>,
-    /// A part of the tokens is gone for good: only the terminal fact can complete it.
-    awaits_end: bool,
+    /// The latest attempt of which an entry was found beyond a gap.
+    gap_attempt: u32,
+    /// Tokens up to this attempt are gone for good: a later attempt or the terminal fact goes on.
+    lost_attempt: Option<u32>,
     last_heard_at: Instant,
 }
 
@@ -99,7 +101,8 @@ impl InFlight {
         let answer = || Answer {
             track: AnswerTrack::new(num_choices),
             held: Vec::new(),
-            awaits_end: false,
+            gap_attempt: 0,
+            lost_attempt: None,
             last_heard_at,
         };
         let answers = awaited.iter().map(|_| answer()).collect();
@@ -118,11 +121,11 @@ impl InFlight {
         self.is_resumed
     }
 
-    /// Gives up the tokens that are missing: the rest of the answer comes with its end.
-    pub(crate) fn await_end(&self, prompt_index: usize) {
+    /// Gives up the tokens that are missing: the rest of the answer comes with another attempt, or with its end.
+    pub(crate) fn give_up_missing(&self, prompt_index: usize) {
         if let Some(answer) = self.state().answers.get_mut(prompt_index) {
             answer.held.clear();
-            answer.awaits_end = true;
+            answer.lost_attempt = Some(answer.gap_attempt);
         }
     }
 
@@ -138,7 +141,7 @@ impl InFlight {
         delivered
     }
 
-    /// Takes in the entries of a re-reading, in stream order, then what was held meanwhile.
+    /// Takes in the entries of a re-reading, and what was held meanwhile.
     pub(crate) fn repair(&self, prompt_index: usize, reread: Vec<(u64, FrameEntry)>) -> Delivered {
         let delivered = self.state().repair(prompt_index, reread);
         self.arrived.notify_one();
@@ -199,64 +202,50 @@ impl State {
     fn deliver(&mut self, prompt_index: usize, step: u64, entry: FrameEntry) -> Delivered {
         let Some(answer) = self.answers.get_mut(prompt_index) else { return Delivered::Whole };
         answer.last_heard_at = Instant::now();
-        if answer.awaits_end {
-            // Its terminal fact is looked up as soon as it is told of.
-            return if entry.end.is_some() { Delivered::GapFound } else { Delivered::Whole };
+        if let Some(lost) = answer.lost_attempt {
+            if entry.attempt <= lost {
+                // Its terminal fact is looked up as soon as it is told of.
+                return if entry.end.is_some() { Delivered::GapFound } else { Delivered::Whole };
+            }
+            answer.lost_attempt = None;
         }
-        if !answer.held.is_empty() {
-            answer.held.push((step, entry));
-            return Delivered::InRepair;
-        }
-        match answer.track.hear(step, entry.clone()) {
+        let was_whole = answer.held.is_empty();
+        let heard = match &entry.end {
+            // Nothing is told of an end before what it ends.
+            Some(_) if !was_whole => Heard::Gap,
+            _ => answer.track.hear(step, entry.clone()),
+        };
+        match heard {
             Heard::Next(entry) => {
                 self.push(prompt_index, entry, false);
-                Delivered::Whole
+                // It may be the one that was missing: what was under way when a connection broke comes late.
+                if was_whole { Delivered::Whole } else { self.repair(prompt_index, Vec::new()) }
             }
-            Heard::Nothing => Delivered::Whole,
+            Heard::Nothing if was_whole => Delivered::Whole,
+            Heard::Nothing => Delivered::InRepair,
             Heard::Gap => {
+                answer.gap_attempt = answer.gap_attempt.max(entry.attempt);
                 answer.held.push((step, entry));
-                Delivered::GapFound
+                if was_whole { Delivered::GapFound } else { Delivered::InRepair }
             }
         }
     }
 
     fn repair(&mut self, prompt_index: usize, reread: Vec<(u64, FrameEntry)>) -> Delivered {
         let Some(answer) = self.answers.get_mut(prompt_index) else { return Delivered::Whole };
-        let held = std::mem::take(&mut answer.held);
-        let mut next = Vec::new();
-        for (step, entry) in reread {
-            match answer.track.hear(step, entry) {
-                Heard::Next(entry) => next.push(entry),
-                Heard::Nothing => {}
-                Heard::Gap => break,
-            }
-        }
-        let mut still_held = Vec::new();
-        for (step, entry) in held {
-            if !still_held.is_empty() {
-                still_held.push((step, entry));
-                continue;
-            }
-            match answer.track.hear(step, entry.clone()) {
-                Heard::Next(entry) => next.push(entry),
-                Heard::Nothing => {}
-                Heard::Gap => still_held.push((step, entry)),
-            }
-        }
-        answer.held = still_held;
-        let is_whole = answer.held.is_empty() && !answer.awaits_end;
-        let delivered = if is_whole { Delivered::Whole } else { Delivered::InRepair };
+        let next = answer.hear_all(reread);
+        let is_whole = answer.held.is_empty() && answer.lost_attempt.is_none();
         for entry in next {
             self.push(prompt_index, entry, false);
         }
-        delivered
+        if is_whole { Delivered::Whole } else { Delivered::InRepair }
     }
 
     fn complete(&mut self, prompt_index: usize, ended: &Ended, id: InferenceId) -> Delivered {
         let Some(answer) = self.answers.get_mut(prompt_index) else { return Delivered::Whole };
         let Some(rest) = answer.track.rest_from(&id.to_string(), ended) else { return Delivered::InRepair };
         answer.held.clear();
-        answer.awaits_end = false;
+        answer.lost_attempt = None;
         let next: Vec<FrameEntry> = rest
             .into_iter()
             .filter_map(|entry| match answer.track.hear(0, entry) {
@@ -320,6 +309,45 @@ impl State {
             Some(earlier) => merge(&mut earlier.entry, arrival.entry),
             None => self.waiting.push_back(arrival),
         }
+    }
+}
+
+impl Answer {
+    /// Hears what was read again and what is held, in whichever order it goes on; what does not yet go on is held, if it was.
+    fn hear_all(&mut self, reread: Vec<(u64, FrameEntry)>) -> Vec<FrameEntry> {
+        let held = std::mem::take(&mut self.held).into_iter().map(|held| (held, true));
+        let mut unheard: Vec<_> = reread.into_iter().map(|reread| (reread, false)).chain(held).collect();
+        let mut next = Vec::new();
+        loop {
+            let num_before = unheard.len();
+            let mut beyond = Vec::new();
+            for ((step, entry), was_held) in unheard {
+                // Nothing is told of an end before what it ends.
+                let heard = match &entry.end {
+                    Some(_) if !beyond.is_empty() => Heard::Gap,
+                    _ => self.track.hear(step, entry.clone()),
+                };
+                match heard {
+                    Heard::Next(entry) => {
+                        self.lost_attempt = None;
+                        next.push(entry);
+                    }
+                    Heard::Nothing => {}
+                    Heard::Gap => beyond.push(((step, entry), was_held)),
+                }
+            }
+            unheard = beyond;
+            if unheard.is_empty() || unheard.len() == num_before {
+                break;
+            }
+        }
+        for ((step, entry), was_held) in unheard {
+            self.gap_attempt = self.gap_attempt.max(entry.attempt);
+            if was_held {
+                self.held.push((step, entry));
+            }
+        }
+        next
     }
 }
 
@@ -425,6 +453,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn entries_that_come_late_are_put_where_they_belong() {
+        let end = || FrameEntry {
+            attempt: 1,
+            end: Some(End { outcome: Outcome::Completed.into(), ..End::default() }),
+            ..FrameEntry::default()
+        };
+        let finish = || FrameEntry { finish_reason: FinishReason::Stop.into(), ..entry(0, 5, "f") };
+        let text = async |request: &InFlight| {
+            let text = request.next().await.unwrap().entry.text;
+            assert!(request.next().await.unwrap().entry.end.is_some());
+            text
+        };
+        let order = [(3, "d"), (0, "a"), (4, "e"), (2, "c"), (1, "b")];
+        let live = in_flight(1);
+        for (index, text) in order {
+            live.deliver(0, u64::from(index) + 1, entry(0, index, text));
+        }
+        live.deliver(0, 6, finish());
+        assert_eq!(live.deliver(0, 0, end()), Delivered::Whole);
+        assert_eq!(text(&live).await, "abcdef");
+        // The same order as the stream holds it.
+        let reread = in_flight(1);
+        assert_eq!(reread.deliver(0, 6, finish()), Delivered::GapFound);
+        assert_eq!(reread.deliver(0, 0, end()), Delivered::InRepair);
+        let entries = order.map(|(index, text)| (u64::from(index) + 1, entry(0, index, text)));
+        assert_eq!(reread.repair(0, entries.to_vec()), Delivered::Whole);
+        assert_eq!(text(&reread).await, "abcdef");
+    }
+
+    #[tokio::test]
+    async fn another_attempt_brings_what_an_earlier_one_lost() {
+        let again = |index, text| FrameEntry { attempt: 2, ..entry(0, index, text) };
+        for is_given_up in [false, true] {
+            let request = in_flight(1);
+            request.deliver(0, 1, entry(0, 0, "a"));
+            assert_eq!(request.deliver(0, 3, entry(0, 2, "c")), Delivered::GapFound);
+            if is_given_up {
+                request.give_up_missing(0);
+                assert_eq!(request.deliver(0, 4, entry(0, 3, "d")), Delivered::Whole);
+            }
+            assert_eq!(request.deliver(0, 1, again(1, "b")), Delivered::Whole);
+            assert_eq!(request.deliver(0, 2, again(2, "c")), Delivered::Whole);
+            assert_eq!(request.deliver(0, 4, entry(0, 3, "d")), Delivered::Whole);
+            assert_eq!(request.next().await.unwrap().entry.text, "abc");
+        }
+    }
+
+    #[tokio::test]
     async fn a_failure_comes_after_what_was_heard() {
         let request = in_flight(1);
         request.deliver(0, 1, entry(0, 0, "a"));
@@ -449,7 +525,7 @@ mod tests {
     async fn an_answer_whose_tokens_are_gone_goes_on_with_its_end() {
         let request = InFlight::resumed(vec![awaited()], 1, &["1-1".parse().unwrap()]);
         assert_eq!(request.deliver(0, 9, entry(0, 5, "f")), Delivered::GapFound);
-        request.await_end(0);
+        request.give_up_missing(0);
         assert_eq!(request.deliver(0, 10, entry(0, 6, "g")), Delivered::Whole);
         let end = FrameEntry { end: Some(End::default()), ..FrameEntry::default() };
         assert_eq!(request.deliver(0, 0, end), Delivered::GapFound);

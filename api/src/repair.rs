@@ -26,7 +26,7 @@ pub(crate) struct Repair {
     pub(crate) dispatcher: TokenDispatcher,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) tenant: TenantId,
-    /// How long a gap may stay open before its request fails.
+    /// How long a gap may stay open before what is missing is left to another attempt or the end.
     pub(crate) patience: Duration,
     /// An inference that was not heard of for this long is looked up.
     pub(crate) silence: Duration,
@@ -64,7 +64,7 @@ impl Repair {
                 let since = *open_since.entry(id).or_insert(now);
                 if now.duration_since(since) >= self.patience {
                     open_since.remove(&id);
-                    self.give_up(id);
+                    self.give_up(id).await;
                 }
             }
         }
@@ -153,14 +153,16 @@ impl Repair {
         Ok(record.end(id).await?.map(|(_, ended)| ended))
     }
 
-    fn give_up(&self, id: InferenceId) {
+    /// Tokens that are gone come again with another attempt, or with the end. One that came and does not go on never will.
+    async fn give_up(&self, id: InferenceId) {
+        let has_ended = matches!(self.terminal_fact(id).await, Ok(Some(_)));
         for Waiting { request, prompt_index } in self.dispatcher.find(id) {
-            if request.is_resumed() {
-                debug!(inference = %id, "a part of the tokens is gone, the end will bring it");
-                request.await_end(prompt_index);
-            } else {
+            if has_ended {
                 warn!(inference = %id, "a gap in the token stream could not be closed");
                 request.fail(internal_failure("tokens_lost", "a part of the answer was lost on its way"));
+            } else {
+                debug!(inference = %id, "a part of the tokens is gone, another attempt or the end will bring it");
+                request.give_up_missing(prompt_index);
             }
         }
     }
@@ -209,7 +211,7 @@ impl Repair {
         self.repair_once(HashSet::from([id])).await;
         for Waiting { request, prompt_index } in self.dispatcher.find(id) {
             if request.complete(prompt_index, ended) == Delivered::InRepair {
-                self.give_up(id);
+                self.give_up(id).await;
             }
         }
     }

@@ -175,7 +175,7 @@ pub enum ReadFrom {
     LastPerSubject,
 }
 
-/// Records in stream order; `Err` ends it.
+/// Records in stream order; `Err` ends it. What has ended stays so, however often it is asked again.
 pub type Records = BoxStream<'static, Result<Record, BusError>>;
 
 /// A message heard live, without durability or order between subjects.

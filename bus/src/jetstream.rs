@@ -81,10 +81,11 @@ impl JetStreamLog {
         })
     }
 
-    /// Takes the age from the log and its objects, and leaves everything else: from now on they go only by
-    /// [`EventLog::forget_before`].
+    /// Takes the age from the log, its objects and its keys, and leaves everything else: from now on facts go only by
+    /// [`EventLog::forget_before`], and keys stay.
     pub async fn keep_until_archived(&self) -> Result<(), BusError> {
-        for stream in [StreamName::Inference.as_str(), reconcile::OBJECTS_STREAM] {
+        let (log, keys) = (StreamName::Inference.as_str(), StreamName::Keys.as_str());
+        for stream in [log, reconcile::OBJECTS_STREAM, keys] {
             let config = self.core.info(stream).await?.config;
             if config.max_age.is_zero() {
                 continue;

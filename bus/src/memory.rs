@@ -49,6 +49,7 @@ struct State {
     consumers: HashMap<(StreamName, String), Deliveries>,
     live: Live,
     faults: Faults,
+    num_reads: u64,
 }
 
 impl Default for MemoryLog {
@@ -73,8 +74,13 @@ impl MemoryLog {
     pub fn starting_at(policy: &StreamPolicy, unix_nanos: u64) -> Self {
         let streams =
             topology::streams(policy).into_iter().map(|spec| (spec.name, MemoryStream::new(spec))).collect();
-        let state =
-            State { streams, consumers: HashMap::new(), live: Live::default(), faults: Faults::default() };
+        let state = State {
+            streams,
+            consumers: HashMap::new(),
+            live: Live::default(),
+            faults: Faults::default(),
+            num_reads: 0,
+        };
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
@@ -89,6 +95,11 @@ impl MemoryLog {
     pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.shared.lock().faults);
         self.shared.changed();
+    }
+
+    /// How often a stream was asked for anything: each would be a round trip to a broker.
+    pub fn num_reads(&self) -> u64 {
+        self.shared.lock().num_reads
     }
 }
 
@@ -146,6 +157,13 @@ impl Shared {
 impl State {
     fn stream(&mut self, name: StreamName) -> Result<&mut MemoryStream, BusError> {
         self.streams.get_mut(&name).ok_or_else(|| BusError::Refused(format!("no stream {}", name.as_str())))
+    }
+
+    /// The stream, by a call that only reads it.
+    fn read(&mut self, name: StreamName) -> Result<&mut MemoryStream, BusError> {
+        self.faults.check_connection()?;
+        self.num_reads += 1;
+        self.stream(name)
     }
 
     fn hear(&mut self, subject: &str, payload: &Bytes) {
@@ -208,8 +226,7 @@ impl EventLog for MemoryLog {
         let now = self.shared.now_unix_nanos();
         let reading = {
             let mut state = self.shared.lock();
-            state.faults.check_connection()?;
-            let held = state.stream(stream)?;
+            let held = state.read(stream)?;
             held.expire(now);
             let (next_sequence, lasts) = held.start_of(from, &patterns);
             let end = if follow { u64::MAX } else { held.last_sequence() };
@@ -227,14 +244,14 @@ impl EventLog for MemoryLog {
             let record = reading.next().await?;
             Some((record, reading))
         })
+        .fuse()
         .boxed())
     }
 
     async fn get(&self, stream: StreamName, sequence: u64) -> Result<Option<Record>, BusError> {
         let now = self.shared.now_unix_nanos();
         let mut state = self.shared.lock();
-        state.faults.check_connection()?;
-        let held = state.stream(stream)?;
+        let held = state.read(stream)?;
         held.expire(now);
         let found = held.get(sequence).cloned();
         found.map(|record| state.faults.resolve(&record)).transpose()
@@ -243,8 +260,7 @@ impl EventLog for MemoryLog {
     async fn last(&self, stream: StreamName, subject: String) -> Result<Option<Record>, BusError> {
         let now = self.shared.now_unix_nanos();
         let mut state = self.shared.lock();
-        state.faults.check_connection()?;
-        let held = state.stream(stream)?;
+        let held = state.read(stream)?;
         held.expire(now);
         Ok(held.last(&subject).cloned())
     }
@@ -275,14 +291,12 @@ impl EventLog for MemoryLog {
 
     async fn state(&self, stream: StreamName) -> Result<StreamState, BusError> {
         let mut state = self.shared.lock();
-        state.faults.check_connection()?;
-        Ok(state.stream(stream)?.state())
+        Ok(state.read(stream)?.state())
     }
 
     async fn last_sequence(&self, stream: StreamName) -> Result<u64, BusError> {
         let mut state = self.shared.lock();
-        state.faults.check_connection()?;
-        Ok(state.stream(stream)?.last_sequence())
+        Ok(state.read(stream)?.last_sequence())
     }
 
     async fn ask(&self, subject: String, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError> {

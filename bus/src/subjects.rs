@@ -133,9 +133,9 @@ pub fn keys_of(tenant: &TenantId, end_user: Option<&str>, id: Option<InferenceId
     format!("keys.{tenant}.{}.{id}.*", end_user.unwrap_or("*"))
 }
 
-/// `keys.master`: the fingerprint of the key that wraps the others, if one does.
-pub fn wrapping_key() -> String {
-    "keys.master".to_owned()
+/// `control.master_key`: the fingerprint of the key that wraps those of content, if one does.
+pub fn master_key() -> String {
+    "control.master_key".to_owned()
 }
 
 /// `audit.erasure.<tenant>.…`: content whose keys were destroyed.

@@ -35,7 +35,9 @@ pub struct StreamPolicy {
     pub objects_margin: Duration,
     /// Size of the facts about files and batches, which never age.
     pub jobs_max_bytes: u64,
-    /// Size of the keys of content, which never age; when it is reached appends are refused as full.
+    /// How much longer keys of content are kept than the facts of their time: facts of one inference follow over hours.
+    pub keys_margin: Duration,
+    /// Size of the keys of content; when it is reached appends are refused as full.
     pub keys_max_bytes: u64,
     /// Size of all files; when it is reached uploads are refused as full.
     pub files_max_bytes: u64,
@@ -61,6 +63,7 @@ impl Default for StreamPolicy {
             objects_max_bytes: 8 * GIB,
             objects_margin: Duration::from_secs(3_600),
             jobs_max_bytes: GIB / 4,
+            keys_margin: DAY,
             keys_max_bytes: 2 * GIB,
             files_max_bytes: 8 * GIB,
             num_replicas: 1,
@@ -72,6 +75,14 @@ impl StreamPolicy {
     /// The age at which the broker itself drops facts; zero: never.
     pub(crate) const fn log_max_age(&self) -> Duration {
         if self.is_archived { Duration::ZERO } else { self.inference_max_age }
+    }
+
+    /// The age at which the broker drops what belongs to facts, which goes `margin` after them.
+    pub(crate) const fn max_age_with(&self, margin: Duration) -> Duration {
+        match self.log_max_age() {
+            Duration::ZERO => Duration::ZERO,
+            max_age => max_age.saturating_add(margin),
+        }
     }
 
     /// The same shares within `total_bytes`, for a small disk: 6/16 log, 4/16 objects, 3/16 files, 1/16 keys, 1/16
@@ -161,7 +172,12 @@ pub fn streams(policy: &StreamPolicy) -> Vec<StreamSpec> {
         },
         StreamSpec {
             can_delete: true,
-            ..stream(StreamName::Keys, Duration::ZERO, policy.keys_max_bytes, WhenFull::Refuse)
+            ..stream(
+                StreamName::Keys,
+                policy.max_age_with(policy.keys_margin),
+                policy.keys_max_bytes,
+                WhenFull::Refuse,
+            )
         },
         stream(StreamName::Audit, Duration::ZERO, policy.audit_max_bytes, WhenFull::Refuse),
     ]

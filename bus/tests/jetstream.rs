@@ -125,13 +125,14 @@ async fn a_log_that_is_archived_has_no_age_of_its_own() {
     let context = stranger(&options).await;
     let configs = async || {
         let mut configs = Vec::new();
-        for name in ["INFERENCE", "OBJ_jetmill-objects"] {
+        for name in ["INFERENCE", "OBJ_jetmill-objects", "KEYS"] {
             configs.push(in_time(context.get_stream(name)).await.unwrap().cached_info().config.clone());
         }
         configs
     };
     let before = configs().await;
     assert!(before.iter().all(|config| !config.max_age.is_zero()));
+    assert!(before[2].max_age > before[0].max_age, "a fact can be read for as long as it is there");
     for _ in 0..2 {
         in_time(log.keep_until_archived()).await.unwrap();
         for (after, before) in configs().await.into_iter().zip(&before) {
@@ -140,7 +141,9 @@ async fn a_log_that_is_archived_has_no_age_of_its_own() {
         }
     }
     in_time(JetStreamLog::connect(options)).await.unwrap();
-    assert!(!configs().await[0].max_age.is_zero(), "whoever decides on the streams takes it back");
+    let after = configs().await;
+    assert!(!after[0].max_age.is_zero(), "whoever decides on the streams takes it back");
+    assert!(after[2].max_age.is_zero(), "what was archived needs its keys for ever");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -284,7 +284,7 @@ async fn a_wrapped_key_opens_nothing_without_the_key_that_wraps_it() {
         let error = open(wrong).await.err().unwrap();
         assert!(error.to_string().contains("encryption.master_key_file"), "{error}");
     }
-    let key = below.get(StreamName::Keys, 2).await.unwrap().unwrap();
+    let key = below.get(StreamName::Keys, 1).await.unwrap().unwrap();
     assert_eq!(ContentKey::decode(key.payload.as_ref()).unwrap().key.len(), 48);
 }
 

@@ -8,6 +8,7 @@
 mod abandonment;
 mod active;
 mod administration;
+mod answer;
 pub(crate) mod assignment;
 pub(crate) mod beginnings;
 pub(crate) mod cancellations;

@@ -112,28 +112,40 @@ pub fn paged_attention(
 
     let out = Disjoint::new(out);
     let group_size = heads.num_heads / shape.num_kv_heads;
-    // Query heads share the reading of their keys and values, unless threads would have no work.
-    let is_small = num_rows * shape.num_kv_heads < 2 * pool.num_threads();
-    let (rows_per_tile, heads_per_tile) =
-        if is_small { (1, 1) } else { (MAX_ROWS_PER_TILE.min(num_rows), group_size) };
-    let tiles_per_row = heads.num_heads / heads_per_tile.max(1);
-    let num_tiles = num_rows.div_ceil(rows_per_tile.max(1)) * tiles_per_row;
+    let attend = |rows: Range<usize>, heads: Range<usize>| {
+        pool.verified_isa().dispatch(AttentionTile { input, cache, rows, heads, out: &out });
+    };
+    if num_rows * shape.num_kv_heads < 2 * pool.num_threads() {
+        // Few rows: each thread gets as many query heads as the others, which share the reading of a cache head's keys and
+        // values where neighbours have the same one.
+        let num_heads = num_rows * heads.num_heads;
+        let heads_per_thread = num_heads.div_ceil(pool.num_threads()).max(1);
+        pool.for_each(num_heads.div_ceil(heads_per_thread), 1, &|threads| {
+            for thread in threads {
+                let mut next = thread * heads_per_thread;
+                let end = num_heads.min(next + heads_per_thread);
+                while next < end {
+                    let (row, head) = (next / heads.num_heads, next % heads.num_heads);
+                    let len = (group_size - head % group_size).min(end - next);
+                    attend(row..row + 1, head..head + len);
+                    next += len;
+                }
+            }
+        });
+        return Ok(());
+    }
+    let rows_per_tile = MAX_ROWS_PER_TILE.min(num_rows);
+    let num_tiles = num_rows.div_ceil(rows_per_tile) * shape.num_kv_heads;
     pool.for_each(num_tiles, 1, &|tiles| {
         for tile in tiles {
-            let first_row = tile / tiles_per_row * rows_per_tile;
+            let first_row = tile / shape.num_kv_heads * rows_per_tile;
             let end = num_rows.min(first_row + rows_per_tile);
-            let first_head = tile % tiles_per_row * heads_per_tile;
+            let first_head = tile % shape.num_kv_heads * group_size;
             let mut row = first_row;
             while row < end {
                 let sequence = input.rows.rows[row].sequence;
                 let len = input.rows.rows[row..end].iter().take_while(|row| row.sequence == sequence).count();
-                pool.verified_isa().dispatch(AttentionTile {
-                    input,
-                    cache,
-                    rows: row..row + len,
-                    heads: first_head..first_head + heads_per_tile,
-                    out: &out,
-                });
+                attend(row..row + len, first_head..first_head + group_size);
                 row += len;
             }
         }

@@ -102,6 +102,7 @@ impl Reader {
                 Err(error) => Some((Err(error), None)),
             }
         })
+        .fuse()
         .boxed()
     }
 

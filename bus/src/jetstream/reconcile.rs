@@ -104,10 +104,12 @@ fn merge(existing: &Config, wanted: Config) -> Config {
     if existing.max_messages > 0 || has_other_limit || existing.sealed {
         tracing::warn!(stream = %existing.name, "the stream has message limits that Jetmill did not ask for");
     }
+    // Where there was an archive once, it can be read only for as long as its keys are there.
+    let keeps_for_ever = existing.name == StreamName::Keys.as_str() && existing.max_age.is_zero();
     Config {
         subjects: wanted.subjects,
         max_bytes: wanted.max_bytes,
-        max_age: wanted.max_age,
+        max_age: if keeps_for_ever { Duration::ZERO } else { wanted.max_age },
         storage: wanted.storage,
         retention: wanted.retention,
         discard: wanted.discard,
@@ -179,10 +181,7 @@ fn objects_config(policy: &StreamPolicy) -> Config {
         max_messages_per_subject: -1,
         max_consumers: -1,
         max_message_size: -1,
-        max_age: match policy.log_max_age() {
-            Duration::ZERO => Duration::ZERO,
-            max_age => max_age + policy.objects_margin,
-        },
+        max_age: policy.max_age_with(policy.objects_margin),
         storage: StorageType::File,
         retention: RetentionPolicy::Limits,
         discard: DiscardPolicy::New,

@@ -71,17 +71,17 @@ impl KeyRing {
         log: Arc<dyn EventLog>,
         wrapping: Option<WrappingKey>,
     ) -> Result<Self, BusError> {
-        let subject = subjects::wrapping_key();
+        let subject = subjects::master_key();
         if let Some(WrappingKey { fingerprint, .. }) = &wrapping {
             let append = Append {
-                stream: StreamName::Keys,
+                stream: StreamName::Control,
                 subject: subject.clone(),
                 payload: Bytes::from(fingerprint.clone()),
                 expect: Expect::FirstOnSubject,
             };
             log.append(append).await?;
         }
-        let standing = log.last(StreamName::Keys, subject).await?;
+        let standing = log.last(StreamName::Control, subject).await?;
         let own = wrapping.as_ref().map(|wrapping| wrapping.fingerprint.as_bytes());
         if standing.as_ref().map(|record| record.payload.as_ref()) != own {
             let text = "the keys of content are wrapped by another master key than this process has: name the file \
@@ -204,7 +204,7 @@ impl KeyRing {
 
     /// Takes back a key that nothing was sealed with after all.
     pub(super) async fn discard(&self, held: &HeldKey, appended: AppendOutcome) {
-        self.lock().by_subject.remove(&held.subject);
+        self.lock().drop_one(&held.subject);
         if let AppendOutcome::Stored { sequence } = appended
             && let Err(error) = self.log.erase(StreamName::Keys, sequence).await
         {
@@ -233,6 +233,14 @@ impl Held {
         }
     }
 
+    fn drop_one(&mut self, subject: &str) {
+        self.by_subject.remove(subject);
+        // It came a moment ago, so it is among the last.
+        if let Some(place) = self.order.iter().rposition(|(_, held)| held == subject) {
+            self.order.remove(place);
+        }
+    }
+
     fn drop_matching(&mut self, pattern: &str) {
         self.num_drops += 1;
         let is_kept = |subject: &str| !subject_pattern::is_match(pattern, subject);
@@ -254,4 +262,31 @@ fn is_fingerprint(text: &str) -> bool {
 
 fn no_key(subject: &str) -> BusError {
     BusError::Refused(format!("the record on '{subject}' holds no key that this process can use"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryLog;
+    use schemas::{EventId, WrittenBy};
+    use uuid::Uuid;
+
+    fn requested(number: u128) -> Envelope {
+        let by = WrittenBy { event_id: EventId::new(Uuid::nil()), at_unix_nanos: 0, writer: "test" };
+        let inference = InferenceId::new(Uuid::from_u128(number));
+        Envelope::new(&by, inference, &TenantId::slug("t"), Fact::Requested(Requested::default()))
+    }
+
+    #[tokio::test]
+    async fn keys_that_seal_nothing_take_no_room_from_those_that_do() {
+        let ring = KeyRing::open(Arc::new(MemoryLog::new()), None).await.unwrap();
+        let Ok(WritingKey::Fresh(kept, _)) = ring.for_writing(&requested(1)).await else { unreachable!() };
+        for _ in 0..2 * MAX_NUM_HELD {
+            let Ok(WritingKey::Fresh(key, _)) = ring.for_writing(&requested(2)).await else { unreachable!() };
+            ring.discard(&key, AppendOutcome::AlreadyThere).await;
+        }
+        let held = ring.lock();
+        assert!(held.by_subject.contains_key(&kept.subject));
+        assert_eq!((held.by_subject.len(), held.order.len()), (1, 1));
+    }
 }

@@ -2,7 +2,7 @@
 
 use schemas::v1::{FrameEntry, PromptReport, TokenLogprob, TokenLogprobs};
 
-use super::active::Heard;
+use super::answer::Heard;
 use super::model_text::ModelText;
 use crate::engine::output::{self, SequenceOutput};
 use crate::sampler::token_logprobs;

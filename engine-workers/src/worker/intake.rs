@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::active::{Answer, Computation};
+use super::active::Computation;
+use super::answer::Answer;
 use super::assignment::Assignment;
 use super::model_text::{PreparedPrompt, PromptTerms};
 use super::token_scan::Published;

@@ -22,6 +22,8 @@ pub(super) struct Published {
     pub(super) first_published_at_unix_nanos: Option<u64>,
     /// One past the last token that was seen, by choice.
     ends: Vec<usize>,
+    /// Tokens of this attempt behind a hole, with their place: what was under way when a connection broke is stored late.
+    behind_hole: Vec<Vec<(usize, Vec<u32>)>>,
     attempt: u32,
 }
 
@@ -49,7 +51,12 @@ pub(super) struct TokenScan {
 
 impl Published {
     fn of(num_choices: usize) -> Self {
-        Self { token_ids: vec![Vec::new(); num_choices], ends: vec![0; num_choices], ..Self::default() }
+        Self {
+            token_ids: vec![Vec::new(); num_choices],
+            ends: vec![0; num_choices],
+            behind_hole: vec![Vec::new(); num_choices],
+            ..Self::default()
+        }
     }
 
     /// Whether an attempt, or a later one, has brought a token.
@@ -71,18 +78,21 @@ impl Published {
     /// earlier one says after a later one has begun counts for nothing.
     fn hear(&mut self, entry: &FrameEntry, published_at_unix_nanos: u64) {
         let choice = entry.choice as usize;
-        let (Some(tokens), Some(end)) = (self.token_ids.get_mut(choice), self.ends.get_mut(choice)) else {
+        if choice >= self.token_ids.len() || entry.attempt < self.attempt || entry.token_ids.is_empty() {
             return;
-        };
-        if entry.attempt < self.attempt || entry.token_ids.is_empty() {
-            return;
+        }
+        if entry.attempt > self.attempt {
+            self.behind_hole.iter_mut().for_each(Vec::clear);
         }
         self.attempt = entry.attempt;
         self.first_published_at_unix_nanos.get_or_insert(published_at_unix_nanos);
+        let (tokens, behind_hole) = (&mut self.token_ids[choice], &mut self.behind_hole[choice]);
         let first = entry.first_token_index as usize;
-        *end = (*end).max(first + entry.token_ids.len());
-        if let Some(new) = tokens.len().checked_sub(first).and_then(|known| entry.token_ids.get(known..)) {
-            tokens.extend_from_slice(new);
+        self.ends[choice] = self.ends[choice].max(first + entry.token_ids.len());
+        behind_hole.push((first, entry.token_ids.clone()));
+        while let Some(next) = behind_hole.iter().position(|(first, _)| *first <= tokens.len()) {
+            let (first, token_ids) = behind_hole.swap_remove(next);
+            tokens.extend(token_ids.into_iter().skip(tokens.len() - first));
         }
     }
 }
@@ -174,6 +184,16 @@ mod tests {
             false,
         );
         check(&[(1, 0, 0, &[5, 6]), (2, 0, 0, &[5, 6, 7]), (2, 0, 1, &[6])], &[&[5, 6, 7]], false);
+    }
+
+    #[test]
+    fn what_is_stored_late_fills_its_hole() {
+        let late: &[(u32, u32, u32, &[u32])] =
+            &[(1, 0, 2, &[7]), (1, 0, 1, &[6]), (1, 0, 3, &[8]), (1, 0, 0, &[5])];
+        check(late, &[&[5, 6, 7, 8]], false);
+        check(&late[..3], &[&[]], true);
+        // Another engine may go on with other tokens than the one that left the hole.
+        check(&[(1, 0, 0, &[5]), (1, 0, 2, &[7]), (2, 0, 1, &[9])], &[&[5, 9]], true);
     }
 
     #[test]

@@ -137,10 +137,17 @@ impl BatchWatch {
         let began = Instant::now();
         let cancel = self.client.post(format!("{}/v1/batches/{id}/cancel", self.url));
         cancel.send().await?.error_for_status()?;
-        while self.batch(id).await?.status != "cancelled" {
-            sleep(POLL).await;
+        loop {
+            let batch = self.batch(id).await?;
+            match batch.status.as_str() {
+                "cancelled" => return Ok(began.elapsed()),
+                "completed" | "failed" | "expired" => {
+                    let num_failed = batch.request_counts.failed;
+                    return Err(WatchError::Ended { status: batch.status, num_failed });
+                }
+                _ => sleep(POLL).await,
+            }
         }
-        Ok(began.elapsed())
     }
 
     /// Sees a batch that was just created to its end.

@@ -3,6 +3,7 @@
 mod batch;
 mod compare;
 mod load;
+mod run_arguments;
 mod soak;
 mod spec;
 mod table;

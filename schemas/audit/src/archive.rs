@@ -215,6 +215,13 @@ impl ArchiveWriter {
     }
 }
 
+impl Drop for ArchiveWriter {
+    /// What was not finished goes; after the rename nothing stands under this name.
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.unfinished).ok();
+    }
+}
+
 /// Why an archive cannot be read on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {

@@ -4,11 +4,12 @@ mod retention;
 mod segment_draft;
 mod status;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{AppendOutcome, EventLog, ReadFrom, StampSource, StreamName};
+use bus::{AppendOutcome, BusError, EventLog, ReadFrom, StampSource, StreamName};
 use schemas::v1::{CheckpointSigned, SegmentArchived};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -219,7 +220,8 @@ impl Archivist {
         let stamp = (self.stamps)();
         let number = standing.map_or(1, |standing| standing.number + 1);
         let token = stamp.event_id.to_string();
-        let mut draft = SegmentDraft::begin(&self.settings.directory, (number, &token), base.as_ref(), open)?;
+        let directory = self.settings.directory.clone();
+        let mut draft = SegmentDraft::begin(directory, (number, token), base.as_ref(), open).await?;
         let from = base.as_ref().map_or(1, |base| base.last_sequence + 1);
         let mut next_checkpoint = self.checkpoint(base.map_or(0, |base| base.number) + 1).await?;
         let mut records = StoredRecords::open(self.log.as_ref(), ReadFrom::Sequence(from)).await?;
@@ -253,17 +255,25 @@ impl Archivist {
     async fn remove_strays(&self) -> Result<(), AuditError> {
         let segments = self.segments.all().await?;
         let directory = self.settings.directory.clone();
-        let names = std::fs::read_dir(&directory)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>())
-            .map_err(|error| AuditError::File { path: directory.clone(), error })?;
-        for name in names.iter().filter_map(|name| name.to_str()) {
-            let decided = number_of_file(name)
-                .and_then(|number| segments.get(usize::try_from(number).ok()?.checked_sub(1)?));
-            if decided.is_some_and(|segment| segment.file != name) {
-                // Another one may have removed it first.
-                std::fs::remove_file(directory.join(name)).ok();
-            }
-        }
-        Ok(())
+        let removed = tokio::task::spawn_blocking(move || remove_all_but(&segments, &directory)).await;
+        removed.map_err(|error| BusError::Archive {
+            segment: self.settings.directory.display().to_string(),
+            reason: error.to_string(),
+        })?
     }
+}
+
+fn remove_all_but(segments: &[SegmentArchived], directory: &Path) -> Result<(), AuditError> {
+    let names = fs::read_dir(directory)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>())
+        .map_err(|error| AuditError::File { path: directory.to_owned(), error })?;
+    for name in names.iter().filter_map(|name| name.to_str()) {
+        let decided = number_of_file(name)
+            .and_then(|number| segments.get(usize::try_from(number).ok()?.checked_sub(1)?));
+        if decided.is_some_and(|segment| segment.file != name) {
+            // Another one may have removed it first.
+            fs::remove_file(directory.join(name)).ok();
+        }
+    }
+    Ok(())
 }

@@ -56,7 +56,7 @@ impl Past {
 
     /// The segment that holds the record at a sequence, or else the first one behind it.
     async fn segment_from(&self, sequence: u64) -> Result<Option<SegmentArchived>, BusError> {
-        let segments = self.segments.all().await?;
+        let segments = self.segments.all_that_count().await?;
         Ok(segments.get(segments.partition_point(|segment| segment.last_sequence < sequence)).cloned())
     }
 
@@ -66,13 +66,11 @@ impl Past {
         segment: &SegmentArchived,
         work: impl FnOnce(SegmentFile) -> Result<T, BusError> + Send + 'static,
     ) -> Result<T, BusError> {
-        let refused = |reason: String| BusError::Archive { segment: segment.file.clone(), reason };
-        let directory = self.directory.clone();
-        let directory =
-            directory.ok_or_else(|| refused("no directory of the archive is configured".to_owned()))?;
-        let wanted = segment.clone();
-        let work = move || work(SegmentFile::open(&directory, &wanted)?);
-        tokio::task::spawn_blocking(work).await.map_err(|error| refused(error.to_string()))?
+        let directory = self.directory.as_deref().ok_or_else(|| BusError::Archive {
+            segment: segment.file.clone(),
+            reason: "no directory of the archive is configured".to_owned(),
+        })?;
+        SegmentFile::with(directory, segment, work).await
     }
 
     /// The record at a sequence, if a segment holds it.
@@ -93,13 +91,12 @@ impl Past {
         id: InferenceId,
         before: u64,
     ) -> Result<Vec<(Entry, Result<Record, BusError>)>, BusError> {
-        let since = made_at_unix_nanos(id).saturating_sub(MAX_CLOCK_DIFFERENCE.as_nanos() as u64);
         let mut life = Vec::new();
-        for segment in self.segments.all().await?.iter() {
+        for segment in self.segments.all_that_count().await?.iter() {
             if segment.first_sequence >= before {
                 break;
             }
-            if segment.newest_unix_nanos < since {
+            if !may_hold(segment, id) {
                 continue;
             }
             let found = self.with_file(segment, move |file| {
@@ -109,6 +106,22 @@ impl Past {
             life.extend(found.await?.into_iter().filter(|(entry, _)| entry.sequence < before));
         }
         Ok(life)
+    }
+
+    /// The last record on a subject that the log does not hold.
+    async fn archived_last(&self, id: InferenceId, subject: &str) -> Result<Option<Record>, BusError> {
+        if !self.segments.all_that_count().await?.iter().any(|segment| may_hold(segment, id)) {
+            return Ok(None);
+        }
+        // The log loses the beginning of a life first: while it has that, it has everything.
+        let tenant = subject.split('.').nth(2).unwrap_or_default();
+        let beginning = format!("inference.{}.{tenant}.{id}", FactKind::Requested.as_str());
+        if beginning != subject && self.log.last(StreamName::Inference, beginning).await?.is_some() {
+            return Ok(None);
+        }
+        let life = self.archived_life(id, self.first_in_log().await?).await?;
+        let mut records = life.into_iter().rev().filter_map(|(entry, record)| Some((entry.fact?, record)));
+        records.find(|(fact, _)| fact.subject == subject).map(|(_, record)| record).transpose()
     }
 
     /// The records of one inference, all read before it returns: few, and so that nothing can leave the log meanwhile.
@@ -135,6 +148,12 @@ impl Past {
             }
         }
     }
+}
+
+/// Whether a segment can have facts of an inference, by the times of both.
+fn may_hold(segment: &SegmentArchived, id: InferenceId) -> bool {
+    let since = made_at_unix_nanos(id).saturating_sub(MAX_CLOCK_DIFFERENCE.as_nanos() as u64);
+    segment.newest_unix_nanos >= since
 }
 
 /// The time in an id of version 7; 0 for one that is made of other things.
@@ -164,7 +183,7 @@ impl EventLog for History {
     ) -> Result<Records, BusError> {
         let past = &self.past;
         let is_of_the_log = stream != StreamName::Inference || from == ReadFrom::LastPerSubject;
-        if is_of_the_log || past.segments.all().await?.is_empty() {
+        if is_of_the_log || past.segments.all_that_count().await?.is_empty() {
             return past.log.read(stream, patterns, from, follow).await;
         }
         let (first, since_unix_nanos) = match from {
@@ -185,7 +204,7 @@ impl EventLog for History {
         let records = stream::try_unfold(reading, |mut reading| async move {
             Ok(reading.next().await?.map(|record| (record, reading)))
         });
-        Ok(records.into_stream().boxed())
+        Ok(records.into_stream().fuse().boxed())
     }
 
     async fn get(&self, stream: StreamName, sequence: u64) -> Result<Option<Record>, BusError> {
@@ -200,14 +219,10 @@ impl EventLog for History {
         if found.is_some() || stream != StreamName::Inference {
             return Ok(found);
         }
-        let Some(id) = subjects::inference_of(&subject) else { return Ok(None) };
-        // The log loses the beginning of a life first: while it has that, it has everything.
-        let tenant = subject.split('.').nth(2).unwrap_or_default();
-        let beginning = format!("inference.{}.{tenant}.{id}", FactKind::Requested.as_str());
-        if beginning != subject && self.past.log.last(stream, beginning).await?.is_some() {
-            return Ok(None);
+        match subjects::inference_of(&subject) {
+            Some(id) => self.past.archived_last(id, &subject).await,
+            None => Ok(None),
         }
-        self.past.life(id, &[subject], 0).await?.pop().transpose()
     }
 
     async fn append(&self, append: Append) -> Result<AppendOutcome, BusError> {
@@ -245,7 +260,7 @@ impl EventLog for History {
     async fn state(&self, stream: StreamName) -> Result<StreamState, BusError> {
         let mut state = self.past.log.state(stream).await?;
         if stream == StreamName::Inference
-            && let Some(first) = self.past.segments.all().await?.first()
+            && let Some(first) = self.past.segments.all_that_count().await?.first()
         {
             state.first_sequence = state.first_sequence.min(first.first_sequence);
         }

@@ -1,6 +1,7 @@
 //! Which segments the archive has: facts on `AUDIT`, numbered from 1 without gaps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::{Append, AppendOutcome, BusError, EventLog, Expect, ReadFrom, Record, Stamp, StreamName, subjects};
 use futures_util::TryStreamExt as _;
@@ -8,13 +9,23 @@ use prost::Message as _;
 use schemas::WrittenBy;
 use schemas::v1::{AuditEnvelope, SegmentArchived, audit_envelope::Fact};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 const WRITER: &str = "archivist";
+/// How long a reader goes by a list before it asks again.
+const MAX_LIST_AGE: Duration = Duration::from_secs(1);
+/// How long a segment's records stay in the log after it was told of: by then every reader knows of it.
+pub(crate) const PAUSE_BEFORE_LEAVING: Duration = MAX_LIST_AGE.saturating_mul(3);
 
 /// Reads and appends what is said of segments, and remembers what it has read.
 pub(crate) struct SegmentLog {
     log: Arc<dyn EventLog>,
-    known: Mutex<Option<Arc<Vec<SegmentArchived>>>>,
+    known: Mutex<Option<Known>>,
+}
+
+struct Known {
+    segments: Arc<Vec<SegmentArchived>>,
+    asked_at: Instant,
 }
 
 impl SegmentLog {
@@ -24,16 +35,27 @@ impl SegmentLog {
 
     /// All segments as of now, in their order.
     pub(crate) async fn all(&self) -> Result<Arc<Vec<SegmentArchived>>, BusError> {
+        self.not_older_than(Duration::ZERO).await
+    }
+
+    /// At least every segment of which a record has left the log by now, in their order; it seldom costs a call.
+    pub(crate) async fn all_that_count(&self) -> Result<Arc<Vec<SegmentArchived>>, BusError> {
+        self.not_older_than(MAX_LIST_AGE).await
+    }
+
+    async fn not_older_than(&self, max_age: Duration) -> Result<Arc<Vec<SegmentArchived>>, BusError> {
         let mut known = self.known.lock().await;
-        let mut segments = match known.take() {
-            Some(segments) => segments,
+        let asked_at = Instant::now();
+        let mut segments = match &*known {
+            Some(known) if asked_at - known.asked_at < max_age => return Ok(Arc::clone(&known.segments)),
+            Some(known) => Arc::clone(&known.segments),
             None => Arc::new(self.read().await?),
         };
         while let Some(record) = self.last(segments.len() as u64 + 1).await? {
             let segment = segment_of(&record, segments.len())?;
             Arc::make_mut(&mut segments).push(segment);
         }
-        *known = Some(Arc::clone(&segments));
+        *known = Some(Known { segments: Arc::clone(&segments), asked_at });
         Ok(segments)
     }
 

@@ -341,6 +341,17 @@ async fn a_damaged_file_is_said_to_be_damaged() {
     assert_eq!(found(&huge).unwrap().kind, FindingKind::Damaged);
 }
 
+#[test]
+fn an_archive_that_is_not_finished_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let num_files = || dir.path().read_dir().unwrap().count();
+    let mut archive = ArchiveWriter::create(&dir.path().join("a.jmarchive")).unwrap();
+    archive.write(Part::Header(audit::archive::Header::default())).unwrap();
+    assert_eq!(num_files(), 1);
+    drop(archive);
+    assert_eq!(num_files(), 0);
+}
+
 #[tokio::test]
 async fn several_checkpointers_and_restarts_make_one_row_of_checkpoints() {
     let site = Site::with_lives().await;

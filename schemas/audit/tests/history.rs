@@ -419,3 +419,42 @@ async fn content_that_is_gone_stops_neither_checkpoints_nor_the_archive() {
     let verified = site.verify(&path);
     assert_eq!((verified.finding, verified.num_without_content), (None, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_costs_no_more_than_the_log_for_what_no_segment_can_hold() {
+    let site = Site::with_lives().await;
+    let history = site.history();
+    let num_reads_for = async |number: u64| {
+        let before = site.log.num_reads();
+        for kind in [FactKind::CancelRequested, FactKind::Ended, FactKind::Requested] {
+            let subject = subjects::fact(kind, &tenant(), id(number));
+            assert!(history.last(StreamName::Inference, subject).await.unwrap().is_none());
+        }
+        site.log.num_reads() - before
+    };
+    let unknown = 1_000;
+    num_reads_for(unknown).await;
+    assert_eq!(num_reads_for(unknown).await, 3, "without an archive");
+
+    site.archived().await;
+    let of_today = u64::try_from((DAY * 8).as_millis()).unwrap();
+    num_reads_for(of_today).await;
+    assert_eq!(num_reads_for(of_today).await, 3, "younger than the archive");
+    let num_reads = num_reads_for(unknown).await;
+    assert!(num_reads <= 10, "as old as the archive: {num_reads}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_asked_before_there_was_an_archive_finds_what_left_the_log() {
+    let site = Site::with_lives().await;
+    let history = site.history();
+    let subject = subjects::fact(FactKind::Requested, &tenant(), id(4));
+    let looked_up = || history.last(StreamName::Inference, subject.clone());
+    let unknown = subjects::fact(FactKind::Ended, &tenant(), id(1_000));
+    assert!(history.last(StreamName::Inference, unknown).await.unwrap().is_none());
+    let before = looked_up().await.unwrap().unwrap();
+    site.archived().await;
+    assert_eq!(site.log.state(StreamName::Inference).await.unwrap().first_sequence, 240);
+    let after = looked_up().await.unwrap().unwrap();
+    assert_eq!((after.sequence, after.payload), (before.sequence, before.payload));
+}

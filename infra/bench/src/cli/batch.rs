@@ -9,7 +9,6 @@ use bench::batch_watch::{BatchFigures, BatchWatch};
 use bench::completion::{CompletionRequest, Outcome};
 use bench::http_target::HttpTarget;
 use bench::peer::MODEL_NAME;
-use bench::platform::Platform;
 use bench::prompt::PromptShape;
 use bench::quantiles::Quantiles;
 use bench::served_process::ServedProcess;
@@ -17,6 +16,8 @@ use bench::table::Table;
 use serde::Serialize;
 use tokio::process::Command;
 use tokio::time::sleep;
+
+use super::run_arguments::RunArguments;
 
 const KV_CACHE_MIB: usize = 1024;
 const PROBE_OUTPUT_TOKENS: u32 = 4;
@@ -31,12 +32,6 @@ pub(crate) struct BatchArguments {
     /// The model, a GGUF file.
     #[arg(long)]
     model: PathBuf,
-    /// The jetmill binary, built with --release.
-    #[arg(long, default_value = "target/release/jetmill")]
-    jetmill: PathBuf,
-    /// The broker's binary.
-    #[arg(long, default_value = ".jetmill/bin/nats-server")]
-    nats_server: PathBuf,
     /// Lines of the batch whose throughput is measured; 0 leaves that out.
     #[arg(long, default_value_t = 2_000)]
     lines: usize,
@@ -58,15 +53,8 @@ pub(crate) struct BatchArguments {
     /// Between the end of one and the next.
     #[arg(long, default_value_t = 150)]
     probe_pause_millis: u64,
-    /// Compute threads.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-    /// Determines all prompts.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Also write the figures here, as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArguments,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -80,12 +68,7 @@ struct Report {
 }
 
 pub(crate) async fn run(arguments: BatchArguments) -> anyhow::Result<bool> {
-    let platform = Platform {
-        jetmill: arguments.jetmill.clone(),
-        nats_server: arguments.nats_server.clone(),
-        num_threads: arguments.threads,
-        kv_cache_mib: KV_CACHE_MIB,
-    };
+    let platform = arguments.run.platform(KV_CACHE_MIB);
     super::progress("starting jetmill serve")?;
     let server = ServedProcess::start(&platform.serve(arguments.model.clone())).await?;
     let folder = tempfile::tempdir()?;
@@ -94,7 +77,7 @@ pub(crate) async fn run(arguments: BatchArguments) -> anyhow::Result<bool> {
     server.stop().await.context("cannot stop the server")?;
     let report = report?;
     super::print(&arguments.table(&report))?;
-    super::write_json(arguments.json.as_deref(), &report)?;
+    super::write_json(arguments.run.json.as_deref(), &report)?;
     Ok(true)
 }
 
@@ -108,7 +91,7 @@ impl Bench<'_> {
     async fn run(&self) -> anyhow::Result<Report> {
         let mut report = Report::default();
         let watch = BatchWatch::new(self.server.url(), self.server.pid());
-        self.probe(4, !self.arguments.seed).await?;
+        self.probe(4, !self.arguments.run.seed).await?;
         if self.arguments.lines > 0 {
             let file = self.folder.join("lines.jsonl");
             self.arguments.lines(self.arguments.lines).write(&file, MODEL_NAME)?;
@@ -123,22 +106,22 @@ impl Bench<'_> {
         }
         if self.arguments.probes > 0 {
             super::progress("first tokens without a batch")?;
-            report.idle_first_token = self.probe(self.arguments.probes, self.arguments.seed + 1).await?;
+            report.idle_first_token = self.probe(self.arguments.probes, self.arguments.run.seed + 1).await?;
             let file = self.folder.join("background.jsonl");
             let lines = self.arguments.lines(NUM_BACKGROUND_LINES);
-            let prompts = PromptShape { seed: self.arguments.seed + 2, ..lines.prompts };
+            let prompts = PromptShape { seed: self.arguments.run.seed + 2, ..lines.prompts };
             BatchLines { prompts, ..lines }.write(&file, MODEL_NAME)?;
             let id = self.submit(&file).await?;
             wait_until_full(&watch).await?;
             super::progress("first tokens under a full batch")?;
-            report.batch_first_token = self.probe(self.arguments.probes, self.arguments.seed + 3).await?;
+            report.batch_first_token = self.probe(self.arguments.probes, self.arguments.run.seed + 3).await?;
             report.cancelling_seconds = watch.cancel(&id).await?.as_secs_f64();
         }
         Ok(report)
     }
 
     async fn submit(&self, file: &Path) -> anyhow::Result<String> {
-        let mut command = Command::new(&self.arguments.jetmill);
+        let mut command = Command::new(&self.arguments.run.jetmill);
         let output = command.args(["batch", "submit"]).arg(file).args(["--url", self.server.url()]);
         let output = output.output().await.context("cannot run jetmill batch submit")?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -147,12 +130,12 @@ impl Bench<'_> {
 
     /// Tokens a second of `jetmill run-batch`, without the loading of the model.
     async fn offline(&self, file: &Path, round: usize) -> anyhow::Result<f64> {
-        let mut command = Command::new(&self.arguments.jetmill);
+        let mut command = Command::new(&self.arguments.run.jetmill);
         command.arg("run-batch").arg("--input").arg(file);
         command.arg("--output").arg(self.folder.join(format!("offline-{round}.jsonl")));
         command.arg("--model").arg(&self.arguments.model).args(["--model-name", MODEL_NAME]);
-        command.arg("--nats-server").arg(&self.arguments.nats_server);
-        command.args(["--num-threads", &self.arguments.threads.to_string()]);
+        command.arg("--nats-server").arg(&self.arguments.run.nats_server);
+        command.args(["--num-threads", &self.arguments.run.threads.to_string()]);
         command.args(["--kv-cache-mib", &KV_CACHE_MIB.to_string(), "--speculative-method", "none"]);
         let output = command.output().await.context("cannot run jetmill run-batch")?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -202,7 +185,11 @@ impl BatchArguments {
     fn lines(&self, num_lines: usize) -> BatchLines {
         BatchLines {
             num_lines,
-            prompts: PromptShape { num_tokens: self.prompt_tokens, num_shared_tokens: 0, seed: self.seed },
+            prompts: PromptShape {
+                num_tokens: self.prompt_tokens,
+                num_shared_tokens: 0,
+                seed: self.run.seed,
+            },
             num_output_tokens: self.output_tokens,
         }
     }
@@ -249,7 +236,6 @@ impl BatchArguments {
 /// Each process's memory over the batch, and whether it stayed within a tenth of what it was at first.
 fn growth(memory: &[bench::batch_watch::ProcessMemory]) -> Vec<(String, String, bool)> {
     let mut names: Vec<&str> = memory.iter().map(|one| one.process.as_str()).collect();
-    names.dedup();
     names.sort_unstable();
     names.dedup();
     let of = |name: &str| -> Vec<f64> {

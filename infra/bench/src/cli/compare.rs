@@ -9,10 +9,11 @@ use bench::compare::{
 use bench::engine_target::EngineTarget;
 use bench::http_target::HttpTarget;
 use bench::peer::PeerShelf;
-use bench::platform::Platform;
 use bench::served_process::{ServedProcess, ServerCommand};
 use bench::target::Target;
 use serde::Serialize;
+
+use super::run_arguments::RunArguments;
 
 /// What is compared over which work.
 #[derive(Debug, clap::Args)]
@@ -20,12 +21,6 @@ pub(crate) struct CompareArguments {
     /// The model, a GGUF file: the same for every target.
     #[arg(long)]
     model: PathBuf,
-    /// The jetmill binary, built with --release.
-    #[arg(long, default_value = "target/release/jetmill")]
-    jetmill: PathBuf,
-    /// The broker's binary.
-    #[arg(long, default_value = ".jetmill/bin/nats-server")]
-    nats_server: PathBuf,
     /// The repository's root, for the peers' scripts and cache.
     #[arg(long, default_value = ".")]
     repository: PathBuf,
@@ -50,15 +45,8 @@ pub(crate) struct CompareArguments {
     /// How many single short answers the first-token comparison takes from each target.
     #[arg(long, default_value_t = 100)]
     first_tokens: usize,
-    /// Compute threads of each engine.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-    /// Determines all prompts.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Also write the figures here, as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArguments,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,7 +58,7 @@ struct Report {
 pub(crate) async fn run(arguments: CompareArguments) -> anyhow::Result<bool> {
     let mut servers = Vec::new();
     super::progress("loading the engine")?;
-    let engine = EngineTarget::load(&arguments.model, arguments.threads).await?;
+    let engine = EngineTarget::load(&arguments.model, arguments.run.threads).await?;
     let mut contenders = vec![Contender { name: "engine alone".to_owned(), target: Target::Engine(engine) }];
     super::progress("starting jetmill serve")?;
     let platform = ServedProcess::start(&arguments.platform_command()).await?;
@@ -94,7 +82,7 @@ pub(crate) async fn run(arguments: CompareArguments) -> anyhow::Result<bool> {
         throughput_table(&report.throughput),
         first_token_table(&report.first_token)
     ))?;
-    super::write_json(arguments.json.as_deref(), &report)?;
+    super::write_json(arguments.run.json.as_deref(), &report)?;
     Ok(report.throughput.iter().all(|figures| figures.num_failed == 0))
 }
 
@@ -105,10 +93,10 @@ async fn measure(arguments: &CompareArguments, contenders: &[Contender]) -> anyh
         num_output_tokens: arguments.output_tokens,
         num_requests_per_stream: arguments.requests_per_stream,
         num_rounds: arguments.rounds,
-        seed: arguments.seed,
+        seed: arguments.run.seed,
     };
     super::progress("warming up and measuring first tokens")?;
-    let first_token = first_token(contenders, arguments.first_tokens, !arguments.seed).await;
+    let first_token = first_token(contenders, arguments.first_tokens, !arguments.run.seed).await;
     let first_token = first_token.map_err(anyhow::Error::msg)?;
     super::progress("measuring throughput")?;
     Ok(Report { throughput: throughput(&comparison, contenders).await, first_token })
@@ -134,17 +122,12 @@ fn install(repository: &Path) -> anyhow::Result<()> {
 
 impl CompareArguments {
     fn platform_command(&self) -> ServerCommand {
-        let platform = Platform {
-            jetmill: self.jetmill.clone(),
-            nats_server: self.nats_server.clone(),
-            num_threads: self.threads,
-            kv_cache_mib: 1024,
-        };
+        let platform = self.run.platform(1024);
         platform.serve(self.model.clone())
     }
 
     fn llama_cpp_command(&self) -> ServerCommand {
-        let shelf = PeerShelf { repository: self.repository.clone(), num_threads: self.threads };
+        let shelf = PeerShelf { repository: self.repository.clone(), num_threads: self.run.threads };
         let num_slots = self.streams.iter().copied().max().unwrap_or(1);
         let num_context_tokens = self.prompt_tokens + self.output_tokens as usize + 64;
         shelf.xllamacpp(&self.model, num_slots, num_context_tokens)

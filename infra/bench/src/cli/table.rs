@@ -14,6 +14,8 @@ use bench::row_sample::{self, SampleSize};
 use bench::served_process::{ServedProcess, ServerCommand};
 use bench::target::Target;
 
+use super::run_arguments::RunArguments;
+
 /// Which rows, beside whom.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TableArguments {
@@ -32,24 +34,11 @@ pub(crate) struct TableArguments {
     /// Requests for each stream in a round.
     #[arg(long, default_value_t = 2)]
     requests_per_stream: usize,
-    /// The jetmill binary, built with --release.
-    #[arg(long, default_value = "target/release/jetmill")]
-    jetmill: PathBuf,
-    /// The broker's binary.
-    #[arg(long, default_value = ".jetmill/bin/nats-server")]
-    nats_server: PathBuf,
     /// The repository's root, for models and peers.
     #[arg(long, default_value = ".")]
     repository: PathBuf,
-    /// Compute threads of each engine.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-    /// Determines all prompts.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Also write the figures here, as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArguments,
 }
 
 /// Enough for 32 streams, and a figure that the memory row can take away again.
@@ -87,7 +76,7 @@ pub(crate) async fn run(arguments: TableArguments) -> anyhow::Result<bool> {
             }
         }
     }
-    super::write_json(arguments.json.as_deref(), &reports)?;
+    super::write_json(arguments.run.json.as_deref(), &reports)?;
     let is_ours_whole =
         |report: &RowReport| report.standings.iter().all(|one| !one.is_ours || one.failures.is_empty());
     Ok(reports.iter().all(is_ours_whole))
@@ -128,13 +117,9 @@ struct Contestant {
 
 impl<'a> Stage<'a> {
     fn new(arguments: &'a TableArguments) -> Self {
-        let shelf = PeerShelf { repository: arguments.repository.clone(), num_threads: arguments.threads };
-        let platform = Platform {
-            jetmill: arguments.jetmill.clone(),
-            nats_server: arguments.nats_server.clone(),
-            num_threads: arguments.threads,
-            kv_cache_mib: KV_CACHE_MIB,
-        };
+        let shelf =
+            PeerShelf { repository: arguments.repository.clone(), num_threads: arguments.run.threads };
+        let platform = arguments.run.platform(KV_CACHE_MIB);
         Self { arguments, shelf, platform, engine: None, kept: BTreeMap::new(), kept_model: None }
     }
 
@@ -209,7 +194,7 @@ impl<'a> Stage<'a> {
         if row.workload.is_engine_alone() {
             let engine = match self.engine.take() {
                 Some(engine) => engine,
-                None => EngineTarget::load(&self.model(row), self.arguments.threads).await?,
+                None => EngineTarget::load(&self.model(row), self.arguments.run.threads).await?,
             };
             self.engine = Some(engine.clone());
             let target = Target::Engine(engine);
@@ -229,7 +214,7 @@ impl<'a> Stage<'a> {
         let mut standings: Vec<Standing> =
             contestants.iter().map(|one| standing(&one.name, one.is_ours)).collect();
         for one in contestants {
-            row_sample::warm_up(&one.target, self.arguments.seed).await;
+            row_sample::warm_up(&one.target, self.arguments.run.seed).await;
         }
         for round in 0..self.arguments.rounds {
             let size = self.size(row, round);
@@ -283,7 +268,7 @@ impl<'a> Stage<'a> {
     /// No prompt comes twice in a run, except to different targets.
     fn size(&self, row: &Row, round: usize) -> SampleSize {
         let index = ROWS.iter().position(|known| known.id == row.id).unwrap_or_default();
-        let seed = self.arguments.seed.wrapping_add(((index * 100 + round) as u64) << 16);
+        let seed = self.arguments.run.seed.wrapping_add(((index * 100 + round) as u64) << 16);
         SampleSize { num_requests_per_stream: self.arguments.requests_per_stream, seed }
     }
 

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use crate::client::{chat, text_of};
+use crate::client::{chat, patient_chat, text_of};
 use crate::record::{end_of, kind_of};
 use crate::roles::{api, start_broker};
 use crate::site::Site;
@@ -29,9 +29,8 @@ async fn streams_go_on_at_another_api_and_are_the_same_text() {
     .await;
     let (_, undisturbed) = client_2.whole(QUESTION, NUM_TOKENS).await;
 
-    let mut body = chat(QUESTION, NUM_TOKENS, true);
-    body["grace_period_seconds"] = 120.into();
-    let whole_body = chat(QUESTION, NUM_TOKENS, false);
+    let body = patient_chat(QUESTION, NUM_TOKENS, true);
+    let whole_body = patient_chat(QUESTION, NUM_TOKENS, false);
     let begin = |number: usize| client_1.stream_of(client_1.post(&body).header(KEY, format!("key-{number}")));
     let mut streams = join_all((0..NUM_STREAMS).map(begin)).await;
     let unanswered = tokio::spawn(client_1.post(&whole_body).header(KEY, "whole").send());

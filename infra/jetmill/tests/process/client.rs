@@ -31,6 +31,13 @@ pub(crate) fn chat(question: &str, num_tokens: u32, is_streaming: bool) -> Value
     body
 }
 
+/// The same for a client that may be gone for long: what it asked is not cancelled meanwhile.
+pub(crate) fn patient_chat(question: &str, num_tokens: u32, is_streaming: bool) -> Value {
+    let mut body = chat(question, num_tokens, is_streaming);
+    body["grace_period_seconds"] = 600.into();
+    body
+}
+
 /// The text of a whole answer.
 pub(crate) fn text_of(answer: &Value) -> &str {
     answer["choices"][0]["message"]["content"].as_str().unwrap()

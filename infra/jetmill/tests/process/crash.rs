@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::client::{Client, Stream, chat, text_of};
+use crate::client::{Client, Stream, patient_chat, text_of};
 use crate::process::kill;
 use crate::record::end_of;
 use crate::site::Site;
@@ -12,7 +12,8 @@ use crate::wait::until;
 const QUESTION: &str = "Tell me a story about a lighthouse.";
 
 async fn begin_streams(client: &Client, num_streams: usize, num_tokens: u32) -> Vec<Stream> {
-    let mut streams = join_all((0..num_streams).map(|_| client.stream(QUESTION, num_tokens))).await;
+    let body = patient_chat(QUESTION, num_tokens, true);
+    let mut streams = join_all((0..num_streams).map(|_| client.stream_of(client.post(&body)))).await;
     join_all(streams.iter_mut().map(|stream| stream.read_text(20))).await;
     streams
 }
@@ -28,7 +29,7 @@ async fn what_was_accepted_survives_the_death_of_every_process_and_ends_once() {
     let undisturbed = client.whole(QUESTION, NUM_TOKENS).await;
     let streams = begin_streams(&client, NUM_STREAMS, NUM_TOKENS).await;
     let waiting: Vec<_> = (0..NUM_WAITING)
-        .map(|_| tokio::spawn(client.post(&chat(QUESTION, NUM_TOKENS, false)).send()))
+        .map(|_| tokio::spawn(client.post(&patient_chat(QUESTION, NUM_TOKENS, false)).send()))
         .collect();
     let num_accepted = 1 + NUM_STREAMS + NUM_WAITING;
     let rows = until("every request is accepted", async || {

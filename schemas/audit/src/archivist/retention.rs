@@ -1,13 +1,13 @@
 //! What may leave the log.
 
+use bus::{StreamName, StreamState};
 use schemas::InferenceId;
 use schemas::v1::SegmentArchived;
-
-use bus::{StreamName, StreamState};
 
 use super::{Archivist, ArchivistSettings};
 use crate::AuditError;
 use crate::segment::SegmentFile;
+use crate::segment_log::PAUSE_BEFORE_LEAVING;
 
 /// Why a segment's records may leave the log; `None`: they stay.
 fn reason_to_leave(
@@ -33,19 +33,18 @@ impl Archivist {
         let first_open = segments.last().map_or(0, |newest| newest.first_open_sequence);
         let mut state = self.log.state(StreamName::Inference).await?;
         let kept = segments.partition_point(|segment| segment.last_sequence < state.first_sequence);
+        let mut is_known_to_all = false;
         for segment in &segments[kept..] {
             let now = (self.stamps)().unix_nanos;
             let Some(reason) = reason_to_leave(segment, first_open, (&state, &self.settings), now) else {
                 break;
             };
-            let (directory, wanted) = (self.settings.directory.clone(), segment.clone());
-            let checked = tokio::task::spawn_blocking(move || {
-                SegmentFile::open(&directory, &wanted)?.check_whole(&wanted)
-            });
-            checked.await.map_err(|error| bus::BusError::Archive {
-                segment: segment.file.clone(),
-                reason: error.to_string(),
-            })??;
+            let wanted = segment.clone();
+            let check = move |file: SegmentFile| file.check_whole(&wanted);
+            SegmentFile::with(&self.settings.directory, segment, check).await?;
+            if !std::mem::replace(&mut is_known_to_all, true) {
+                tokio::time::sleep(PAUSE_BEFORE_LEAVING).await;
+            }
             self.log.forget_before(StreamName::Inference, segment.last_sequence + 1).await?;
             tracing::info!(
                 file = segment.file,
@@ -64,18 +63,12 @@ impl Archivist {
         segment: &SegmentArchived,
     ) -> Result<Vec<(InferenceId, u64)>, AuditError> {
         let oldest_kept = self.log.state(StreamName::Inference).await?.first_sequence;
-        let (directory, wanted) = (self.settings.directory.clone(), segment.clone());
-        let read = move || {
-            let file = SegmentFile::open(&directory, &wanted)?;
+        let read = move |file: SegmentFile| {
             // What never ended and has left the log by its age holds nothing up.
             let open = file.open_inferences().filter(|(_, sequence)| *sequence >= oldest_kept);
-            Ok::<_, bus::BusError>(open.collect::<Vec<_>>())
+            Ok(open.collect::<Vec<_>>())
         };
-        let read = tokio::task::spawn_blocking(read).await;
-        Ok(read.map_err(|error| bus::BusError::Archive {
-            segment: segment.file.clone(),
-            reason: error.to_string(),
-        })??)
+        Ok(SegmentFile::with(&self.settings.directory, segment, read).await?)
     }
 }
 

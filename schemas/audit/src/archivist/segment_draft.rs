@@ -1,7 +1,7 @@
 //! A segment on its way: records in, checked against the checkpoints that close it.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 use bus::subjects;
 use schemas::v1::{CheckpointSigned, SegmentArchived};
@@ -34,14 +34,15 @@ pub(super) struct SegmentDraft {
 
 impl SegmentDraft {
     /// Begins after `base`; `open` had not ended by then.
-    pub(super) fn begin(
-        directory: &Path,
-        (number, token): (u64, &str),
+    pub(super) async fn begin(
+        directory: PathBuf,
+        (number, token): (u64, String),
         base: Option<&CheckpointSigned>,
         open: Vec<(InferenceId, u64)>,
     ) -> Result<Self, AuditError> {
         let tree = base.map_or_else(|| Ok(GrowingTree::default()), believed)?;
-        let writer = SegmentWriter::create(directory, number, token)?;
+        let create = move || SegmentWriter::create(&directory, number, &token);
+        let writer = tokio::task::spawn_blocking(create).await.map_err(|_| broken("its writer broke"))??;
         let mut waiting = vec![Part::Header(Header::default())];
         waiting.extend(base.cloned().map(Part::Checkpoint));
         Ok(Self {

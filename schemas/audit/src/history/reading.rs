@@ -41,7 +41,7 @@ struct OpenSegment {
 impl Past {
     /// A sequence before which nothing was stored at or after this time, as far as the segments tell.
     pub(super) async fn first_since(&self, unix_nanos: u64) -> Result<u64, BusError> {
-        let segments = self.segments.all().await?;
+        let segments = self.segments.all_that_count().await?;
         let segment = segments.iter().find(|segment| segment.newest_unix_nanos >= unix_nanos);
         let behind_all = segments.last().map_or(0, |segment| segment.last_sequence + 1);
         Ok(segment.map_or(behind_all, |segment| segment.first_sequence))

@@ -28,8 +28,19 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
+    /// Opens a segment and does something with it, off the runtime.
+    pub(crate) async fn with<T: Send + 'static>(
+        directory: &Path,
+        segment: &SegmentArchived,
+        work: impl FnOnce(Self) -> Result<T, BusError> + Send + 'static,
+    ) -> Result<T, BusError> {
+        let (directory, wanted) = (directory.to_owned(), segment.clone());
+        let done = tokio::task::spawn_blocking(move || work(Self::open(&directory, &wanted)?)).await;
+        done.map_err(|error| BusError::Archive { segment: segment.file.clone(), reason: error.to_string() })?
+    }
+
     /// Opens the file that the record tells of; `Err(Archive)` names it if it is not there or not it.
-    pub(crate) fn open(directory: &Path, segment: &SegmentArchived) -> Result<Self, BusError> {
+    fn open(directory: &Path, segment: &SegmentArchived) -> Result<Self, BusError> {
         let path: PathBuf = directory.join(&segment.file);
         let name = path.display().to_string();
         let refused = |reason: String| BusError::Archive { segment: name.clone(), reason };
