@@ -56,7 +56,7 @@ impl Broker {
     }
 
     /// Connects to the configured broker or to that of a running `serve`; starts one when nobody does.
-    pub(crate) async fn open_existing(config: &Config) -> Result<Self> {
+    async fn open_existing(config: &Config) -> Result<Self> {
         if config.nats.url.is_some() {
             return Self::open(config).await;
         }
@@ -69,6 +69,17 @@ impl Broker {
             // Mostly because a `serve` holds the store and its broker is busy or on its way back.
             Err(error) => Self::join(config, LAST_PATIENCE).await.ok_or(error),
         }
+    }
+
+    /// Does something over such a broker, and closes it whatever comes of that.
+    pub(crate) async fn use_existing<T>(
+        config: &Config,
+        work: impl AsyncFnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        let broker = Self::open_existing(config).await?;
+        let done = work(&broker).await;
+        let closed = broker.close().await;
+        done.and_then(|done| closed.map(|()| done))
     }
 
     /// The broker of the `serve` that wrote its address last, if it still answers.

@@ -126,10 +126,12 @@ pub(crate) async fn run(config: &Config, command: &AuditCommand) -> Result<()> {
         }
         AuditCommand::Checkpoint { since } => print_checkpoint(config, *since).await,
         AuditCommand::Configuration { version } => print_configuration(config, version).await,
-        AuditCommand::Accesses => print_accesses(config).await,
+        AuditCommand::Accesses => {
+            print_audit_facts(config, vec![subjects::all_audit_accesses(), subjects::all_erasures()]).await
+        }
         AuditCommand::Export(arguments) => write_archive(config, arguments).await,
         AuditCommand::Verify { archive, public_key } => verify_archive(archive, public_key),
-        AuditCommand::Segments => print_segments(config).await,
+        AuditCommand::Segments => print_audit_facts(config, vec![subjects::all_audit_segments()]).await,
     }
 }
 
@@ -196,38 +198,40 @@ impl TimeRange {
 }
 
 async fn print_checkpoint(config: &Config, since: Option<u64>) -> Result<()> {
-    let broker = Broker::open_existing(config).await?;
-    let log = broker.stored_log();
-    let newest =
-        CheckpointLog::new(Arc::clone(&log)).newest().await?.context("no checkpoint was signed yet")?;
-    let mut line = json!({ "checkpoint": newest });
-    if let Some(number) = since {
+    let line = Broker::use_existing(config, async |broker| {
+        let log = broker.stored_log();
+        let newest = CheckpointLog::new(Arc::clone(&log)).newest().await?;
+        let newest = newest.context("no checkpoint was signed yet")?;
+        let Some(number) = since else { return Ok(json!({ "checkpoint": newest })) };
         let proof = prove_consistency(&log, number).await?;
         let proof = proof.with_context(|| format!("there is no checkpoint {number}"))?;
         let hex = |hash: &[u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let path: Vec<String> = proof.path.iter().map(hex).collect();
-        line = json!({ "checkpoint": proof.newest, "since": proof.since, "consistency_path": path });
-    }
-    print_line(&line.to_string());
-    broker.close().await
-}
-
-async fn print_configuration(config: &Config, version: &str) -> Result<()> {
-    let broker = Broker::open_existing(config).await?;
-    let found = find_configuration(broker.stored_log().as_ref(), version).await;
-    broker.close().await?;
-    print_line(&found?.with_context(|| format!("the record holds no configuration {version}"))?);
+        Ok(json!({ "checkpoint": proof.newest, "since": proof.since, "consistency_path": path }))
+    });
+    print_line(&line.await?.to_string());
     Ok(())
 }
 
-async fn print_accesses(config: &Config) -> Result<()> {
-    let broker = Broker::open_existing(config).await?;
-    let patterns = vec![subjects::all_audit_accesses(), subjects::all_erasures()];
-    let mut records = broker.stored_log().read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
-    while let Some(record) = records.try_next().await? {
-        print_line(&serde_json::to_string(&schemas::decode_audit(&record.payload)?)?);
-    }
-    broker.close().await
+async fn print_configuration(config: &Config, version: &str) -> Result<()> {
+    let found = Broker::use_existing(config, async |broker| {
+        Ok(find_configuration(broker.stored_log().as_ref(), version).await?)
+    });
+    print_line(&found.await?.with_context(|| format!("the record holds no configuration {version}"))?);
+    Ok(())
+}
+
+/// Prints what is said of the record itself, one JSON object a line.
+async fn print_audit_facts(config: &Config, patterns: Vec<String>) -> Result<()> {
+    Broker::use_existing(config, async |broker| {
+        let log = broker.stored_log();
+        let mut records = log.read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
+        while let Some(record) = records.try_next().await? {
+            print_line(&serde_json::to_string(&schemas::decode_audit(&record.payload)?)?);
+        }
+        Ok(())
+    })
+    .await
 }
 
 async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<()> {
@@ -241,12 +245,12 @@ async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<(
     if let Some(tenant) = &arguments.tenant {
         write!(scope, " tenant {tenant}")?;
     }
-    let broker = Broker::open_existing(config).await?;
-    let log = broker.stored_log();
-    note_access(log.as_ref(), "audit export", arguments.inference, scope.trim_start().to_owned()).await?;
-    let report = export(log, selection, &arguments.file, instance::unix_nanos()).await;
-    broker.close().await?;
-    let report = report?;
+    let report = Broker::use_existing(config, async |broker| {
+        let log = broker.stored_log();
+        note_access(log.as_ref(), "audit export", arguments.inference, scope.trim_start().to_owned()).await?;
+        Ok(export(log, selection, &arguments.file, instance::unix_nanos()).await?)
+    })
+    .await?;
     print_line(&format!(
         "{}: {} facts of {} inferences, proven among {} records",
         arguments.file.display(),
@@ -261,16 +265,6 @@ async fn write_archive(config: &Config, arguments: &ExportArguments) -> Result<(
         print_line(&format!("{} newer records are not signed yet and are not in it", report.num_unsigned));
     }
     Ok(())
-}
-
-async fn print_segments(config: &Config) -> Result<()> {
-    let broker = Broker::open_existing(config).await?;
-    let patterns = vec![subjects::all_audit_segments()];
-    let mut records = broker.log_alone().read(StreamName::Audit, patterns, ReadFrom::Start, false).await?;
-    while let Some(record) = records.try_next().await? {
-        print_line(&serde_json::to_string(&schemas::decode_audit(&record.payload)?)?);
-    }
-    broker.close().await
 }
 
 fn verify_archive(path: &Path, key: &PublicKey) -> Result<()> {

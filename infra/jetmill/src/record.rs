@@ -28,8 +28,10 @@ pub(crate) struct EventsFormat {
 
 /// Prints the facts of one inference in the order of the log, and whether they hang together and are signed.
 pub(crate) async fn events(config: &Config, id: InferenceId, format: &EventsFormat) -> Result<()> {
-    let broker = Broker::open_existing(config).await?;
-    let log = broker.log(config).await?;
+    Broker::use_existing(config, async |broker| print_life(broker.log(config).await?, id, format).await).await
+}
+
+async fn print_life(log: Arc<dyn EventLog>, id: InferenceId, format: &EventsFormat) -> Result<()> {
     if format.json || format.content {
         note_access(log.as_ref(), "events", Some(id), String::new()).await?;
     }
@@ -57,7 +59,7 @@ pub(crate) async fn events(config: &Config, id: InferenceId, format: &EventsForm
             print_line(&reason);
         }
     }
-    broker.close().await
+    Ok(())
 }
 
 async fn standing(log: &Arc<dyn EventLog>, life: &Life) -> Result<String> {
@@ -139,9 +141,13 @@ fn parse_status(word: &str) -> Result<Status> {
 
 /// Folds the log into fresh tables, which then replace the old ones.
 pub(crate) async fn rebuild(config: &Config) -> Result<()> {
-    let broker = Broker::open_existing(config).await?;
-    let database = connect_database(config).await?;
-    let report = read_model::rebuild(broker.stored_log(), &database).await?;
+    let report = Broker::use_existing(config, async |broker| {
+        let database = connect_database(config).await?;
+        let report = read_model::rebuild(broker.stored_log(), &database).await?;
+        database.close().await?;
+        Ok(report)
+    })
+    .await?;
     print_line(&format!(
         "folded {} facts in {:.2} s ({:.0} facts/s), up to sequence {}",
         report.num_facts,
@@ -149,8 +155,7 @@ pub(crate) async fn rebuild(config: &Config) -> Result<()> {
         report.facts_per_second(),
         report.last_sequence,
     ));
-    database.close().await?;
-    broker.close().await
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "what was asked for goes to standard output")]

@@ -67,11 +67,11 @@ pub(crate) struct Replay {
 
 /// Replays and prints.
 pub(crate) async fn run(config: &Config, arguments: &Replay) -> Result<ExitCode> {
-    let broker = Broker::open_existing(config).await?;
-    let log = broker.log(config).await?;
-    let replayed = replay(config, log.as_ref(), arguments).await;
-    broker.close().await?;
-    replayed
+    Broker::use_existing(config, async |broker| {
+        let log = broker.log(config).await?;
+        replay(config, log.as_ref(), arguments).await
+    })
+    .await
 }
 
 async fn replay(config: &Config, log: &dyn EventLog, arguments: &Replay) -> Result<ExitCode> {

@@ -118,13 +118,14 @@ pub(crate) async fn jobs(config: &Config) -> Result<()> {
 pub(crate) async fn projector(config: &Config) -> Result<()> {
     let database = connect_database(config).await?;
     let signal = shutdown::on_signal()?;
-    let broker = Broker::open_existing(config).await?;
-    let log = broker.stored_log();
-    let of_the_record = (proof::checkpointer(config, &log)?, proof::archivist(config, broker.log_alone())?);
-    broker.keep_until_archived(config).await?;
-    let finished = projection::record_role(log, database, of_the_record, signal).await;
-    broker.close().await?;
-    finished
+    Broker::use_existing(config, async |broker| {
+        let log = broker.stored_log();
+        let of_the_record =
+            (proof::checkpointer(config, &log)?, proof::archivist(config, broker.log_alone())?);
+        broker.keep_until_archived(config).await?;
+        projection::record_role(log, database, of_the_record, signal).await
+    })
+    .await
 }
 
 /// One worker alone.
@@ -139,11 +140,11 @@ async fn alone(
     role: impl FnOnce(&Journal, CancellationToken) -> Result<Role>,
 ) -> Result<()> {
     let signal = shutdown::on_signal()?;
-    let broker = Broker::open_existing(config).await?;
-    let journal = configuration::record(broker.log(config).await?, config).await?;
-    let finished = role(&journal, signal)?.await;
-    broker.close().await?;
-    finished
+    Broker::use_existing(config, async |broker| {
+        let journal = configuration::record(broker.log(config).await?, config).await?;
+        role(&journal, signal)?.await
+    })
+    .await
 }
 
 /// Waits for the signal or for a role that ends by itself, which is an error.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use audit::{Archivist, Checkpointer};
 use bus::{BusError, EventLog, StreamName};
 use read_model::{Database, Progress, Projector, ProjectorSettings};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 /// Folding the rest takes milliseconds; a database that is away must not hold up the end.
@@ -22,11 +22,19 @@ pub(super) async fn record_role(
     (checkpointer, archivist): (Checkpointer, Option<Archivist>),
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let archiving = archivist.map(|archivist| tokio::spawn(archivist.run(shutdown.clone())));
-    let _archiving = archiving.map(AbortOnDropHandle::new);
-    let signing = AbortOnDropHandle::new(tokio::spawn(checkpointer.run(shutdown.clone())));
-    projector_role(log, database, shutdown).await?;
-    if tokio::time::timeout(PATIENCE, signing).await.is_err() {
+    let mut others = JoinSet::new();
+    others.spawn(checkpointer.run(shutdown.clone()));
+    if let Some(archivist) = archivist {
+        others.spawn(archivist.run(shutdown.clone()));
+    }
+    tokio::select! {
+        folded = projector_role(log, database, shutdown) => folded?,
+        Some(Err(error)) = others.join_next() => {
+            return Err(error).context("the checkpointer or the archivist broke");
+        }
+    }
+    let ended = async { while others.join_next().await.is_some() {} };
+    if tokio::time::timeout(PATIENCE, ended).await.is_err() {
         warn!("the newest facts are not signed; the next start signs them");
     }
     Ok(())

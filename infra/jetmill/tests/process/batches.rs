@@ -265,23 +265,3 @@ async fn the_command_line_submits_watches_and_fetches() {
     let (is_ok, _, errors) = batch(&["watch", "batch_unknown"]).await;
     assert!(!is_ok && errors.contains("no such batch"), "{errors}");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn erasing_a_person_names_the_files_that_still_tell_of_them() {
-    let site = Site::new();
-    let (_process, client) = site.serve(&["--max-num-seqs", "8"]).await;
-    let mut batches = Vec::new();
-    for user in ["ann", "bob"] {
-        let mut asked = line(1, 3);
-        asked["body"]["user"] = user.into();
-        let id = client.begin_batch(&text_of(&[asked])).await;
-        batches.push(client.ended_batch(&id).await);
-    }
-    let told = site.print("erase", &["--user", "ann", "--yes"]).await;
-    for file in ["input_file_id", "output_file_id"] {
-        let [of_ann, of_bob] = [0, 1].map(|number: usize| batches[number][file].as_str().unwrap());
-        assert!(told.contains(of_ann) && !told.contains(of_bob), "{file} of {batches:?} in {told}");
-    }
-    let told = site.print("erase", &["--user", "ann", "--yes"]).await;
-    assert!(told.contains("0 keys destroyed") && !told.contains("file-"), "{told}");
-}
