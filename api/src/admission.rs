@@ -8,9 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::error::ApiError;
+use crate::retry_after::retry_after;
 
-const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 const NUM_ENDS_REMEMBERED: usize = 64;
 
 /// The node's places. Clones share them.
@@ -69,35 +68,14 @@ impl Admission {
 
     fn retry_after(&self, num: usize) -> Duration {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = ends.front().map(Instant::elapsed);
-        estimate(num, ends.len(), window)
+        let window = ends.front().map(Instant::elapsed).unwrap_or_default();
+        retry_after(num as u64, ends.len() as u64, window)
     }
-}
-
-/// Time until `num` more have ended, when `num_ended` did within `window`; between 1 and 60 s.
-fn estimate(num: usize, num_ended: usize, window: Option<Duration>) -> Duration {
-    let Some(window) = window.filter(|_| num_ended > 0) else { return MIN_RETRY_AFTER * 5 };
-    let seconds = (window.as_secs_f64() * num as f64 / num_ended as f64).ceil();
-    Duration::from_secs(seconds.min(60.0) as u64).clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(num: usize, num_ended: usize, window_seconds: u64, expected_seconds: u64) {
-        let found = estimate(num, num_ended, Some(Duration::from_secs(window_seconds)));
-        assert_eq!(found.as_secs(), expected_seconds);
-    }
-
-    #[test]
-    fn the_wait_follows_the_rate_of_completions() {
-        check(1, 10, 100, 10);
-        check(3, 10, 100, 30);
-        check(1, 64, 1, 1);
-        check(1, 1, 100_000, 60);
-        assert_eq!(estimate(1, 0, None).as_secs(), 5);
-    }
 
     #[test]
     fn places_free_themselves() {

@@ -43,12 +43,6 @@ pub(crate) struct WebhookFields {
     secret: Option<String>,
 }
 
-/// The same after validation.
-pub(crate) struct BackgroundRequest {
-    pub(crate) work: Work,
-    pub(crate) webhook: Option<WebhookRequested>,
-}
-
 /// What is asked.
 pub(crate) enum Work {
     Text(Box<InferenceRequest>),
@@ -61,19 +55,19 @@ impl CreateInference {
         parse_object(body)
     }
 
-    /// Checks it and the body in it.
-    pub(crate) fn validate(self, state: &ApiState) -> Result<BackgroundRequest, ApiError> {
+    /// Who is to be told of the end.
+    pub(crate) fn webhook(&mut self, state: &ApiState) -> Result<Option<WebhookRequested>, ApiError> {
+        let Some(JsonObject(fields)) = self.webhook.take() else { return Ok(None) };
+        webhooks::checked(&state.config.webhooks, &fields.url, fields.secret.as_deref()).map(Some)
+    }
+
+    /// Checks what is asked.
+    pub(crate) fn work(&self, state: &ApiState) -> Result<Work, ApiError> {
         if self.background == Some(false) {
             let message = format!("background is false; POST to {} for an answer at once", self.endpoint);
             let message: String = message.chars().take(200).collect();
             return Err(ApiError::invalid("background", message));
         }
-        let webhook = match self.webhook {
-            Some(JsonObject(fields)) => {
-                Some(webhooks::checked(&state.config.webhooks, &fields.url, fields.secret.as_deref())?)
-            }
-            None => None,
-        };
         let (body, deployments, limits) = (self.body.get(), &state.deployments, &state.config.limits);
         let work = match self.endpoint.as_str() {
             "/v1/chat/completions" => Work::Text(Box::new(chat_request::read(body, deployments, limits)?)),
@@ -90,6 +84,6 @@ impl CreateInference {
             let message = format!("{} prompts, a background inference has one", request.prompts.len());
             return Err(ApiError::invalid("body.prompt", message));
         }
-        Ok(BackgroundRequest { work, webhook })
+        Ok(work)
     }
 }

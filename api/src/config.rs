@@ -84,8 +84,11 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Largest file.
     pub max_file_bytes: u64,
-    /// Most inferences in flight; past it the answer is 429. A request for several prompts counts once for each.
+    /// Most inferences that this node holds clients for; past it the answer is 429. A request for several prompts counts once
+    /// for each.
     pub max_num_inflight_requests: usize,
+    /// Most interactive inferences that wait for a worker of one model, over all nodes; past it the answer is 429.
+    pub max_num_waiting_requests: usize,
     /// Most prompts in one request.
     pub max_num_prompts: usize,
     /// Most choices in one request, over all its prompts.
@@ -106,6 +109,7 @@ impl Default for Limits {
             max_body_bytes: 8 << 20,
             max_file_bytes: 512 << 20,
             max_num_inflight_requests: 1_024,
+            max_num_waiting_requests: 1_024,
             max_num_prompts: 256,
             max_num_choices: 1_024,
             max_num_pooling_inputs: 2_048,

@@ -1,6 +1,6 @@
 //! Which models there are: a fold of the CONTROL stream, followed for as long as the node runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -185,6 +185,23 @@ impl Deployments {
         }
     }
 
+    /// The pool that answers for `model`: the one to which the router turns first.
+    pub(crate) fn pool_of(&self, model: &str) -> Option<PoolName> {
+        self.with(|catalog| {
+            let mut deployments = catalog?.by_id.values();
+            let answers = |deployment: &&Deployment| deployment.names().any(|name| name == model);
+            deployments.find(answers).map(|deployment| deployment.pool.clone())
+        })
+    }
+
+    /// Every pool.
+    pub(crate) fn pools(&self) -> BTreeSet<PoolName> {
+        self.with(|catalog| {
+            let deployments = catalog.into_iter().flat_map(|catalog| catalog.by_id.values());
+            deployments.map(|deployment| deployment.pool.clone()).collect()
+        })
+    }
+
     /// Every model once, by name, with the deployment that bounds it.
     pub(crate) fn all(&self) -> Vec<(String, Deployment)> {
         self.with(|catalog| {
@@ -216,6 +233,11 @@ impl Deployments {
         let mut heard = self.heard.subscribe();
         // The sender lives as long as this does.
         drop(heard.wait_for(|heard| *heard >= sequence).await);
+    }
+
+    /// Tells of every change.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.heard.subscribe()
     }
 
     fn with<T>(&self, look: impl FnOnce(Option<&Catalog>) -> T) -> T {

@@ -55,6 +55,8 @@ pub(crate) enum ApiError {
     RequestTimeout { waited: Duration },
     #[error("{max_num} inferences are in flight, which is the limit of this server; try again later")]
     TooManyRequests { max_num: usize, retry_after: Duration },
+    #[error("{max_num} requests wait for this model, which is the limit; try again later")]
+    QueueFull { max_num: usize, retry_after: Duration },
     #[error("{reason}; try again later")]
     Unavailable { reason: String, retry_after: Duration },
     #[error("{}", .0.message)]
@@ -157,7 +159,9 @@ impl ApiError {
             Self::BodyTimeout { .. } | Self::RequestTimeout { .. } => {
                 (StatusCode::REQUEST_TIMEOUT, "timeout_error")
             }
-            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
+            Self::TooManyRequests { .. } | Self::QueueFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error")
+            }
             Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, OVERLOADED),
             Self::Inference(failure) => match failure.kind() {
                 FailureKind::InvalidRequest => (StatusCode::BAD_REQUEST, INVALID),
@@ -200,6 +204,7 @@ impl ApiError {
             Self::BodyTimeout { .. } => Some("body_timeout"),
             Self::RequestTimeout { .. } => Some("request_timeout"),
             Self::TooManyRequests { .. } => Some("too_many_requests"),
+            Self::QueueFull { .. } => Some("queue_full"),
             Self::Unavailable { .. } => Some("unavailable"),
             Self::Inference(failure) => (!failure.code.is_empty()).then_some(failure.code.as_str()),
             Self::Internal => Some("internal_error"),
@@ -220,9 +225,9 @@ impl ApiError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyRequests { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
-                Some(*retry_after)
-            }
+            Self::TooManyRequests { retry_after, .. }
+            | Self::QueueFull { retry_after, .. }
+            | Self::Unavailable { retry_after, .. } => Some(*retry_after),
             Self::Inference(failure) if failure.kind() == FailureKind::Overloaded => {
                 Some(Duration::from_secs(2))
             }
@@ -317,6 +322,7 @@ mod tests {
             ApiError::from(BusError::Full("INFERENCE".into())),
             ApiError::Inference(failure(FailureKind::Overloaded, "queue_full", "full")),
             ApiError::TooManyRequests { max_num: 1, retry_after: Duration::ZERO },
+            ApiError::QueueFull { max_num: 1, retry_after: Duration::ZERO },
         ] {
             let response = error.into_response();
             let wait = response.headers()[header::RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap();

@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use schemas::PoolName;
 
 use crate::config::ExtraMetrics;
 
@@ -27,6 +28,11 @@ struct HttpLabels {
     route: Route,
     method: &'static str,
     status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabels {
+    pool: String,
 }
 
 /// A route's pattern, never a path, so that clients cannot make up series.
@@ -53,6 +59,7 @@ pub(crate) struct Metrics {
     http_requests: Family<HttpLabels, Counter>,
     http_requests_in_flight: Gauge,
     num_inferences_in_flight: Gauge,
+    num_inferences_waiting: Family<PoolLabels, Gauge>,
 }
 
 const LATENCY_BUCKETS: [f64; 17] =
@@ -75,6 +82,7 @@ impl Metrics {
             http_requests: Family::default(),
             http_requests_in_flight: Gauge::default(),
             num_inferences_in_flight: Gauge::default(),
+            num_inferences_waiting: Family::default(),
         };
         metrics.register(&mut metrics.registry.lock().unwrap_or_else(PoisonError::into_inner));
         metrics
@@ -114,6 +122,11 @@ impl Metrics {
             "Inferences that this node holds a client for",
             self.num_inferences_in_flight.clone(),
         );
+        registry.register(
+            "jetmill:num_inferences_waiting",
+            "Interactive inferences that wait for a worker of a pool, over all nodes",
+            self.num_inferences_waiting.clone(),
+        );
     }
 
     /// The registry, for others to register in.
@@ -122,10 +135,22 @@ impl Metrics {
     }
 
     /// Everything in OpenMetrics' text format, which Prometheus reads.
-    pub(crate) fn render(&self, num_inferences_in_flight: usize) -> Result<String, fmt::Error> {
+    pub(crate) fn render(
+        &self,
+        num_inferences_in_flight: usize,
+        num_waiting: Vec<(PoolName, u64)>,
+    ) -> Result<String, fmt::Error> {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         self.num_inferences_in_flight.set(num_inferences_in_flight as i64);
+        // Pools that are gone are not shown.
+        self.num_inferences_waiting.clear();
+        for (pool, num) in num_waiting {
+            let labels = PoolLabels { pool: pool.to_string() };
+            self.num_inferences_waiting.get_or_create(&labels).set(num as i64);
+        }
         let mut text = String::new();
-        encode_registry(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        encode_registry(&mut text, &registry)?;
+        drop(registry);
         for append in &self.extra {
             let mut part = String::new();
             append(&mut part);
@@ -195,7 +220,7 @@ mod tests {
         metrics.choice_finished("stop");
         metrics.inference_ended(5, 7);
         metrics.http_request("/v1/models".into(), "GET", 200);
-        let text = metrics.render(2).unwrap();
+        let text = metrics.render(2, vec![("smol".parse().unwrap(), 5)]).unwrap();
         for line in [
             "jetmill:time_to_first_token_seconds_count 1",
             "jetmill:request_success_total{finished_reason=\"stop\"} 1",
@@ -203,6 +228,7 @@ mod tests {
             "jetmill:generation_tokens_total 7",
             "jetmill:http_requests_total{route=\"/v1/models\",method=\"GET\",status=\"200\"} 1",
             "jetmill:num_inferences_in_flight 2",
+            "jetmill:num_inferences_waiting{pool=\"smol\"} 5",
             "jetmill:num_requests_running 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -15,6 +15,7 @@ use crate::deployments::Deployments;
 use crate::local_caller::LocalCaller;
 use crate::metrics::{Metrics, SharedRegistry};
 use crate::presence;
+use crate::queues::Queues;
 use crate::repair::Repair;
 use crate::routes;
 use crate::server;
@@ -39,6 +40,7 @@ impl Api {
             dispatcher: TokenDispatcher::default(),
             deployments: Deployments::default(),
             admission: Admission::new(config.limits.max_num_inflight_requests),
+            queues: Queues::new(config.limits.max_num_waiting_requests),
             metrics: Metrics::new(config.extra_metrics.clone()),
             background: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -95,6 +97,10 @@ impl Api {
         let token = stop_tasks.clone();
         let following = log();
         tasks.spawn(async move { deployments.follow(following, token).await });
+        let (queues, deployments) = (state.queues.clone(), state.deployments.clone());
+        let token = stop_tasks.clone();
+        let counting = log();
+        tasks.spawn(async move { queues.follow(counting, deployments, token).await });
         let repair = Repair {
             dispatcher: state.dispatcher.clone(),
             log: log(),

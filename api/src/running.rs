@@ -1,7 +1,8 @@
 //! A request that the log has accepted, until its end or until its client leaves.
 
+pub(crate) mod again;
 mod departure;
-pub(crate) mod launch;
+mod launch;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::admission::Places;
 use crate::error::ApiError;
 use crate::in_flight::{Arrival, InFlight};
 use crate::inference_record::InferenceRecord;
+use crate::queues::QueuePlace;
 use crate::state::ApiState;
 use crate::token_dispatcher::{Hearing, Registration};
 
@@ -40,6 +42,8 @@ pub(crate) struct Running {
     /// Other nodes whose tokens are heard for it.
     _hearings: Vec<Arc<Hearing>>,
     places: Option<Places>,
+    /// Until a worker has said a word.
+    queue_place: Option<QueuePlace>,
 }
 
 /// What becomes of inferences that nobody waits for any more.
@@ -134,6 +138,7 @@ impl Running {
     }
 
     fn take_note(&mut self, arrival: &Arrival) {
+        self.queue_place = None;
         let entry = &arrival.entry;
         self.num_ends_taken += usize::from(entry.end.is_some());
         if self.in_flight.is_resumed() {

@@ -13,6 +13,7 @@ use crate::config::ApiConfig;
 use crate::deployments::Deployments;
 use crate::inference_record::InferenceRecord;
 use crate::metrics::Metrics;
+use crate::queues::Queues;
 use crate::token_dispatcher::TokenDispatcher;
 
 /// The node as its handlers see it.
@@ -24,6 +25,7 @@ pub(crate) struct ApiState {
     pub(crate) dispatcher: TokenDispatcher,
     pub(crate) deployments: Deployments,
     pub(crate) admission: Admission,
+    pub(crate) queues: Queues,
     pub(crate) metrics: Metrics,
     /// Appends that outlive the request they belong to; the node waits for them before it stops.
     pub(crate) background: TaskTracker,

@@ -259,6 +259,15 @@ pub trait ConsumerHandle: Send + Sync {
     async fn fetch(&self, max_num: usize, wait: Duration) -> Result<Vec<Delivery>, BusError>;
 }
 
+/// What waits at a durable consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Records that it never delivered.
+    pub num_waiting: u64,
+    /// Its deliveries so far, repeated ones included.
+    pub num_delivered: u64,
+}
+
 /// A durable consumer, shared by all replicas of a service.
 pub struct Consumer {
     handle: Box<dyn ConsumerHandle>,
@@ -307,6 +316,9 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Opens a durable consumer, made from its specification when it is missing.
     async fn consumer(&self, spec: &ConsumerSpec) -> Result<Consumer, BusError>;
+
+    /// What waits at a durable consumer; `None` while nobody has opened it.
+    async fn backlog(&self, spec: &ConsumerSpec) -> Result<Option<Backlog>, BusError>;
 
     /// Reads records on the given subject patterns (none: all) in stream order. With `follow` it goes on with what
     /// comes; without, it ends at the last record that stood when it began.

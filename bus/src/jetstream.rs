@@ -37,8 +37,9 @@ use self::sender::{Outgoing, Sender};
 use crate::limits::{self, CLAIM_CHECK_BYTES};
 use crate::topology::ConsumerSpec;
 use crate::{
-    Append, AppendOutcome, BusError, Consumer, DeadLetter, EventLog, Expect, LiveMessage, LiveMessages,
-    MissingContent, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName, StreamState,
+    Append, AppendOutcome, Backlog, BusError, Consumer, DeadLetter, EventLog, Expect, LiveMessage,
+    LiveMessages, MissingContent, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName,
+    StreamState,
 };
 
 /// A connection that takes nothing for so long is as good as down.
@@ -143,7 +144,8 @@ impl Core {
         .map(drop)
     }
 
-    async fn record(&self, message: StreamMessage) -> Result<Record, BusError> {
+    async fn record(&self, message: Option<StreamMessage>) -> Result<Option<Record>, BusError> {
+        let Some(message) = message else { return Ok(None) };
         let stub = Record {
             sequence: message.sequence,
             subject: message.subject.to_string(),
@@ -151,7 +153,7 @@ impl Core {
             stored: None,
             stored_at_unix_nanos: u64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(0),
         };
-        self.resolved(stub, Some(&message.headers)).await
+        self.resolved(stub, Some(&message.headers)).await.map(Some)
     }
 
     /// The record that a message of a stream stands for; if its content is gone, the error tells what is known without it.
@@ -252,6 +254,10 @@ impl EventLog for JetStreamLog {
         Ok(Consumer::new(Box::new(PullConsumer::open(Arc::clone(&self.core), spec).await?)))
     }
 
+    async fn backlog(&self, spec: &ConsumerSpec) -> Result<Option<Backlog>, BusError> {
+        consumer::backlog(&self.core.api, spec).await
+    }
+
     async fn read(
         &self,
         stream: StreamName,
@@ -281,19 +287,13 @@ impl EventLog for JetStreamLog {
         let handle = self.core.stream_handle(stream).await?;
         let message =
             self.core.api.patiently(|| async { found(handle.get_raw_message(sequence).await) }).await?;
-        match message {
-            Some(message) => self.core.record(message).await.map(Some),
-            None => Ok(None),
-        }
+        self.core.record(message).await
     }
 
     async fn last(&self, stream: StreamName, subject: String) -> Result<Option<Record>, BusError> {
         let handle = self.core.stream_handle(stream).await?;
         let read = || async { found(handle.get_last_raw_message_by_subject(&subject).await) };
-        match self.core.api.patiently(read).await? {
-            Some(message) => self.core.record(message).await.map(Some),
-            None => Ok(None),
-        }
+        self.core.record(self.core.api.patiently(read).await?).await
     }
 
     async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError> {

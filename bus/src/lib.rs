@@ -25,8 +25,9 @@ pub use dead_letter::DeadLetter;
 pub use embedded::{EmbeddedServer, EmbeddedServerOptions};
 pub use error::{BusError, MissingContent};
 pub use event_log::{
-    Append, AppendOutcome, Consumer, ConsumerHandle, Delivery, DeliveryHandle, EventLog, Expect, LiveMessage,
-    LiveMessages, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName, StreamState,
+    Append, AppendOutcome, Backlog, Consumer, ConsumerHandle, Delivery, DeliveryHandle, EventLog, Expect,
+    LiveMessage, LiveMessages, QueryMessage, QueryMessages, ReadFrom, Record, Records, StreamName,
+    StreamState,
 };
 pub use fact_writer::{FactWriter, InferenceAddress, Stamp, StampSource};
 pub use file_chunks::{FileBytes, FileWriter, WrittenFile, purge_file, read_file};

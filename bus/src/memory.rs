@@ -23,8 +23,8 @@ use self::streams::MemoryStream;
 use crate::dead_letter::DeadLetter;
 use crate::topology::{self, ConsumerSpec, StreamPolicy};
 use crate::{
-    Append, AppendOutcome, BusError, Consumer, EventLog, Expect, LiveMessages, QueryMessage, QueryMessages,
-    ReadFrom, Record, Records, StreamName, StreamState,
+    Append, AppendOutcome, Backlog, BusError, Consumer, EventLog, Expect, LiveMessages, QueryMessage,
+    QueryMessages, ReadFrom, Record, Records, StreamName, StreamState,
 };
 
 /// Largest payload, as the default of the JetStream implementation.
@@ -211,6 +211,18 @@ impl EventLog for MemoryLog {
             .and_modify(|deliveries| deliveries.spec = spec.clone())
             .or_insert_with(|| Deliveries::new(spec.clone()));
         Ok(Consumer::new(Box::new(consumer::MemoryConsumer::new(Arc::clone(&self.shared), spec.clone()))))
+    }
+
+    async fn backlog(&self, spec: &ConsumerSpec) -> Result<Option<Backlog>, BusError> {
+        let now = self.shared.now_unix_nanos();
+        let mut state = self.shared.lock();
+        state.faults.check_connection()?;
+        let State { streams, consumers, .. } = &mut *state;
+        let Some(deliveries) = consumers.get(&(spec.stream, spec.name.clone())) else { return Ok(None) };
+        Ok(streams.get_mut(&spec.stream).map(|held| {
+            held.expire(now);
+            deliveries.backlog(held)
+        }))
     }
 
     async fn read(

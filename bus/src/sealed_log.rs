@@ -29,8 +29,8 @@ use self::key_ring::{HeldKey, KeyRing, WritingKey};
 use crate::event_log::ConsumerHandle;
 use crate::topology::ConsumerSpec;
 use crate::{
-    Append, AppendOutcome, BusError, Consumer, Delivery, EventLog, LiveMessages, QueryMessages, ReadFrom,
-    Record, Records, StreamName, StreamState, subjects,
+    Append, AppendOutcome, Backlog, BusError, Consumer, Delivery, EventLog, LiveMessages, QueryMessages,
+    ReadFrom, Record, Records, StreamName, StreamState, subjects,
 };
 
 /// A key is sent before what it seals, but another stream stores it: it is waited for if the fact is no older than this.
@@ -267,6 +267,10 @@ impl EventLog for SealedLog {
             return Ok(below);
         }
         Ok(Consumer::new(Box::new(OpeningConsumer { below, sealing: Arc::clone(&self.sealing) })))
+    }
+
+    async fn backlog(&self, spec: &ConsumerSpec) -> Result<Option<Backlog>, BusError> {
+        self.below.backlog(spec).await
     }
 
     async fn read(

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bus::topology::ConsumerSpec;
 use bus::{
-    Append, AppendOutcome, BusError, Consumer, DEFAULT_MAX_RECORD_BYTES, DeadLetter, Delivery, EventLog,
-    Expect, FileWriter, JobLog, MemoryLog, ReadFrom, Record, SealedLog, Stamp, StreamName,
+    Append, AppendOutcome, Backlog, BusError, Consumer, DEFAULT_MAX_RECORD_BYTES, DeadLetter, Delivery,
+    EventLog, Expect, FileWriter, JobLog, MemoryLog, ReadFrom, Record, SealedLog, Stamp, StreamName,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -113,6 +113,7 @@ contract! {
     what_is_handed_back_comes_again
     replicas_share_a_consumer
     a_cancelled_fetch_loses_nothing
+    the_backlog_is_what_was_never_delivered
     what_exhausts_its_deliveries_goes_to_the_dead_letters
     what_is_given_up_goes_to_the_dead_letters_and_not_back
     a_large_payload_reaches_every_reader
@@ -475,6 +476,30 @@ async fn a_cancelled_fetch_loses_nothing(log: Arc<dyn EventLog>) {
     assert!(tokio::time::timeout(Duration::from_millis(100), other.fetch(4, LONG)).await.is_err());
     store(&log, "requested.t.last", "x").await;
     assert_eq!(fetch_one(&consumer).await.record.subject, "inference.requested.t.last");
+}
+
+async fn the_backlog_is_what_was_never_delivered(log: Arc<dyn EventLog>) {
+    let spec = spec("backlog", LONG);
+    for subject in ["requested.t.1", "requested.t.2", "ended.t.1"] {
+        store(&log, subject, "x").await;
+    }
+    let check = async |num_waiting: u64, num_delivered: u64| {
+        let found = in_time(log.backlog(&spec)).await.unwrap();
+        assert_eq!(found, Some(Backlog { num_waiting, num_delivered }));
+    };
+    assert_eq!(in_time(log.backlog(&spec)).await.unwrap(), None, "nobody has opened it");
+    let consumer = in_time(log.consumer(&spec)).await.unwrap();
+    check(2, 0).await;
+    in_time(fetch_one(&consumer).await.ack()).await.unwrap();
+    check(1, 1).await;
+    store(&log, "admitted.t.1", "x").await;
+    check(2, 1).await;
+    let (second, third) = (fetch_one(&consumer).await, fetch_one(&consumer).await);
+    check(0, 3).await;
+    in_time(third.ack()).await.unwrap();
+    in_time(second.retry_after(Duration::ZERO)).await.unwrap();
+    in_time(fetch_one(&consumer).await.ack()).await.unwrap();
+    check(0, 4).await;
 }
 
 async fn first_dead_letter(log: &Arc<dyn EventLog>, consumer: &Consumer) -> DeadLetter {

@@ -83,6 +83,12 @@ pub(crate) fn read(
     Ok((request, format))
 }
 
+/// What the answer needs of a body: the model's name, and how vectors are written.
+pub(crate) fn head(body: &str) -> Result<(String, EncodingFormat), ApiError> {
+    let request: EmbeddingRequest = parse_object(body)?;
+    Ok((request.model, request.encoding_format.unwrap_or_default()))
+}
+
 fn contents(input: PromptField, limits: &Limits, vocab_size: u32) -> Result<Vec<Content>, ApiError> {
     let ids = |ids: Vec<u32>| Content::TokenIds(TokenIds { ids });
     let contents: Vec<Content> = match input {

@@ -84,10 +84,7 @@ pub(crate) fn read(
     }
     check_not_empty("query", false, [&request.query])?;
     check_count("documents", request.documents.len(), limits)?;
-    let text = |document| match document {
-        Document::Text(text) | Document::Object { text } => text,
-    };
-    let documents: Vec<String> = request.documents.into_iter().map(text).collect();
+    let documents: Vec<String> = request.documents.into_iter().map(Document::into_text).collect();
     check_not_empty("documents", true, &documents)?;
     check_repeated("query", &request.query, documents.len(), limits)?;
     let pair = |document: &String| TextPair { query: request.query.clone(), document: document.clone() };
@@ -100,14 +97,7 @@ pub(crate) fn read(
         truncate_prompt_tokens: truncation(request.truncate_prompt_tokens, &deployment)?,
         ..Pooling::default()
     };
-    let head = RerankHead {
-        model: request.model.clone(),
-        top_n: match request.top_n.unwrap_or_default() {
-            0 => documents.len(),
-            top_n => top_n as usize,
-        },
-        documents: request.return_documents.unwrap_or(true).then_some(documents),
-    };
+    let head = RerankHead::new(request.model.clone(), request.top_n, request.return_documents, documents);
     let priority = request.priority.unwrap_or_default();
     Ok((
         PoolingRequest {
@@ -119,6 +109,36 @@ pub(crate) fn read(
         },
         head,
     ))
+}
+
+/// What the answer needs of a body.
+pub(crate) fn head(body: &str) -> Result<RerankHead, ApiError> {
+    let RerankRequest { model, top_n, return_documents, documents, .. } = parse_object(body)?;
+    let documents = documents.into_iter().map(Document::into_text).collect();
+    Ok(RerankHead::new(model, top_n, return_documents, documents))
+}
+
+impl Document {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Object { text } => text,
+        }
+    }
+}
+
+impl RerankHead {
+    fn new(
+        model: String,
+        top_n: Option<u32>,
+        return_documents: Option<bool>,
+        documents: Vec<String>,
+    ) -> Self {
+        let top_n = match top_n.unwrap_or_default() {
+            0 => documents.len(),
+            top_n => top_n as usize,
+        };
+        Self { model, top_n, documents: return_documents.unwrap_or(true).then_some(documents) }
+    }
 }
 
 impl RerankAnswer {

@@ -82,6 +82,11 @@ pub(crate) fn read(
     Ok(PoolingRequest { model: request.model, endpoint: "/v1/score", pooling, encoding_format: "", priority })
 }
 
+/// What the answer needs of a body: the model's name.
+pub(crate) fn head(body: &str) -> Result<String, ApiError> {
+    Ok(parse_object::<ScoreRequest>(body)?.model)
+}
+
 impl ScoreAnswer {
     pub(crate) fn new(id: &str, created: u64, model: String, ended: &Ended) -> Self {
         let data = ended.pooled.iter().enumerate().map(|(index, pooled)| Score {

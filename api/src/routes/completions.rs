@@ -17,7 +17,7 @@ use crate::openai::chat_request::{self, ChatCompletionRequest};
 use crate::openai::completion_answer::Completion;
 use crate::openai::completion_request::{self, CompletionRequest};
 use crate::running::Running;
-use crate::running::launch::Again;
+use crate::running::again::Again;
 use crate::sse;
 use crate::state::ApiState;
 use crate::terms::Terms;
@@ -76,12 +76,7 @@ async fn answer(
 
 /// The answer to a request that was made before under its key, though its model is gone by now; otherwise `error`.
 async fn answer_again(state: &Arc<ApiState>, terms: &Terms, error: ApiError) -> Result<Response, ApiError> {
-    if !matches!(error, ApiError::UnknownModel { .. }) {
-        return Err(error);
-    }
-    let Some(Again { head, is_streaming, running }) = Running::again(state, terms).await? else {
-        return Err(error);
-    };
+    let Again { head, is_streaming, running } = Running::again(state, terms, error).await?;
     tell(state, head, running, is_streaming).await
 }
 

@@ -26,10 +26,18 @@ pub(crate) async fn embeddings(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (body, terms) = Terms::receive(&state, caller, request).await?;
-    let (request, format) = embedding_request::read(&body, &state.deployments, &state.config.limits)?;
-    drop(body);
-    let model = request.model.clone();
-    let mut running = Running::start_pooling(&state, request, &terms).await?;
+    let (model, format, mut running) =
+        match embedding_request::read(&body, &state.deployments, &state.config.limits) {
+            Ok((request, format)) => {
+                drop(body);
+                let model = request.model.clone();
+                (model, format, Running::start_pooling(&state, request, &terms).await?)
+            }
+            Err(error) => {
+                let (model, format) = embedding_request::head(&body)?;
+                (model, format, Running::pooling_again(&state, &terms, error).await?)
+            }
+        };
     let ids = running.ids();
     let answer = running.terminal_fact().await.map(|ended| {
         let id = ids.first().map(ToString::to_string).unwrap_or_default();

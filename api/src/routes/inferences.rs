@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
-use crate::background_request::{BackgroundRequest, CreateInference, Work};
+use crate::background_request::{CreateInference, Work};
 use crate::error::{ApiError, ErrorBody};
 use crate::inference_document::InferenceDocument;
 use crate::inference_id::with_ids;
@@ -22,6 +22,7 @@ use crate::inference_record::StoredRequest;
 use crate::openai::answer::{AnswerHead, Answers};
 use crate::position::ResumePoint;
 use crate::running::Running;
+use crate::running::again::stored_instead;
 use crate::sse;
 use crate::state::ApiState;
 use crate::terms::{Terms, last_event_id};
@@ -79,16 +80,17 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (body, terms) = Terms::receive(&state, caller, request).await?;
-    let outer = CreateInference::read(&body)?;
-    let terms = terms.in_background(outer.body.get())?;
-    let BackgroundRequest { work, webhook } = outer.validate(&state)?;
+    let mut outer = CreateInference::read(&body)?;
     drop(body);
-    let running = match work {
-        Work::Text(request) => Running::start(&state, *request, &terms).await?,
-        Work::Pooling(request) => Running::start_pooling(&state, request, &terms).await?,
+    let terms = terms.in_background(outer.body.get())?;
+    let webhook = outer.webhook(&state)?;
+    let id = match outer.work(&state) {
+        Ok(work) => begin(&state, work, &terms).await?,
+        Err(error) => match stored_instead(&state, &terms, &error).await?.first() {
+            Some(stored) => stored.id,
+            None => return Err(error),
+        },
     };
-    let id = running.ids().first().copied().ok_or(ApiError::Internal)?;
-    drop(running);
     if let Some(webhook) = webhook {
         // A client that was not answered asks again under its key, so a webhook cannot get lost with this node.
         state.append_after_request(id, Fact::WebhookRequested(webhook)).await?;
@@ -96,6 +98,14 @@ pub(crate) async fn create(
     let document = InferenceDocument::read(&state, find(&state, &id.to_string()).await?).await?;
     let location = [(header::LOCATION, format!("/v1/inferences/{id}"))];
     Ok(with_ids((StatusCode::ACCEPTED, location, Json(document)).into_response(), &[id]))
+}
+
+async fn begin(state: &Arc<ApiState>, work: Work, terms: &Terms) -> Result<InferenceId, ApiError> {
+    let running = match work {
+        Work::Text(request) => Running::start(state, *request, terms).await?,
+        Work::Pooling(request) => Running::start_pooling(state, request, terms).await?,
+    };
+    running.id(0).ok_or(ApiError::Internal)
 }
 
 /// How an inference stands, and its answer when it has completed.

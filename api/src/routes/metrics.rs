@@ -24,7 +24,8 @@ pub(crate) async fn metrics(
 ) -> Result<Response, ApiError> {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = if accepts.contains("application/openmetrics-text") { OPEN_METRICS } else { PLAIN };
-    let text = state.metrics.render(state.admission.num_in_flight()).map_err(|_| ApiError::Internal)?;
+    let (in_flight, waiting) = (state.admission.num_in_flight(), state.queues.num_waiting());
+    let text = state.metrics.render(in_flight, waiting).map_err(|_| ApiError::Internal)?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response())
 }
 

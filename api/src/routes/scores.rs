@@ -26,9 +26,13 @@ pub(crate) async fn rerank(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (body, terms) = Terms::receive(&state, caller, request).await?;
-    let (request, head) = rerank::read(&body, &state.deployments, &state.config.limits)?;
-    drop(body);
-    let mut running = Running::start_pooling(&state, request, &terms).await?;
+    let (head, mut running) = match rerank::read(&body, &state.deployments, &state.config.limits) {
+        Ok((request, head)) => {
+            drop(body);
+            (head, Running::start_pooling(&state, request, &terms).await?)
+        }
+        Err(error) => (rerank::head(&body)?, Running::pooling_again(&state, &terms, error).await?),
+    };
     let ids = running.ids();
     let id = ids.first().map(ToString::to_string).unwrap_or_default();
     let answer = running.terminal_fact().await.map(|ended| Json(RerankAnswer::new(&id, head, &ended)));
@@ -46,10 +50,13 @@ pub(crate) async fn score(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (body, terms) = Terms::receive(&state, caller, request).await?;
-    let request = score::read(&body, &state.deployments, &state.config.limits)?;
-    drop(body);
-    let model = request.model.clone();
-    let mut running = Running::start_pooling(&state, request, &terms).await?;
+    let (model, mut running) = match score::read(&body, &state.deployments, &state.config.limits) {
+        Ok(request) => {
+            drop(body);
+            (request.model.clone(), Running::start_pooling(&state, request, &terms).await?)
+        }
+        Err(error) => (score::head(&body)?, Running::pooling_again(&state, &terms, error).await?),
+    };
     let ids = running.ids();
     let id = ids.first().map(ToString::to_string).unwrap_or_default();
     let created = running.created_unix_seconds();

@@ -1,38 +1,31 @@
-//! How a request begins: by facts of its own, or by those of an earlier request for the same.
+//! How a request begins: by facts of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{AppendOutcome, subjects};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use schemas::v1::envelope::Fact;
-use schemas::v1::{Ended, Requested};
-use schemas::{FactKind, InferenceId, SamplingParams};
+use schemas::v1::{Requested, WorkClass};
+use schemas::{FactKind, InferenceId};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::again::{stored_requests, stored_under_key};
 use super::{Departure, Running};
 use crate::error::ApiError;
 use crate::in_flight::{Awaited, InFlight};
 use crate::inference_record::StoredRequest;
 use crate::inference_request::InferenceRequest;
-use crate::openai::answer::AnswerHead;
 use crate::pooling_request::PoolingRequest;
-use crate::position::StartingAfter;
+use crate::queues::QueuePlace;
 use crate::state::ApiState;
 use crate::terms::Terms;
 use crate::token_clock::TokenClock;
 
 /// None at all would be a request that does not say.
 const MIN_GRACE: Duration = Duration::from_nanos(1);
-
-/// A request that was made before, taken up again.
-pub(crate) struct Again {
-    pub(crate) head: AnswerHead,
-    pub(crate) is_streaming: bool,
-    pub(crate) running: Running,
-}
 
 impl Running {
     /// Appends one `requested` per prompt; returns when all are durable. A request that was made before is taken up where
@@ -63,109 +56,6 @@ impl Running {
         Self::launch(state, vec![request.requested()], 0, terms).await
     }
 
-    /// Takes up inferences that were asked for before; `after` says what of each answer is not needed again, and is empty
-    /// when all of it is.
-    pub(crate) async fn attach(
-        state: &Arc<ApiState>,
-        stored: Vec<StoredRequest>,
-        num_choices: usize,
-        after: Vec<StartingAfter>,
-    ) -> Result<Self, ApiError> {
-        check_ready(state)?;
-        for stored in &stored {
-            stored.check_readable()?;
-        }
-        let places = state.admission.admit(stored.len())?;
-        let awaited = stored.iter().map(|stored| Awaited {
-            id: stored.id,
-            ingress: stored.ingress.clone(),
-            requested_at_unix_nanos: stored.at_unix_nanos,
-        });
-        let in_flight = InFlight::resumed(awaited.collect(), num_choices, &after);
-        let mut running = Self::holding(state, in_flight, state.config.timeouts.request);
-        running.places = Some(places);
-        running.created_unix_seconds =
-            stored.first().map_or(0, |stored| stored.at_unix_nanos / 1_000_000_000);
-        for stored in &stored {
-            if stored.ingress != state.config.ingress {
-                let hearing = state.dispatcher.hear_foreign(&state.log, &stored.ingress).await?;
-                running._hearings.push(hearing);
-            }
-        }
-        let record = state.record();
-        let ends = try_join_all(stored.iter().map(|stored| record.end(stored.id))).await?;
-        let mut suspects = Vec::new();
-        for (prompt_index, (stored, end)) in stored.iter().zip(ends).enumerate() {
-            let after = after.get(prompt_index * num_choices..).unwrap_or_default();
-            if end.as_ref().is_some_and(|(_, ended)| is_past_the_end(after, ended)) {
-                return Err(ApiError::PastTheEnd);
-            }
-            match end.filter(|_| !needs_frames(&stored.requested, after)) {
-                Some((_, ended)) => drop(running.in_flight.complete(prompt_index, &ended)),
-                None => suspects.push(stored.id),
-            }
-        }
-        state.dispatcher.suspect(suspects);
-        running.departure = departure_of(stored.iter().map(|stored| &stored.requested));
-        Ok(running)
-    }
-
-    /// Takes up a request that was made before under its key though it could not be made now; `None` if there was none.
-    pub(crate) async fn again(state: &Arc<ApiState>, terms: &Terms) -> Result<Option<Again>, ApiError> {
-        let Some((key, digest)) = &terms.key else { return Ok(None) };
-        let mut stored = Vec::new();
-        while let Some(next) =
-            state.record().request(key.inference_id(&state.config.tenant, stored.len())).await?
-        {
-            stored.push(next);
-        }
-        let Some(head) = stored.first().and_then(|first| AnswerHead::of(&first.requested)) else {
-            return Ok(None);
-        };
-        if stored.iter().any(|stored| stored.requested.request_digest != digest.to_bytes()) {
-            return Err(ApiError::KeyReused);
-        }
-        let after = match terms.resume.clone() {
-            Some(point) => point.positions(stored.len() * head.num_choices)?,
-            None => Vec::new(),
-        };
-        let is_streaming = stored.first().is_some_and(|first| first.requested.stream);
-        let running = Self::attach(state, stored, head.num_choices, after).await?;
-        Ok(Some(Again { head, is_streaming, running }))
-    }
-
-    async fn resume(
-        state: &Arc<ApiState>,
-        num_prompts: usize,
-        num_choices: usize,
-        terms: &Terms,
-    ) -> Result<Self, ApiError> {
-        let Some((key, digest)) = &terms.key else {
-            let message = "Last-Event-ID needs the Idempotency-Key of the first request; without one, go on at \
-                           GET /v1/inferences/{id}/stream";
-            return Err(ApiError::invalid("Last-Event-ID", message));
-        };
-        let ids: Vec<_> =
-            (0..num_prompts).map(|index| key.inference_id(&state.config.tenant, index)).collect();
-        let after = match terms.resume.clone() {
-            Some(point) if point.inference.is_none_or(|id| ids.contains(&id)) => {
-                point.positions(num_prompts * num_choices)?
-            }
-            _ => {
-                let message = "Last-Event-ID is of another request than the Idempotency-Key";
-                return Err(ApiError::invalid("Last-Event-ID", message));
-            }
-        };
-        let stored = stored_requests(state, &ids).await?;
-        for stored in &stored {
-            stored.check_readable()?;
-        }
-        if stored.iter().any(|stored| stored.requested.request_digest != digest.to_bytes()) {
-            return Err(ApiError::KeyReused);
-        }
-        Self::attach(state, stored, num_choices, after).await
-    }
-
     async fn launch(
         state: &Arc<ApiState>,
         facts: Vec<Requested>,
@@ -174,6 +64,18 @@ impl Running {
     ) -> Result<Self, ApiError> {
         check_ready(state)?;
         let places = state.admission.admit(facts.len())?;
+        let queue_place = match queue_up(state, &facts, terms) {
+            Ok(queue_place) => queue_place,
+            Err(full) => {
+                // A request that waits already is not one more.
+                let stored = stored_under_key(state, terms).await?;
+                if stored.len() != facts.len() {
+                    return Err(full);
+                }
+                drop(places);
+                return Self::attach(state, stored, num_choices, Vec::new()).await;
+            }
+        };
         let now = state.facts.stamp().unix_nanos;
         let awaited: Vec<Awaited> = (0..facts.len())
             .map(|index| Awaited {
@@ -192,6 +94,7 @@ impl Running {
         let mut running =
             Self::holding(state, in_flight, terms.timeout.unwrap_or(state.config.timeouts.request));
         running.places = Some(places);
+        running.queue_place = queue_place;
         running.departure = departure_of(&facts);
         match running.append_all(facts, terms).await {
             Ok(true) => return Ok(running),
@@ -210,7 +113,7 @@ impl Running {
         Self::attach(state, stored_requests(state, &ids).await?, num_choices, Vec::new()).await
     }
 
-    fn holding(state: &Arc<ApiState>, in_flight: InFlight, timeout: Duration) -> Self {
+    pub(super) fn holding(state: &Arc<ApiState>, in_flight: InFlight, timeout: Duration) -> Self {
         let in_flight = Arc::new(in_flight);
         let started_at = Instant::now();
         let requested_at = in_flight.awaited.first().map_or(0, |awaited| awaited.requested_at_unix_nanos);
@@ -228,6 +131,7 @@ impl Running {
             _registration: state.dispatcher.register(&in_flight),
             _hearings: Vec::new(),
             places: None,
+            queue_place: None,
             in_flight,
         }
     }
@@ -295,7 +199,7 @@ impl Running {
     }
 }
 
-fn check_ready(state: &ApiState) -> Result<(), ApiError> {
+pub(super) fn check_ready(state: &ApiState) -> Result<(), ApiError> {
     if state.hard_stop.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
@@ -305,12 +209,11 @@ fn check_ready(state: &ApiState) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn stored_requests(state: &ApiState, ids: &[InferenceId]) -> Result<Vec<StoredRequest>, ApiError> {
-    let reads = ids.iter().map(|id| async move {
-        let stored = state.record().request(*id).await?;
-        stored.ok_or_else(|| ApiError::UnknownInference { id: id.to_string() })
-    });
-    try_join_all(reads).await
+/// A place in the queue for its model. What nobody waits for needs none: workers take it when nothing else is to be done.
+fn queue_up(state: &ApiState, facts: &[Requested], terms: &Terms) -> Result<Option<QueuePlace>, ApiError> {
+    let model = facts.first().filter(|_| !terms.background).map(|fact| &fact.model);
+    let pool = model.and_then(|model| state.deployments.pool_of(model));
+    pool.map(|pool| state.queues.enter(pool, facts.len())).transpose()
 }
 
 /// The facts with what the node and the terms say.
@@ -331,7 +234,9 @@ fn on_terms(state: &ApiState, facts: Vec<Requested>, terms: &Terms, awaited: &[A
             let can_return = fact.stream || terms.key.is_some();
             let default_grace = if can_return { state.config.timeouts.grace } else { Duration::ZERO };
             let grace = terms.grace.unwrap_or(default_grace).max(MIN_GRACE);
+            let class = if terms.background { WorkClass::Batch.into() } else { fact.class };
             Requested {
+                class,
                 price: state.config.prices.of(&fact.model, &state.deployments),
                 ingress: state.config.ingress.to_string(),
                 request_group: group.clone(),
@@ -347,18 +252,11 @@ fn on_terms(state: &ApiState, facts: Vec<Requested>, terms: &Terms, awaited: &[A
         .collect()
 }
 
-fn is_past_the_end(after: &[StartingAfter], ended: &Ended) -> bool {
-    let choices = ended.choices.iter();
-    choices
-        .filter_map(|choice| Some((choice, after.get(choice.index as usize)?)))
-        .any(|(choice, after)| after.is_past(choice))
-}
-
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn departure_of<'a>(requests: impl IntoIterator<Item = &'a Requested>) -> Departure {
+pub(super) fn departure_of<'a>(requests: impl IntoIterator<Item = &'a Requested>) -> Departure {
     let mut grace = Duration::ZERO;
     for requested in requests {
         // A request that says nothing of it was not made for a client.
@@ -368,15 +266,4 @@ fn departure_of<'a>(requests: impl IntoIterator<Item = &'a Requested>) -> Depart
         grace = grace.max(Duration::from_nanos(requested.grace_nanos));
     }
     Departure::Grace(grace)
-}
-
-/// Whether the terminal fact does not say all that the client is to be told.
-fn needs_frames(requested: &Requested, after: &[StartingAfter]) -> bool {
-    let sampling: SamplingParams = requested.sampling.clone().map(SamplingParams::from).unwrap_or_default();
-    let wants_more = sampling.logprobs.is_some()
-        || sampling.prompt_logprobs.is_some()
-        || sampling.echo
-        || sampling.return_token_ids;
-    let is_by_token = |after: &StartingAfter| matches!(after, StartingAfter::Tokens(1..));
-    wants_more || after.iter().any(is_by_token)
 }

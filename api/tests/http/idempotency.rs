@@ -145,3 +145,42 @@ async fn what_was_asked_under_a_key_is_answered_again_after_its_model_is_gone() 
     assert_eq!(text_of(&parse_events(&streamed_again), 0), text_of(&parse_events(&stream), 0));
     assert_eq!(post(&second, CHAT, "k", &streamed).await.status(), 422);
 }
+
+#[tokio::test]
+async fn vectors_scores_and_background_requests_come_again_after_their_model_is_gone() {
+    let log = MemoryLog::new();
+    announce_for(&log, "bert", false, &["embed", "score"]).await;
+    let pooled = script(|asked| async move {
+        let num_inputs = asked.requested.pooling.as_ref().unwrap().inputs.len();
+        asked.end_pooled((0..num_inputs).map(|index| vec![index as f32]).collect()).await;
+    });
+    let (first, second) = pair(log, pooled).await;
+    let embedding = json!({"model": "bert", "input": ["a", "b"], "encoding_format": "base64"});
+    let requests = [
+        ("/v1/embeddings", embedding.clone()),
+        ("/v1/rerank", json!({"model": "bert", "query": "q", "documents": ["a", {"text": "b"}], "top_n": 1})),
+        ("/v1/score", json!({"model": "bert", "text_1": "q", "text_2": ["a", "b"]})),
+        ("/v1/inferences", json!({"endpoint": "/v1/embeddings", "body": embedding})),
+    ];
+    let ask_all = async |node: &Node| {
+        let mut answers = Vec::new();
+        for (path, body) in &requests {
+            let response = post(node, path, path, body).await;
+            let status = response.status().as_u16();
+            let answer: Value = response.json().await.unwrap();
+            // A background request is told how it stands, which changes.
+            let told = if status == 202 { answer["id"].clone() } else { answer };
+            answers.push((status, told));
+        }
+        answers
+    };
+    let before = ask_all(&first).await;
+    assert_eq!(before.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200, 200, 200, 202]);
+    withdraw(&first.log, "bert").await;
+    for (path, body) in &requests {
+        while second.post(path, body).await.status() != 404 {}
+    }
+    assert_eq!(ask_all(&second).await, before);
+    let (path, other) = (requests[1].0, json!({"model": "bert", "query": "r", "documents": ["a"]}));
+    assert_eq!(post(&second, path, path, &other).await.status(), 422);
+}

@@ -19,6 +19,7 @@ mod junk;
 mod limits;
 mod node;
 mod operations;
+mod queues;
 mod repair;
 mod resumption;
 mod shutdown;

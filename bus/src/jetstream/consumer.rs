@@ -4,14 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::{Message, Subject};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Core;
+use super::api::Api;
 use super::delivery_subject::DeliverySubject;
 use super::failure;
 use super::link::LinkWatch;
@@ -19,7 +23,7 @@ use super::pull_inbox::{End, PullInbox, PullRequest, Pulled};
 use super::reconcile;
 use crate::event_log::{ConsumerHandle, DeliveryHandle};
 use crate::topology::ConsumerSpec;
-use crate::{BusError, Delivery, Record};
+use crate::{Backlog, BusError, Delivery, Record};
 
 /// A request at the broker is renewed after this long.
 const MAX_PULL: Duration = Duration::from_secs(30);
@@ -64,6 +68,29 @@ impl ConsumerHandle for PullConsumer {
         let (reply, deliveries) = oneshot::channel();
         self.fetches.send(Fetch { max_num, wait, reply }).await.map_err(|_| task_ended())?;
         deliveries.await.map_err(|_| task_ended())?
+    }
+}
+
+#[derive(Deserialize)]
+struct ConsumerInfo {
+    num_pending: u64,
+    delivered: Delivered,
+}
+
+#[derive(Deserialize)]
+struct Delivered {
+    consumer_seq: u64,
+}
+
+/// What the broker says of a consumer that may not be there.
+pub(super) async fn backlog(api: &Api, spec: &ConsumerSpec) -> Result<Option<Backlog>, BusError> {
+    let operation = format!("CONSUMER.INFO.{}.{}", spec.stream.as_str(), spec.name);
+    match api.call::<ConsumerInfo>(&operation, &json!({})).await? {
+        Ok(ConsumerInfo { num_pending, delivered }) => {
+            Ok(Some(Backlog { num_waiting: num_pending, num_delivered: delivered.consumer_seq }))
+        }
+        Err(error) if error.err_code == ErrorCode::CONSUMER_NOT_FOUND.0 => Ok(None),
+        Err(error) => Err(error.about(&spec.name)),
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::streams::MemoryStream;
-use crate::Record;
 use crate::topology::ConsumerSpec;
+use crate::{Backlog, Record};
 
 /// One durable consumer's state.
 pub(super) struct Deliveries {
     pub(super) spec: ConsumerSpec,
     next_sequence: u64,
+    num_delivered: u64,
     pending: BTreeMap<u64, Pending>,
 }
 
@@ -32,7 +33,7 @@ pub(super) struct Ready {
 
 impl Deliveries {
     pub(super) const fn new(spec: ConsumerSpec) -> Self {
-        Self { spec, next_sequence: 0, pending: BTreeMap::new() }
+        Self { spec, next_sequence: 0, num_delivered: 0, pending: BTreeMap::new() }
     }
 
     /// Takes up to `max_num` records: redeliveries that are due first, then new ones.
@@ -66,7 +67,13 @@ impl Deliveries {
             ready.records.push((record.clone(), 1));
         }
         ready.next_due = self.pending.values().map(|pending| pending.due).min();
+        self.num_delivered += ready.records.len() as u64;
         ready
+    }
+
+    pub(super) fn backlog(&self, stream: &MemoryStream) -> Backlog {
+        let num_waiting = stream.num_matches(self.next_sequence, &self.spec.patterns);
+        Backlog { num_waiting, num_delivered: self.num_delivered }
     }
 
     pub(super) fn ack(&mut self, sequence: u64) {

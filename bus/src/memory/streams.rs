@@ -99,6 +99,12 @@ impl MemoryStream {
             .find(|record| subject_pattern::is_any_match(patterns, &record.subject))
     }
 
+    /// How many at or after `sequence` match.
+    pub(super) fn num_matches(&self, sequence: u64, patterns: &[String]) -> u64 {
+        let matches = |record: &&Record| subject_pattern::is_any_match(patterns, &record.subject);
+        self.records.range(sequence..).map(|(_, record)| record).filter(matches).count() as u64
+    }
+
     /// Where a reading starts, and for `LastPerSubject` the sequences that it takes up to the present end.
     pub(super) fn start_of(&self, from: ReadFrom, patterns: &[String]) -> (u64, Option<Vec<u64>>) {
         match from {

@@ -106,7 +106,10 @@ pub(crate) struct ApiSection {
     pub(crate) max_body_bytes: NonZeroUsize,
     /// Largest file that can be uploaded.
     pub(crate) max_file_bytes: NonZeroU64,
+    /// Clients' requests that one node holds.
     pub(crate) max_num_inflight_requests: NonZeroUsize,
+    /// Clients' requests that wait for one model, over all nodes.
+    pub(crate) max_num_waiting_requests: NonZeroUsize,
     pub(crate) request_timeout_seconds: NonZeroU64,
     /// How long an inference goes on while no client waits for it.
     pub(crate) grace_period_seconds: u64,
@@ -125,6 +128,7 @@ impl Default for ApiSection {
             max_body_bytes: NonZeroUsize::MIN.saturating_add((8 << 20) - 1),
             max_file_bytes: NonZeroU64::MIN.saturating_add((512 << 20) - 1),
             max_num_inflight_requests: NonZeroUsize::MIN.saturating_add(1023),
+            max_num_waiting_requests: NonZeroUsize::MIN.saturating_add(1023),
             request_timeout_seconds: NonZeroU64::MIN.saturating_add(3599),
             grace_period_seconds: 5,
             webhook_secret: None,

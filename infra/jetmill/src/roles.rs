@@ -202,6 +202,7 @@ fn api_settings(config: &Config, journal: &Journal) -> ApiConfig {
     settings.limits.max_body_bytes = config.api.max_body_bytes.get();
     settings.limits.max_file_bytes = config.api.max_file_bytes.get();
     settings.limits.max_num_inflight_requests = config.api.max_num_inflight_requests.get();
+    settings.limits.max_num_waiting_requests = config.api.max_num_waiting_requests.get();
     settings.timeouts.request = std::time::Duration::from_secs(config.api.request_timeout_seconds.get());
     settings.timeouts.grace = Duration::from_secs(config.api.grace_period_seconds);
     settings.timeouts.shutdown = shutdown::GRACE;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::topology::ConsumerSpec;
 use bus::{
-    Append, AppendOutcome, BusError, Consumer, EventLog, LiveMessages, QueryMessages, ReadFrom, Record,
-    Records, StreamName, StreamState, subjects,
+    Append, AppendOutcome, Backlog, BusError, Consumer, EventLog, LiveMessages, QueryMessages, ReadFrom,
+    Record, Records, StreamName, StreamState, subjects,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -243,6 +243,10 @@ impl EventLog for History {
 
     async fn consumer(&self, spec: &ConsumerSpec) -> Result<Consumer, BusError> {
         self.past.log.consumer(spec).await
+    }
+
+    async fn backlog(&self, spec: &ConsumerSpec) -> Result<Option<Backlog>, BusError> {
+        self.past.log.backlog(spec).await
     }
 
     async fn purge(&self, stream: StreamName, pattern: String) -> Result<(), BusError> {

@@ -21,6 +21,7 @@ mod killers;
 mod lora_fixture;
 mod model_bench;
 mod one_request;
+mod overload;
 #[path = "../../../../schemas/read-model/tests/read_model/postgres_server.rs"]
 mod postgres_server;
 mod process;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{
-    Append, AppendOutcome, BusError, Consumer, EventLog, Expect, LiveMessages, MemoryLog, QueryMessages,
-    ReadFrom, Record, Records, StreamName, StreamState, topology::ConsumerSpec,
+    Append, AppendOutcome, Backlog, BusError, Consumer, EventLog, Expect, LiveMessages, MemoryLog,
+    QueryMessages, ReadFrom, Record, Records, StreamName, StreamState, topology::ConsumerSpec,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -100,6 +100,10 @@ impl EventLog for RecordedLog {
 
     async fn consumer(&self, spec: &ConsumerSpec) -> Result<Consumer, BusError> {
         self.memory.consumer(spec).await
+    }
+
+    async fn backlog(&self, spec: &ConsumerSpec) -> Result<Option<Backlog>, BusError> {
+        self.memory.backlog(spec).await
     }
 
     async fn read(
