@@ -1,6 +1,14 @@
-use crate::disjoint::Disjoint;
-use crate::group::GROUP_SIZE;
-use crate::lanes::{self, Kernel, Lanes, NUM_LANES};
+mod blocks;
+mod groups;
+
+pub(crate) use blocks::{BlockFactors, BlockRows, ChunkQuants};
+pub(crate) use groups::{Biases, Factors, GroupRows, Quants};
+
+use blocks::Blocks;
+use groups::Groups;
+
+use crate::WeightType;
+use crate::group::{BLOCK_SIZE, GROUP_SIZE};
 use crate::pool::Pool;
 
 /// Magnitudes below this are quantised to zero: their inverse would not be finite.
@@ -9,83 +17,56 @@ const SMALLEST: f32 = 1e-30;
 /// Rows that lie together, as a matrix unit takes them.
 pub(crate) const ROWS_PER_TILE: usize = 16;
 
-/// Scratch of [`crate::matmul`]: its input rows, quantised. Keeps its memory from call to call.
+/// Scratch of [`crate::matmul`]: its input rows, quantised as the weights ask for. Keeps its memory from call to call.
 ///
-/// Each block of 32 elements is stored as `q = round(x·127/amax)` with `scale = amax/127`, where `amax` is the largest magnitude
-/// of the block; ties round to even. A block with a NaN or an infinity gets the scale NaN, so that it is not lost.
+/// So many elements as share a scale of the weights, 32 or for the K types 256, are stored as `q = round(x·127/amax)` with
+/// `scale = amax/127`, where `amax` is the largest magnitude among them; ties round to even. With a NaN or an infinity among them the
+/// scale is NaN, so that it is not lost.
 ///
-/// Sixteen rows make a tile, the last of which may have fewer: layout `[tile][block][row]`.
+/// Sixteen rows make a tile, the last of which may have fewer: layouts `[tile][32 columns][row]` and `[tile][64 columns][row]`.
 #[derive(Debug, Default)]
 pub struct Activations {
-    quants: Vec<Quants>,
-    factors: Vec<Factors>,
-    biases: Vec<Biases>,
+    groups: Groups,
+    blocks: Blocks,
 }
 
-/// The 32 quants of a block, four in a word, as dot products take them. No block lies across two cache lines.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C, align(32))]
-pub(crate) struct Quants(pub(crate) [i32; GROUP_SIZE / 4]);
-
-/// What a block's integer sums are multiplied by.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[repr(C)]
-pub(crate) struct Factors {
-    pub(crate) scale: f32,
-    /// `scale·Σq`, which an offset of the weights is multiplied by.
-    pub(crate) scaled_sum: f32,
+/// Rows of input, and where each group of rows that has tiles of its own ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputRows<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) num_cols: usize,
+    pub(crate) ends: &'a [usize],
 }
 
-/// Where the integer sums over a block start from when the weights are stored without their sign.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[repr(C)]
-pub(crate) struct Biases {
-    /// `−zero_point·Σq` for the zero points 8, 16 and 128.
-    pub(crate) bias_8: i32,
-    pub(crate) bias_16: i32,
-    pub(crate) bias_128: i32,
-    /// `−32·Σq` of the first and the last 16 elements.
-    pub(crate) biases_32: [i32; 2],
-}
-
-/// Quantised rows. All three are followed by what fills a last tile up, so that it can be read whole.
+/// Quantised rows, in the ways that were asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QuantizedRows<'a> {
-    pub(crate) quants: &'a [Quants],
-    pub(crate) factors: &'a [Factors],
-    pub(crate) biases: &'a [Biases],
-    pub(crate) num_rows: usize,
+    pub(crate) groups: GroupRows<'a>,
+    pub(crate) blocks: BlockRows<'a>,
 }
 
-/// Where the blocks of some rows of one tile lie: block `index` of row `r` of them is element `first + index·stride + r`.
+/// Where the quants of some rows of one tile lie: piece `index` of row `r` of them is element `first + index·stride + r`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TilePlace {
     pub(crate) first: usize,
     pub(crate) stride: usize,
 }
 
-impl<'a> QuantizedRows<'a> {
-    /// What rows of floats have.
-    pub(crate) const NONE: Self = Self { quants: &[], factors: &[], biases: &[], num_rows: 0 };
-
-    /// A group of rows that has tiles of its own.
-    pub(crate) fn group(&self, rows: std::ops::Range<usize>, blocks_per_row: usize) -> QuantizedRows<'a> {
-        let first = (rows.start * blocks_per_row).min(self.quants.len());
-        Self {
-            quants: &self.quants[first..],
-            factors: &self.factors[first..],
-            biases: &self.biases[first..],
-            num_rows: rows.len(),
-        }
-    }
-
-    /// The place of `first_row` and the rows after it in its tile.
+impl TilePlace {
+    /// The place of `first_row` and the rows after it in its tile, of `num_rows` rows of so many pieces.
     #[inline(always)]
-    pub(crate) fn place(&self, first_row: usize, blocks_per_row: usize) -> TilePlace {
+    fn new(first_row: usize, num_rows: usize, pieces_per_row: usize) -> Self {
         let row_in_tile = first_row % ROWS_PER_TILE;
         let tile_start = first_row - row_in_tile;
-        let stride = ROWS_PER_TILE.min(self.num_rows - tile_start);
-        TilePlace { first: tile_start * blocks_per_row + row_in_tile, stride }
+        let stride = ROWS_PER_TILE.min(num_rows - tile_start);
+        Self { first: tile_start * pieces_per_row + row_in_tile, stride }
+    }
+}
+
+impl<'a> QuantizedRows<'a> {
+    /// A group of rows that has tiles of its own.
+    pub(crate) fn group(&self, rows: std::ops::Range<usize>, num_cols: usize) -> QuantizedRows<'a> {
+        Self { groups: self.groups.group(rows.clone(), num_cols), blocks: self.blocks.group(rows, num_cols) }
     }
 }
 
@@ -95,120 +76,64 @@ impl Activations {
         Self::default()
     }
 
-    pub(crate) fn quantize(&mut self, pool: &Pool, x: &[f32], num_cols: usize) -> QuantizedRows<'_> {
-        self.quantize_groups(pool, x, num_cols, &[x.len() / num_cols.max(1)])
-    }
-
-    /// Rows up to each of the ascending `ends` in tiles of their own.
-    pub(crate) fn quantize_groups(
+    /// Quantises the rows as weights of these types want them.
+    pub(crate) fn quantize(
         &mut self,
         pool: &Pool,
-        x: &[f32],
-        num_cols: usize,
-        ends: &[usize],
+        rows: InputRows<'_>,
+        weight_types: impl Iterator<Item = WeightType>,
     ) -> QuantizedRows<'_> {
-        let blocks_per_row = num_cols / GROUP_SIZE;
-        let num_rows = ends.last().copied().unwrap_or(0);
-        let padded = num_rows * blocks_per_row + ROWS_PER_TILE;
-        if self.quants.len() < padded {
-            self.quants.resize(padded, Quants::default());
-            self.factors.resize(padded, Factors::default());
-            self.biases.resize(padded, Biases::default());
+        let (mut groups, mut blocks) = (GroupRows::NONE, BlockRows::NONE);
+        let (mut needs_groups, mut needs_blocks) = (false, false);
+        for weight_type in weight_types {
+            needs_groups |= weight_type.block_size() == GROUP_SIZE;
+            needs_blocks |= weight_type.block_size() == BLOCK_SIZE;
         }
-        let quants = Disjoint::new(&mut self.quants);
-        let factors = Disjoint::new(&mut self.factors);
-        let biases = Disjoint::new(&mut self.biases);
-        let groups = || std::iter::once(&0).chain(ends).zip(ends).map(|(start, end)| *start..*end);
+        if needs_groups {
+            groups = self.groups.quantize(pool, rows);
+        }
+        if needs_blocks {
+            blocks = self.blocks.quantize(pool, rows);
+        }
+        QuantizedRows { groups, blocks }
+    }
+}
+
+impl InputRows<'_> {
+    fn num_rows(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Calls `f` with the rows of each tile, each once.
+    fn for_each_tile(&self, pool: &Pool, f: &(dyn Fn(std::ops::Range<usize>) + Sync)) {
+        let groups = || std::iter::once(&0).chain(self.ends).zip(self.ends).map(|(start, end)| *start..*end);
         let num_tiles = groups().map(|rows| rows.len().div_ceil(ROWS_PER_TILE)).sum();
         // About 4 µs a grain.
-        let grain = (1_024usize).div_ceil(ROWS_PER_TILE * blocks_per_row.max(1));
+        let grain = (1_024 * GROUP_SIZE).div_ceil(ROWS_PER_TILE * self.num_cols.max(1));
         pool.for_each(num_tiles, grain, &|tiles| {
             let mut first_tile = 0;
             for group in groups() {
                 let end_tile = first_tile + group.len().div_ceil(ROWS_PER_TILE);
                 for tile in tiles.start.max(first_tile)..tiles.end.min(end_tile) {
                     let start = group.start + (tile - first_tile) * ROWS_PER_TILE;
-                    let rows = start..group.end.min(start + ROWS_PER_TILE);
-                    let range = rows.start * blocks_per_row..rows.end * blocks_per_row;
-                    let x = &x[rows.start * num_cols..rows.end * num_cols];
-                    // SAFETY: each tile is visited once.
-                    let (quants, factors, biases) = unsafe {
-                        (quants.range(range.clone()), factors.range(range.clone()), biases.range(range))
-                    };
-                    let num_rows = rows.len();
-                    pool.verified_isa().dispatch(QuantizeTile { x, num_rows, quants, factors, biases });
+                    f(start..group.end.min(start + ROWS_PER_TILE));
                 }
                 first_tile = end_tile;
             }
         });
-        QuantizedRows { quants: &self.quants, factors: &self.factors, biases: &self.biases, num_rows }
     }
 }
 
-struct QuantizeTile<'a> {
-    x: &'a [f32],
-    num_rows: usize,
-    quants: &'a mut [Quants],
-    factors: &'a mut [Factors],
-    biases: &'a mut [Biases],
-}
-
-impl Kernel for QuantizeTile<'_> {
-    #[inline(always)]
-    fn run<V: Lanes>(self, v: V) {
-        let blocks_per_row = self.quants.len() / self.num_rows;
-        for (i, x) in self.x.as_chunks::<GROUP_SIZE>().0.iter().enumerate() {
-            let at = i % blocks_per_row * self.num_rows + i / blocks_per_row;
-            let quants = bytemuck::cast_mut(&mut self.quants[at].0);
-            // SAFETY: both halves of the block are 16 elements.
-            self.factors[at].scale = unsafe { quantize_block(v, x, quants) };
-        }
-        // In a pass of its own: quants that were just written as a vector cannot be read again at once.
-        for ((quants, factors), biases) in self.quants.iter().zip(self.factors).zip(self.biases) {
-            let mut sums = [0i32; 2];
-            let quants: &[i8; GROUP_SIZE] = bytemuck::cast_ref(&quants.0);
-            for (sum, quants) in sums.iter_mut().zip(quants.as_chunks::<NUM_LANES>().0) {
-                *sum = quants.iter().map(|quant| i32::from(*quant)).sum();
-            }
-            let sum = sums[0] + sums[1];
-            factors.scaled_sum = factors.scale * sum as f32;
-            *biases = Biases {
-                bias_8: -8 * sum,
-                bias_16: -16 * sum,
-                bias_128: -128 * sum,
-                biases_32: [-32 * sums[0], -32 * sums[1]],
-            };
-        }
-    }
-}
-
-/// Writes the quants and returns the scale.
-///
-/// # Safety
-/// `V` has 16 lanes.
+/// The scale of elements whose largest magnitude is `amax`, and what they are multiplied by; nothing if their quants are zeros.
 #[inline(always)]
-unsafe fn quantize_block<V: Lanes>(v: V, x: &[f32; GROUP_SIZE], quants: &mut [i8; GROUP_SIZE]) -> f32 {
-    // SAFETY: the arrays hold twice 16 elements.
-    let (low, high) = unsafe { (v.load(x.as_ptr()), v.load(x.as_ptr().add(NUM_LANES))) };
-    // Magnitudes as integers: NaN is larger than infinity, infinity larger than all numbers.
-    let magnitude_mask = v.splat_i32(0x7fff_ffff);
-    let magnitudes = v.max_i32(v.and(v.bits(low), magnitude_mask), v.and(v.bits(high), magnitude_mask));
-    let amax = lanes::max_bits(v, magnitudes);
+fn scale_of(amax: f32) -> (f32, Option<f32>) {
     if amax.is_nan() || amax.is_infinite() {
-        *quants = [0; GROUP_SIZE];
-        return f32::NAN;
+        (f32::NAN, None)
+    } else if amax < SMALLEST {
+        (0.0, None)
+    } else {
+        (amax / 127.0, Some(127.0 / amax))
     }
-    if amax < SMALLEST {
-        *quants = [0; GROUP_SIZE];
-        return 0.0;
-    }
-    let inverse = v.splat(127.0 / amax);
-    // SAFETY: as above.
-    unsafe {
-        v.store_i8(quants.as_mut_ptr(), v.mul(low, inverse));
-        v.store_i8(quants.as_mut_ptr().add(NUM_LANES), v.mul(high, inverse));
-    }
-    amax / 127.0
 }
 
 #[cfg(test)]
@@ -216,47 +141,69 @@ mod tests {
     use super::*;
     use crate::Isa;
 
-    fn quantize(isa: Isa, x: &[f32]) -> (Vec<i8>, Vec<Factors>, Vec<Biases>) {
-        let pool = Pool::new(1, isa).unwrap();
+    /// The quants and scales of one row, by groups and by blocks, in order of the columns.
+    type Row = [(Vec<i8>, Vec<f32>); 2];
+
+    const TYPES: [WeightType; 2] = [WeightType::Q4_1, WeightType::Q4K];
+
+    /// All rows and what else is known about them: factors and biases by group, factors by block.
+    type Quantized = (Vec<Row>, Vec<(Vec<(Factors, Biases)>, Vec<BlockFactors>)>);
+
+    fn quantize(pool: &Pool, x: &[f32], num_cols: usize) -> Quantized {
         let mut scratch = Activations::new();
-        let rows = scratch.quantize(&pool, x, x.len());
-        let num_blocks = x.len() / GROUP_SIZE;
-        let words =
-            rows.quants[..num_blocks].iter().flat_map(|quants| bytemuck::cast::<_, [i8; 32]>(quants.0));
-        let quants = words.collect();
-        (quants, rows.factors[..num_blocks].to_vec(), rows.biases[..num_blocks].to_vec())
+        let ends = &[x.len() / num_cols];
+        let rows = scratch.quantize(pool, InputRows { x, num_cols, ends }, TYPES.into_iter());
+        let (num_groups, num_blocks) = (num_cols / GROUP_SIZE, num_cols / BLOCK_SIZE);
+        let row = |row: usize| {
+            let place = rows.groups.place(row, num_groups);
+            let at = (0..num_groups).map(move |index| place.first + index * place.stride);
+            let group_quants: Vec<i8> =
+                at.clone().flat_map(|at| bytemuck::cast::<_, [i8; 32]>(rows.groups.quants[at].0)).collect();
+            let factors: Vec<_> = at.map(|at| (rows.groups.factors[at], rows.groups.biases[at])).collect();
+            let [chunks, blocks] = rows.blocks.places(row, num_blocks);
+            let block_quants: Vec<i8> = (0..num_cols / 64)
+                .flat_map(|index| {
+                    let at = chunks.first + index * chunks.stride;
+                    bytemuck::cast::<_, [i8; 64]>(rows.blocks.quants[at].0)
+                })
+                .collect();
+            let block_factors: Vec<_> = (0..num_blocks)
+                .map(|index| rows.blocks.factors[blocks.first + index * blocks.stride])
+                .collect();
+            let scales = factors.iter().map(|(factors, _)| factors.scale).collect();
+            let block_scales = block_factors.iter().map(|factors| factors.scale).collect();
+            ([(group_quants, scales), (block_quants, block_scales)], (factors, block_factors))
+        };
+        (0..ends[0]).map(row).unzip()
+    }
+
+    fn quantize_row(isa: Isa, x: &[f32]) -> Row {
+        quantize(&Pool::new(1, isa).unwrap(), x, x.len()).0.remove(0)
     }
 
     #[test]
     fn a_row_is_the_same_in_any_tile() {
-        let pool = Pool::new(2, Isa::detect()).unwrap();
-        let x: Vec<f32> = (0..37 * 96).map(|i| (i as f32 * 0.37).sin() * (i % 11) as f32).collect();
-        let mut scratch = Activations::new();
-        let rows = scratch.quantize(&pool, &x, 96);
-        for row in 0..37 {
-            let (quants, factors, biases) = quantize(Isa::Portable, &x[row * 96..(row + 1) * 96]);
-            let place = rows.place(row, 3);
-            for index in 0..3 {
-                let at = place.first + index * place.stride;
-                assert_eq!(
-                    bytemuck::cast_ref::<_, [i8; 32]>(&rows.quants[at].0),
-                    &quants[32 * index..][..32]
-                );
-                assert_eq!((rows.factors[at], rows.biases[at]), (factors[index], biases[index]));
-            }
+        let x: Vec<f32> = (0..37 * 512).map(|i| (i as f32 * 0.37).sin() * (i % 11) as f32).collect();
+        let (rows, factors) = quantize(&Pool::new(2, Isa::detect()).unwrap(), &x, 512);
+        let alone = Pool::new(1, Isa::Portable).unwrap();
+        for (row, x) in x.chunks_exact(512).enumerate() {
+            let (expected_rows, expected_factors) = quantize(&alone, x, 512);
+            assert_eq!((&rows[row], &factors[row]), (&expected_rows[0], &expected_factors[0]));
         }
     }
 
     #[test]
     fn largest_magnitude_becomes_127_and_error_is_half_a_step() {
-        let x: Vec<f32> = (0..64).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.173).collect();
+        let x: Vec<f32> = (0..512).map(|i| ((i * 37 % 64) as f32 - 31.5) * 0.173).collect();
         for isa in Isa::available() {
-            let (quants, factors, _) = quantize(isa, &x);
-            for (b, block) in factors.iter().enumerate() {
-                let range = b * 32..(b + 1) * 32;
-                assert_eq!(quants[range.clone()].iter().map(|q| q.unsigned_abs()).max(), Some(127));
-                for i in range {
-                    assert!((f32::from(quants[i]) * block.scale - x[i]).abs() <= 0.501 * block.scale);
+            for (quants, scales) in quantize_row(isa, &x) {
+                let size = quants.len() / scales.len();
+                for (index, scale) in scales.into_iter().enumerate() {
+                    let range = index * size..(index + 1) * size;
+                    assert_eq!(quants[range.clone()].iter().map(|q| q.unsigned_abs()).max(), Some(127));
+                    for i in range {
+                        assert!((f32::from(quants[i]) * scale - x[i]).abs() <= 0.501 * scale);
+                    }
                 }
             }
         }
@@ -265,10 +212,29 @@ mod tests {
     #[test]
     fn every_isa_gives_the_same_quants() {
         let x: Vec<f32> =
-            (0..320).map(|i| ((i as f32) * 0.7391).sin() * (i as f32 * 0.1 - 16.0).exp2()).collect();
-        let expected = quantize(Isa::Portable, &x);
+            (0..512).map(|i| ((i as f32) * 0.7391).sin() * (i as f32 * 0.1 - 16.0).exp2()).collect();
+        let expected = quantize_row(Isa::Portable, &x);
         for isa in Isa::available() {
-            assert_eq!(quantize(isa, &x), expected, "{}", isa.name());
+            assert_eq!(quantize_row(isa, &x), expected, "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn sums_of_a_block_are_those_of_its_quants() {
+        for sign in [1.0, -1.0] {
+            // Groups of one number each, the largest included, whose sums are the largest.
+            let x: Vec<f32> = (0..256).map(|i| sign * (127 - i / 32 * 18) as f32).collect();
+            let (rows, factors) = quantize(&Pool::new(1, Isa::detect()).unwrap(), &x, 256);
+            let (quants, factors) = (&rows[0][1].0, &factors[0].1[0]);
+            let bytes = |words: [i32; 2]| bytemuck::cast::<_, [i8; 8]>(words).map(i32::from);
+            let (low, high) = (bytes(factors.low), bytes(factors.high));
+            for group in 0..8 {
+                let sums = [0, 16].map(|start| {
+                    quants[32 * group + start..][..16].iter().map(|quant| i32::from(*quant)).sum::<i32>()
+                });
+                assert_eq!(factors.biases_32[2 * group..][..2], sums.map(|sum| -32 * sum));
+                assert_eq!(128 * high[group] + low[group], sums[0] + sums[1]);
+            }
         }
     }
 
@@ -276,12 +242,13 @@ mod tests {
     fn non_finite_blocks_are_marked_and_tiny_ones_vanish() {
         for isa in Isa::available() {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                let mut x = [1.0; 32];
+                let mut x = [1.0; 256];
                 x[17] = bad;
-                assert!(quantize(isa, &x).1[0].scale.is_nan());
+                let [groups, blocks] = quantize_row(isa, &x);
+                assert!(groups.1[0].is_nan() && groups.1[1] > 0.0 && blocks.1[0].is_nan());
             }
-            let nothing = (vec![0; 32], vec![Factors::default()], vec![Biases::default()]);
-            assert_eq!(quantize(isa, &[f32::MIN_POSITIVE; 32]), nothing);
+            let nothing = [(vec![0; 256], vec![0.0; 8]), (vec![0; 256], vec![0.0])];
+            assert_eq!(quantize_row(isa, &[f32::MIN_POSITIVE; 256]), nothing);
         }
     }
 }

@@ -5,6 +5,11 @@ use crate::WeightType;
 /// Elements that share a scale and an offset, and the step of the sum over the columns.
 pub(crate) const GROUP_SIZE: usize = 32;
 
+/// Groups of a K type that share the scale that their own factors multiply.
+pub(crate) const GROUPS_PER_BLOCK: usize = 8;
+/// Their elements.
+pub(crate) const BLOCK_SIZE: usize = GROUPS_PER_BLOCK * GROUP_SIZE;
+
 /// 32 neighbouring elements of a row: `value[i] = scales[i / 16]·(quants[i] − zero_point) + offset`.
 ///
 /// Scales and offsets are exact: products of an f16 and a small integer fit an f32.

@@ -23,7 +23,7 @@ pub(crate) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
-pub(crate) use tile_unit::{TILE_ROWS, TILE_SUMS, TileProducts, TileUnit};
+pub(crate) use tile_unit::{BlockProducts, PLANE_BYTES, TILE_ROWS, TILE_SUMS, TileProducts, TileUnit};
 
 /// Lanes of the kernels that reduce, and columns of a weight panel.
 pub(crate) const NUM_LANES: usize = 16;
@@ -84,6 +84,12 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn bits(self, a: Self::F) -> Self::I;
     fn as_f32(self, a: Self::I) -> Self::F;
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The low 32 bits of the products.
+    fn mul_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Sums of the two 16-bit halves of each lane, each by itself.
+    fn add_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The low 16 bits of the products of such halves.
+    fn mul_i16(self, a: Self::I, b: Self::I) -> Self::I;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
     fn xor(self, a: Self::I, b: Self::I) -> Self::I;

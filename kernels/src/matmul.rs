@@ -1,17 +1,38 @@
+/// Writes a body out for each of some rows, or what it keeps for each would live in memory: the compiler does not unroll a loop that long.
+macro_rules! for_each_row {
+    ($num_rows:ident, |$row:ident| $body:block) => {
+        for_each_row!($num_rows, $row, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    };
+    ($num_rows:ident, $row:ident, $body:block, $($index:literal)*) => {
+        $(
+            if $index < $num_rows {
+                let $row = $index;
+                $body
+            }
+        )*
+    };
+}
+
+mod block;
+mod block_format;
+mod block_tiled;
 pub(crate) mod float;
 mod format;
 mod groups;
 mod integer;
+mod prefetch;
 mod tiled;
 
-use crate::activations::{Activations, QuantizedRows};
+use crate::activations::{Activations, InputRows, QuantizedRows};
 use crate::disjoint::Disjoint;
 use crate::error::{check_shape, count_rows};
 use crate::lanes::{Kernel, Lanes, NUM_LANES};
 use crate::packed_matrix::Section;
 use crate::{KernelError, PackedMatrix, Pool, WeightType};
+use block::BlockKernel;
+use block_format::{BlockFormat, Q4K, Q5K, Q6K};
 use float::{FloatKernel, OfBf16, OfF16, OfF32};
-use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+use format::{Format, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use integer::IntegerKernel;
 
 pub use groups::matmul_groups;
@@ -23,9 +44,11 @@ const MAX_ROWS_PER_PASS: usize = 256;
 ///
 /// `out[t,n] = Σ_k x[t,k]·w[n,k]` — `x [tokens, in]`, `out [tokens, out]` f32 row-major, `w [out, in]` packed.
 ///
-/// Quantised weights are multiplied in int8: each block of 32 inputs is quantised ([`Activations`]), the integer sum over a block
-/// is exact, and blocks are added in order of `k` in f32: `acc = fma(isum, scale_w·scale_x, acc)`, then for types with
-/// offsets `acc = fma(offset_w, scale_x·Σq_x, acc)`; `Q6K` has two such sums of 16 a block. Float weights:
+/// Quantised weights are multiplied in int8: as many inputs as share a scale of the weights are quantised together ([`Activations`]), their
+/// integer sum is exact, and such sums are added in order of `k` in f32. For groups of 32: `acc = fma(isum, scale_w·scale_x, acc)`, then
+/// for types with offsets `acc = fma(offset_w, scale_x·Σq_x, acc)`. For blocks of 256 (the K types) the factors of their groups are
+/// integers too: with `isum = Σ_g factor_g·Σq_w·q_x` and `msum = Σ_g minimum_g·Σq_x`,
+/// `acc = fma(fma(offset_w, msum, scale_w·isum), scale_x, acc)`, `msum` for types with offsets only. Float weights:
 /// `acc = fma(w, x, acc)` in order of `k`. One accumulator per output, so an output depends on its row and the weights
 /// alone: not on the other rows, the number of threads or the instruction set.
 ///
@@ -49,8 +72,8 @@ pub fn matmul(
     if num_rows == 0 {
         return Ok(());
     }
-    let needs_quants = w.sections.iter().any(|section| !section.weight_type.is_float());
-    let quantized = if needs_quants { scratch.quantize(pool, x, w.num_cols()) } else { QuantizedRows::NONE };
+    let rows = InputRows { x, num_cols: w.num_cols(), ends: &[num_rows] };
+    let quantized = scratch.quantize(pool, rows, w.sections.iter().map(|section| section.weight_type));
     let product = Product { x, quantized, w, out: &Disjoint::new(out), first_row: 0, num_rows };
     let num_panels: usize = w.sections.iter().map(Section::num_panels).sum();
     let num_passes = num_rows.div_ceil(MAX_ROWS_PER_PASS);
@@ -125,9 +148,9 @@ impl ProductPiece<'_> {
             WeightType::Q4_1 => self.run_integer::<V, Q4_1>(v, section, panels),
             WeightType::Q5_0 => self.run_integer::<V, Q5_0>(v, section, panels),
             WeightType::Q5_1 => self.run_integer::<V, Q5_1>(v, section, panels),
-            WeightType::Q4K => self.run_integer::<V, Q4K>(v, section, panels),
-            WeightType::Q5K => self.run_integer::<V, Q5K>(v, section, panels),
-            WeightType::Q6K => self.run_integer::<V, Q6K>(v, section, panels),
+            WeightType::Q4K => self.run_blocks::<V, Q4K>(v, section, panels),
+            WeightType::Q5K => self.run_blocks::<V, Q5K>(v, section, panels),
+            WeightType::Q6K => self.run_blocks::<V, Q6K>(v, section, panels),
         }
     }
 
@@ -143,7 +166,22 @@ impl ProductPiece<'_> {
                 tiled::run_panels::<V, P>(v, unit, self, section, panels);
             }
             _ => {
-                let kernel = IntegerKernel::<P>::new(self.product.quantized, self.product.w.num_cols());
+                let rows = self.product.quantized.groups;
+                let kernel = IntegerKernel::<P>::new(rows, self.product.w.num_cols());
+                self.run_panels(v, section, panels, kernel);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn run_blocks<V: Lanes, P: BlockFormat>(&self, v: V, section: &Section, panels: std::ops::Range<usize>) {
+        match v.tile_unit() {
+            Some(unit) if self.rows.len() >= P::MIN_UNIT_ROWS => {
+                block_tiled::run_panels::<V, P>(v, unit, self, section, panels);
+            }
+            _ => {
+                let rows = self.product.quantized.blocks;
+                let kernel = BlockKernel::<P>::new(rows, self.product.w.num_cols());
                 self.run_panels(v, section, panels, kernel);
             }
         }

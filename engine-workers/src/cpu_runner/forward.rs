@@ -64,8 +64,8 @@ pub(crate) struct Pass<'a> {
 pub(crate) fn scratch_bytes(config: &ModelConfig, max_num_rows: usize) -> usize {
     let per_row = 2 * config.hidden_size + 2 * config.query_size() + 2 * config.kv_size();
     let tile = max_num_rows.min(MAX_ROWS_PER_TILE);
-    // Quantised rows: a byte an element and a record of 32 bytes for each 32 elements.
-    let quantized = 2 * max_num_rows * config.hidden_size.max(config.query_size());
+    // Rows quantised both ways: twice a byte an element, and records of 20 bytes for each 32 elements and of 84 for each 256.
+    let quantized = 3 * max_num_rows * config.hidden_size.max(config.query_size());
     4 * (max_num_rows * per_row + tile * config.hidden_size)
         + FeedForward::scratch_bytes(config, tile)
         + quantized

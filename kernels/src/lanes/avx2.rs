@@ -138,6 +138,18 @@ impl Lanes for Avx2Half {
         avx2!(_mm256_add_epi32(a, b))
     }
     #[inline(always)]
+    fn mul_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        avx2!(_mm256_mullo_epi32(a, b))
+    }
+    #[inline(always)]
+    fn add_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        avx2!(_mm256_add_epi16(a, b))
+    }
+    #[inline(always)]
+    fn mul_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        avx2!(_mm256_mullo_epi16(a, b))
+    }
+    #[inline(always)]
     fn and(self, a: __m256i, b: __m256i) -> __m256i {
         avx2!(_mm256_and_si256(a, b))
     }

@@ -152,6 +152,18 @@ impl Lanes for Avx512 {
         avx512!(_mm512_add_epi32(a, b))
     }
     #[inline(always)]
+    fn mul_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        avx512!(_mm512_mullo_epi32(a, b))
+    }
+    #[inline(always)]
+    fn add_i16(self, a: __m512i, b: __m512i) -> __m512i {
+        avx512!(_mm512_add_epi16(a, b))
+    }
+    #[inline(always)]
+    fn mul_i16(self, a: __m512i, b: __m512i) -> __m512i {
+        avx512!(_mm512_mullo_epi16(a, b))
+    }
+    #[inline(always)]
     fn and(self, a: __m512i, b: __m512i) -> __m512i {
         avx512!(_mm512_and_si512(a, b))
     }

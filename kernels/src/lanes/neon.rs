@@ -183,6 +183,18 @@ impl Lanes for NeonQuarter {
         neon!(vaddq_s32(a, b))
     }
     #[inline(always)]
+    fn mul_i32(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        neon!(vmulq_s32(a, b))
+    }
+    #[inline(always)]
+    fn add_i16(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        neon!(vreinterpretq_s32_s16(vaddq_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b))))
+    }
+    #[inline(always)]
+    fn mul_i16(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        neon!(vreinterpretq_s32_s16(vmulq_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b))))
+    }
+    #[inline(always)]
     fn and(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
         neon!(vandq_s32(a, b))
     }

@@ -15,6 +15,14 @@ macro_rules! each_lane {
     };
 }
 
+/// Two 16-bit numbers in one of 32 bits, each by itself.
+#[inline(always)]
+fn each_half(a: i32, b: i32, f: impl Fn(i16, i16) -> i16) -> i32 {
+    let low = f(a as i16, b as i16) as u16;
+    let high = f((a >> 16) as i16, (b >> 16) as i16) as u16;
+    (u32::from(low) | u32::from(high) << 16) as i32
+}
+
 impl Lanes for Portable {
     type F = [f32; NUM_LANES];
     type I = [i32; NUM_LANES];
@@ -126,6 +134,18 @@ impl Lanes for Portable {
     #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         each_lane!(i => a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        each_lane!(i => a[i].wrapping_mul(b[i]))
+    }
+    #[inline(always)]
+    fn add_i16(self, a: Self::I, b: Self::I) -> Self::I {
+        each_lane!(i => each_half(a[i], b[i], i16::wrapping_add))
+    }
+    #[inline(always)]
+    fn mul_i16(self, a: Self::I, b: Self::I) -> Self::I {
+        each_lane!(i => each_half(a[i], b[i], i16::wrapping_mul))
     }
     #[inline(always)]
     fn and(self, a: Self::I, b: Self::I) -> Self::I {

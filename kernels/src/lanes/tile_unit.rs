@@ -18,6 +18,10 @@ macro_rules! tiles {
 pub(crate) const TILE_ROWS: usize = 16;
 /// 32-bit sums of a product.
 pub(crate) const TILE_SUMS: usize = TILE_ROWS * super::NUM_LANES;
+/// Bytes of a row of a full register: 64 columns of int8, or 16 sums.
+const LINE: usize = 64;
+/// Bytes of one of the two planes of the weights of a block: 256 columns of 16 outputs.
+pub(crate) const PLANE_BYTES: usize = 256 * super::NUM_LANES;
 
 /// The matrix unit: AMX with int8 products. Only `detect` makes one.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +40,28 @@ impl TileUnit {
         None
     }
 
-    /// Sets this thread's unit up for products of `depth` columns, 16 or 32.
-    pub(crate) fn set_up(self, depth: usize) -> TileProducts {
+    /// Sets this thread's unit up for products of 16 rows over a group of 32 columns.
+    pub(crate) fn set_up(self) -> TileProducts {
+        const GROUP_BYTES: usize = 32;
+        // SAFETY: the registers have at most 16 rows of 64 bytes.
+        unsafe { self.configure(&[[TILE_ROWS, LINE], [TILE_ROWS, GROUP_BYTES], [GROUP_BYTES / 4, LINE]]) };
+        TileProducts { _in_use: InUse { _not_send: std::marker::PhantomData } }
+    }
+
+    /// The same for products of up to twice 16 rows over a block of 256 columns; with fewer than 16 rows less is computed.
+    pub(crate) fn set_up_blocks(self, num_rows: usize) -> BlockProducts {
+        let num_rows = num_rows.min(TILE_ROWS);
+        let (rows, weights) = ([num_rows, LINE], [LINE / 4, LINE]);
+        // SAFETY: as above.
+        unsafe { self.configure(&[rows, rows, rows, rows, rows, rows, weights, weights]) };
+        BlockProducts { _in_use: InUse { _not_send: std::marker::PhantomData } }
+    }
+
+    /// Gives the first registers so many rows of so many bytes.
+    ///
+    /// # Safety
+    /// There are at most eight, of at most 16 rows and 64 bytes; the unit is released when it is no longer in use.
+    unsafe fn configure(self, shapes: &[[usize; 2]]) {
         let mut config = TileConfig {
             palette: 1,
             start_row: 0,
@@ -45,19 +69,14 @@ impl TileUnit {
             row_bytes: [0; 16],
             num_rows: [0; 16],
         };
-        for (register, num_rows, row_bytes) in [
-            (0, TILE_ROWS, 4 * super::NUM_LANES),
-            (1, TILE_ROWS, depth),
-            (2, depth / 4, 4 * super::NUM_LANES),
-        ] {
-            config.num_rows[register] = num_rows as u8;
-            config.row_bytes[register] = row_bytes as u16;
+        for (register, [num_rows, row_bytes]) in shapes.iter().enumerate() {
+            config.num_rows[register] = *num_rows as u8;
+            config.row_bytes[register] = *row_bytes as u16;
         }
         // SAFETY: `self` exists, so the unit does, and the configuration is one that it has.
         unsafe {
             tiles!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack, readonly));
         }
-        TileProducts { _not_send: std::marker::PhantomData }
     }
 }
 
@@ -73,17 +92,29 @@ struct TileConfig {
 
 /// A matrix unit that is set up for this thread, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct TileProducts {
+struct InUse {
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
-impl Drop for TileProducts {
+impl Drop for InUse {
     fn drop(&mut self) {
         // SAFETY: the unit exists, and nothing else of this thread uses it.
         unsafe {
             tiles!("tilerelease", options(nostack, nomem));
         };
     }
+}
+
+/// The unit while it multiplies groups.
+#[derive(Debug)]
+pub(crate) struct TileProducts {
+    _in_use: InUse,
+}
+
+/// The unit while it multiplies blocks.
+#[derive(Debug)]
+pub(crate) struct BlockProducts {
+    _in_use: InUse,
 }
 
 impl TileProducts {
@@ -105,10 +136,118 @@ impl TileProducts {
                 a = in(reg) a,
                 stride = in(reg) stride,
                 b = in(reg) b,
-                line = in(reg) 4 * super::NUM_LANES,
+                line = in(reg) LINE,
                 out = in(reg) out,
                 options(nostack, preserves_flags)
             );
+        }
+    }
+}
+
+/// One or two tiles of rows by two planes of weights, of which `$high` multiplies the high one.
+#[cfg(target_arch = "x86_64")]
+macro_rules! multiply_chunk {
+    ($first:ident, $planes:ident, $high:literal) => {
+        tiles!(
+            "tileloadd tmm6, [{b} + {line}]",
+            "tileloadd tmm4, [{first} + {line}]",
+            "tdpbsud tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {line} + {plane}]",
+            concat!($high, " tmm1, tmm4, tmm7"),
+            first = in(reg) $first,
+            b = in(reg) $planes,
+            line = in(reg) LINE,
+            plane = const PLANE_BYTES,
+            options(nostack, readonly, preserves_flags)
+        )
+    };
+    ($first:ident, $second:ident, $planes:ident, $high:literal) => {
+        tiles!(
+            "tileloadd tmm6, [{b} + {line}]",
+            "tileloadd tmm4, [{first} + {line}]",
+            "tdpbsud tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {line} + {plane}]",
+            concat!($high, " tmm1, tmm4, tmm7"),
+            "tileloadd tmm5, [{second} + {line}]",
+            "tdpbsud tmm2, tmm5, tmm6",
+            concat!($high, " tmm3, tmm5, tmm7"),
+            first = in(reg) $first,
+            second = in(reg) $second,
+            b = in(reg) $planes,
+            line = in(reg) LINE,
+            plane = const PLANE_BYTES,
+            options(nostack, readonly, preserves_flags)
+        )
+    };
+}
+
+/// Sums over a block are built up piece by piece, so that other work can be done between the pieces.
+///
+/// With `low` and `high` for the two planes of the weights, `sums[0][r][c] = Σ_k a[r][k]·low[k / 4][c][k % 4]` and `sums[1]` likewise with
+/// `high` — `a [16, 64]` int8, `low` bytes without a sign, `high` with one if so asked, `[16, 16, 4]` each; `sums [2, 16, 16]`, exact, as many rows
+/// as the unit was set up for. The sums of a second tile of rows are `sums[2]` and `sums[3]`.
+impl BlockProducts {
+    /// All sums become zero.
+    #[inline(always)]
+    pub(crate) fn clear(&self) {
+        // SAFETY: the unit is set up. No code that the compiler makes touches tile registers, here and below.
+        unsafe {
+            tiles!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nostack, nomem, preserves_flags)
+            );
+        }
+    }
+
+    /// Adds 64 columns; the high plane lies `PLANE_BYTES` behind the low one.
+    ///
+    /// # Safety
+    /// The operands can be read, 16 rows each.
+    #[inline(always)]
+    pub(crate) unsafe fn add<const HAS_SIGNED_HIGH: bool>(
+        &self,
+        (first, second): (*const i8, Option<*const i8>),
+        planes: *const u8,
+    ) {
+        // SAFETY: the caller's contract.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            match (second, HAS_SIGNED_HIGH) {
+                (None, false) => multiply_chunk!(first, planes, "tdpbsud"),
+                (None, true) => multiply_chunk!(first, planes, "tdpbssd"),
+                (Some(second), false) => multiply_chunk!(first, second, planes, "tdpbsud"),
+                (Some(second), true) => multiply_chunk!(first, second, planes, "tdpbssd"),
+            }
+        }
+    }
+
+    /// Writes the sums of the first tile of rows, or of both.
+    ///
+    /// # Safety
+    /// `out` can be written.
+    #[inline(always)]
+    pub(crate) unsafe fn store(&self, out: *mut [i32; TILE_SUMS], num_tiles: usize) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            tiles!(
+                "tilestored [{out} + {line}], tmm0",
+                "tilestored [{out} + {line} + 1024], tmm1",
+                out = in(reg) out,
+                line = in(reg) LINE,
+                options(nostack, preserves_flags)
+            );
+            if num_tiles > 1 {
+                tiles!(
+                    "tilestored [{out} + {line} + 2048], tmm2",
+                    "tilestored [{out} + {line} + 3072], tmm3",
+                    out = in(reg) out,
+                    line = in(reg) LINE,
+                    options(nostack, preserves_flags)
+                );
+            }
         }
     }
 }

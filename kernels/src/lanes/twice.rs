@@ -16,6 +16,9 @@ macro_rules! both {
     (@type to_f32 $arg:ident) => { Self::I };
     (@type as_f32 $arg:ident) => { Self::I };
     (@type add_i32 $arg:ident) => { Self::I };
+    (@type mul_i32 $arg:ident) => { Self::I };
+    (@type add_i16 $arg:ident) => { Self::I };
+    (@type mul_i16 $arg:ident) => { Self::I };
     (@type and $arg:ident) => { Self::I };
     (@type or $arg:ident) => { Self::I };
     (@type xor $arg:ident) => { Self::I };
@@ -49,6 +52,9 @@ impl<H: Lanes> Lanes for Twice<H> {
         bits(a) -> I,
         as_f32(a) -> F,
         add_i32(a, b) -> I,
+        mul_i32(a, b) -> I,
+        add_i16(a, b) -> I,
+        mul_i16(a, b) -> I,
         and(a, b) -> I,
         or(a, b) -> I,
         xor(a, b) -> I,

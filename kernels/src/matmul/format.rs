@@ -1,18 +1,15 @@
-//! How the quants and scales of a panel come into registers; the layout is that of `packed_matrix::panel`.
+//! How the quants and scales of a panel of groups come into registers; the layout is that of `packed_matrix::panel`.
 
 use crate::WeightType;
 use crate::activations::Biases;
 use crate::lanes::{Lanes, NUM_LANES};
-use crate::packed_matrix::panel::{
-    GROUPS_PER_BLOCK, NIBBLE_BYTES, block_record_bytes, record_bytes, tile_bytes,
-};
+use crate::packed_matrix::panel::{NIBBLE_BYTES, record_bytes, tile_bytes};
 
 /// Weights of 32 columns by `V::WIDTH` rows of a panel.
 pub(super) struct Tile<V: Lanes> {
     /// Vector `j` holds columns `4j..4j + 4` of each row.
     pub(super) quants: [V::I; 8],
-    /// Of the first and the last 16 columns; the same vector twice unless `Format::HAS_HALVES`.
-    pub(super) scales: [V::F; 2],
+    pub(super) scales: V::F,
     /// Meaningful if `Format::HAS_OFFSETS`.
     pub(super) offsets: V::F,
 }
@@ -20,14 +17,12 @@ pub(super) struct Tile<V: Lanes> {
 pub(super) trait Format {
     const WEIGHT_TYPE: WeightType;
     const HAS_OFFSETS: bool = false;
-    /// Whether the two halves of a tile have scales of their own.
-    const HAS_HALVES: bool = false;
     /// Whether the quants use all eight bits.
     const IS_WIDE: bool = false;
 
-    /// Where the integer sums of the first and the last 16 columns start, which takes the zero point away.
-    fn biases(_biases: &Biases, _u8_bias: i32) -> [i32; 2] {
-        [0; 2]
+    /// Where the integer sums start, which takes the zero point away.
+    fn bias(_biases: &Biases, _u8_bias: i32) -> i32 {
+        0
     }
 
     /// # Safety
@@ -57,29 +52,29 @@ impl Panel {
         unsafe { self.start.add(tiles + index * record_bytes(weight_type)) }
     }
 
-    #[inline(always)]
-    unsafe fn block_record(self, weight_type: WeightType, index: usize) -> *const u8 {
-        let groups = self.num_groups * (tile_bytes(weight_type) + record_bytes(weight_type));
-        // SAFETY: the group, and so its block, exists.
-        unsafe { self.start.add(groups + index / GROUPS_PER_BLOCK * block_record_bytes(weight_type)) }
-    }
-
     /// Sixteen rows of f16, of which the wanted ones.
     #[inline(always)]
-    unsafe fn halves<V: Lanes>(self, v: V, p: *const u8) -> V::F {
+    pub(super) unsafe fn halves<V: Lanes>(self, v: V, p: *const u8) -> V::F {
         // SAFETY: the record holds 16 of them.
         unsafe { v.load_f16(p.cast::<u16>().add(self.first_lane)) }
     }
 
     /// Sixteen rows of int8, of which the wanted ones.
     #[inline(always)]
-    unsafe fn factors<V: Lanes>(self, v: V, p: *const u8) -> V::F {
+    pub(super) unsafe fn factors<V: Lanes>(self, v: V, p: *const u8) -> V::I {
         // SAFETY: the record holds 16 of them.
-        v.to_f32(unsafe { v.load_i8(p.cast::<i8>().add(self.first_lane)) })
+        unsafe { v.load_i8(p.cast::<i8>().add(self.first_lane)) }
+    }
+
+    /// Sixteen rows of four bytes, of which the wanted ones.
+    #[inline(always)]
+    pub(super) unsafe fn fours<V: Lanes>(self, v: V, p: *const u8) -> V::I {
+        // SAFETY: the record holds 16 of them.
+        unsafe { v.load_bytes(p.add(4 * self.first_lane)) }
     }
 
     #[inline(always)]
-    unsafe fn nibbles<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+    pub(super) unsafe fn nibbles<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
         let low = v.splat_i32(0x0f0f_0f0f);
         let mut quants = [v.splat_i32(0); 8];
         for j in 0..4 {
@@ -92,7 +87,7 @@ impl Panel {
     }
 
     #[inline(always)]
-    unsafe fn five_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+    pub(super) unsafe fn five_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
         // SAFETY: a tile of a 5-bit type is a nibble plane and eight masks of 64 bits.
         unsafe {
             let mut quants = self.nibbles(v, tile);
@@ -105,7 +100,7 @@ impl Panel {
     }
 
     #[inline(always)]
-    unsafe fn six_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+    pub(super) unsafe fn six_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
         // SAFETY: a tile of a 6-bit type is a nibble plane and two vectors of bit pairs.
         unsafe {
             let mut quants = self.nibbles(v, tile);
@@ -144,7 +139,7 @@ macro_rules! symmetric {
             const IS_WIDE: bool = $is_wide;
 
             #[inline(always)]
-            fn biases($biases: &Biases, $u8_bias: i32) -> [i32; 2] {
+            fn bias($biases: &Biases, $u8_bias: i32) -> i32 {
                 $start
             }
 
@@ -154,7 +149,7 @@ macro_rules! symmetric {
                 unsafe {
                     let scales = panel.halves(v, panel.record(Self::WEIGHT_TYPE, index));
                     let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
-                    Tile { quants, scales: [scales; 2], offsets: v.splat(0.0) }
+                    Tile { quants, scales, offsets: v.splat(0.0) }
                 }
             }
         }
@@ -179,74 +174,15 @@ macro_rules! affine {
                     let scales = panel.halves(v, record);
                     let offsets = panel.halves(v, record.add(2 * NUM_LANES));
                     let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
-                    Tile { quants, scales: [scales; 2], offsets }
+                    Tile { quants, scales, offsets }
                 }
             }
         }
     };
 }
 
-/// A type with an f16 scale and a negated f16 offset a block and two small factors a group.
-macro_rules! k_affine {
-    ($name:ident, $quants:ident) => {
-        #[derive(Clone, Copy)]
-        pub(super) struct $name;
-
-        impl Format for $name {
-            const WEIGHT_TYPE: WeightType = WeightType::$name;
-            const HAS_OFFSETS: bool = true;
-
-            #[inline(always)]
-            unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
-                // SAFETY: the caller gives a panel of this type that has the group.
-                unsafe {
-                    let block = panel.block_record(Self::WEIGHT_TYPE, index);
-                    let record = panel.record(Self::WEIGHT_TYPE, index);
-                    let scales = v.mul(panel.halves(v, block), panel.factors(v, record));
-                    let offsets = v.mul(
-                        panel.halves(v, block.add(2 * NUM_LANES)),
-                        panel.factors(v, record.add(NUM_LANES)),
-                    );
-                    let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
-                    Tile { quants, scales: [scales; 2], offsets }
-                }
-            }
-        }
-    };
-}
-
-symmetric!(Q4_0, nibbles, |biases, _u8_bias| [biases.bias_8, 0], is_wide: false);
-symmetric!(Q5_0, five_bits, |biases, _u8_bias| [biases.bias_16, 0], is_wide: false);
-symmetric!(Q8_0, eight_bits, |biases, u8_bias| [if u8_bias == 0 { biases.bias_128 } else { 0 }, 0], is_wide: true);
+symmetric!(Q4_0, nibbles, |biases, _u8_bias| biases.bias_8, is_wide: false);
+symmetric!(Q5_0, five_bits, |biases, _u8_bias| biases.bias_16, is_wide: false);
+symmetric!(Q8_0, eight_bits, |biases, u8_bias| if u8_bias == 0 { biases.bias_128 } else { 0 }, is_wide: true);
 affine!(Q4_1, nibbles);
 affine!(Q5_1, five_bits);
-k_affine!(Q4K, nibbles);
-k_affine!(Q5K, five_bits);
-
-#[derive(Clone, Copy)]
-pub(super) struct Q6K;
-
-impl Format for Q6K {
-    const WEIGHT_TYPE: WeightType = WeightType::Q6K;
-    const HAS_HALVES: bool = true;
-
-    #[inline(always)]
-    fn biases(biases: &Biases, _u8_bias: i32) -> [i32; 2] {
-        biases.biases_32
-    }
-
-    #[inline(always)]
-    unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
-        // SAFETY: the caller gives a panel of this type that has the group.
-        unsafe {
-            let block_scales = panel.halves(v, panel.block_record(Self::WEIGHT_TYPE, index));
-            let record = panel.record(Self::WEIGHT_TYPE, index);
-            let scales = [
-                v.mul(block_scales, panel.factors(v, record)),
-                v.mul(block_scales, panel.factors(v, record.add(NUM_LANES))),
-            ];
-            let quants = panel.six_bits(v, panel.tile(Self::WEIGHT_TYPE, index));
-            Tile { quants, scales, offsets: v.splat(0.0) }
-        }
-    }
-}

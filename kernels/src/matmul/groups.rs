@@ -1,8 +1,7 @@
 use super::{MAX_ROWS_PER_PASS, Product, ProductPiece};
-use crate::activations::{Activations, QuantizedRows};
+use crate::activations::{Activations, InputRows};
 use crate::disjoint::Disjoint;
 use crate::error::{check_shape, count_rows};
-use crate::group::GROUP_SIZE;
 use crate::packed_matrix::Section;
 use crate::{KernelError, PackedMatrix, Pool};
 
@@ -46,10 +45,8 @@ pub fn matmul_groups(
         previous = end;
     }
 
-    let needs_quants =
-        weights.iter().flat_map(|w| &w.sections).any(|section| !section.weight_type.is_float());
-    let quantized =
-        if needs_quants { scratch.quantize_groups(pool, x, shape[1], ends) } else { QuantizedRows::NONE };
+    let types = weights.iter().flat_map(|w| &w.sections).map(|section| section.weight_type);
+    let quantized = scratch.quantize(pool, InputRows { x, num_cols: shape[1], ends }, types);
     let out = &Disjoint::new(out);
     let num_panels = |w: &PackedMatrix| w.sections.iter().map(Section::num_panels).sum::<usize>();
     let groups = || {
@@ -65,7 +62,7 @@ pub fn matmul_groups(
             let panels = items.start.max(first_item)..items.end.min(first_item + num_panels);
             if panels.start < panels.end {
                 let num_rows = end - start;
-                let quantized = quantized.group(start..end, shape[1] / GROUP_SIZE);
+                let quantized = quantized.group(start..end, shape[1]);
                 let x = &x[start * shape[1]..end * shape[1]];
                 let product = Product { x, quantized, w, out, first_row: start, num_rows };
                 for row in (0..num_rows).step_by(MAX_ROWS_PER_PASS) {

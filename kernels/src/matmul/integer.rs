@@ -2,44 +2,23 @@ use std::marker::PhantomData;
 
 use super::PanelKernel;
 use super::format::{Format, Panel, Tile};
-use crate::activations::{Biases, Factors, QuantizedRows, Quants};
+use super::prefetch::prefetch_group;
+use crate::activations::{Biases, Factors, GroupRows, Quants};
 use crate::group::GROUP_SIZE;
-use crate::lanes::{self, Lanes, NUM_LANES};
+use crate::lanes::{Lanes, NUM_LANES};
 use crate::packed_matrix::panel;
-
-const CACHE_LINE: usize = 64;
-
-/// Up to so many rows, reading the weights is what takes the time, and the processor's own prefetching stops at each 4 KiB.
-const MAX_ROWS_TO_PREFETCH: usize = 4;
-
-/// Bytes between what is read and what is asked for: 1 row reads 1.1 times as fast as without, at 4096 bytes 1.05 times.
-const PREFETCH_DISTANCE: usize = 1_536;
-
-macro_rules! for_each_row {
-    ($num_rows:ident, |$row:ident| $body:block) => {
-        for_each_row!($num_rows, $row, $body, 0 1 2 3 4 5 6 7);
-    };
-    ($num_rows:ident, $row:ident, $body:block, $($index:literal)*) => {
-        $(
-            if $index < $num_rows {
-                let $row = $index;
-                $body
-            }
-        )*
-    };
-}
 
 /// The product of quantised rows with a panel of one format.
 #[derive(Clone, Copy)]
 pub(super) struct IntegerKernel<'a, P> {
-    rows: QuantizedRows<'a>,
+    rows: GroupRows<'a>,
     num_cols: usize,
     _format: PhantomData<P>,
 }
 
 impl<'a, P: Format> IntegerKernel<'a, P> {
     #[inline(always)]
-    pub(super) fn new(rows: QuantizedRows<'a>, num_cols: usize) -> Self {
+    pub(super) fn new(rows: GroupRows<'a>, num_cols: usize) -> Self {
         Self { rows, num_cols, _format: PhantomData }
     }
 
@@ -63,13 +42,7 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         let mut sums = [v.splat(0.0); MR];
         let group_bytes = panel::num_bytes(P::WEIGHT_TYPE, self.num_cols) / num_groups.max(1);
         for index in 0..num_groups {
-            if MR <= MAX_ROWS_TO_PREFETCH {
-                // Panels lie one after the other, so what follows this one is the next.
-                let ahead = panel.start.wrapping_add(index * group_bytes + PREFETCH_DISTANCE);
-                for line in 0..group_bytes.div_ceil(CACHE_LINE) {
-                    lanes::prefetch(ahead.wrapping_add(line * CACHE_LINE));
-                }
-            }
+            prefetch_group::<MR>(panel, index, group_bytes);
             // SAFETY: the group is within the panel.
             let tile = unsafe { P::load(v, panel, index) };
             // Written out row by row, or the sums would live in memory: the compiler does not unroll a loop this long.
@@ -95,9 +68,8 @@ fn add_group<V: Lanes, P: Format>(
     (words, factors, biases): (&Quants, &Factors, &Biases),
     mut sum: V::F,
 ) -> V::F {
-    let biases = P::biases(biases, V::U8_BIAS);
-    let mut low = v.splat_i32(biases[0]);
-    let mut high = v.splat_i32(biases[1]);
+    let mut low = v.splat_i32(P::bias(biases, V::U8_BIAS));
+    let mut high = v.splat_i32(0);
     for j in 0..4 {
         let (first, second) = (words.0[j], words.0[j + 4]);
         if P::IS_WIDE {
@@ -109,12 +81,7 @@ fn add_group<V: Lanes, P: Format>(
         }
     }
     let scale = v.splat(factors.scale);
-    if P::HAS_HALVES {
-        sum = v.fma(v.to_f32(low), v.mul(tile.scales[0], scale), sum);
-        sum = v.fma(v.to_f32(high), v.mul(tile.scales[1], scale), sum);
-    } else {
-        sum = v.fma(v.to_f32(v.add_i32(low, high)), v.mul(tile.scales[0], scale), sum);
-    }
+    sum = v.fma(v.to_f32(v.add_i32(low, high)), v.mul(tile.scales, scale), sum);
     if P::HAS_OFFSETS {
         sum = v.fma(tile.offsets, v.splat(factors.scaled_sum), sum);
     }

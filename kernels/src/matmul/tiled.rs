@@ -1,4 +1,4 @@
-//! The product of quantised rows with panels on a matrix unit: the integer sums of 16 rows by 16 outputs at a time.
+//! The product of rows quantised by groups with panels on a matrix unit: the integer sums of 16 rows by 16 outputs at a time.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -20,27 +20,12 @@ const MAX_GROUPS: usize = 32;
 #[repr(C, align(64))]
 struct Unpacked {
     quants: [[i8; NUM_LANES * GROUP_SIZE]; MAX_GROUPS],
-    scales: [[f32; NUM_LANES]; 2 * MAX_GROUPS],
+    scales: [[f32; NUM_LANES]; MAX_GROUPS],
     offsets: [[f32; NUM_LANES]; MAX_GROUPS],
 }
 
 #[repr(C, align(64))]
 struct Sums([[i32; TILE_SUMS]; 2]);
-
-/// One row of sums by their scales and offsets.
-macro_rules! for_each_row {
-    ($num_rows:ident, |$row:ident| $body:block) => {
-        for_each_row!($num_rows, $row, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-    };
-    ($num_rows:ident, $row:ident, $body:block, $($index:literal)*) => {
-        $(
-            if $index < $num_rows {
-                let $row = $index;
-                $body
-            }
-        )*
-    };
-}
 
 /// The same sums in the same order as `IntegerKernel`, and so the same bits.
 #[inline(always)]
@@ -54,7 +39,7 @@ pub(super) fn run_panels<V: Lanes, P: Format>(
     let num_groups = piece.product.w.num_cols() / GROUP_SIZE;
     let num_chunks = num_groups.div_ceil(MAX_GROUPS).max(1);
     let chunk_size = num_groups.div_ceil(num_chunks).max(1);
-    let products = unit.set_up(if P::HAS_HALVES { GROUP_SIZE / 2 } else { GROUP_SIZE });
+    let products = unit.set_up();
     let mut unpacked = MaybeUninit::<Unpacked>::uninit();
     let mut sums = MaybeUninit::<Sums>::uninit();
     for index in panels {
@@ -99,10 +84,7 @@ unsafe fn unpack<V: Lanes, P: Format>(v: V, panel: Panel, groups: Range<usize>, 
                 let signed = if zero_point == 0 { vector } else { v.xor(v.add_i32(vector, shift), sign) };
                 v.store(quants.add(j * NUM_LANES), v.as_f32(signed));
             }
-            v.store((&raw mut (*out).scales[2 * i]).cast(), tile.scales[0]);
-            if P::HAS_HALVES {
-                v.store((&raw mut (*out).scales[2 * i + 1]).cast(), tile.scales[1]);
-            }
+            v.store((&raw mut (*out).scales[i]).cast(), tile.scales);
             if P::HAS_OFFSETS {
                 v.store((&raw mut (*out).offsets[i]).cast(), tile.offsets);
             }
@@ -118,28 +100,28 @@ struct RowTile<'a> {
     cols: Range<usize>,
 }
 
-/// The integer sums of a tile of rows over columns `half·DEPTH..` of a group.
+/// The integer sums of a tile of rows over a group.
 ///
 /// # Safety
 /// `a` is a tile of rows, 32 bytes each; the group was unpacked; `sums` can be written.
 #[inline(always)]
-unsafe fn multiply<const DEPTH: usize>(
+unsafe fn multiply(
     products: &TileProducts,
-    (a, half): (*const i8, usize),
+    a: *const i8,
     (unpacked, index): (*const Unpacked, usize),
     sums: *mut Sums,
 ) -> *const i32 {
     // SAFETY: the caller's contract.
     unsafe {
-        let b = (&raw const (*unpacked).quants[index]).cast::<i8>().add(half * DEPTH * NUM_LANES);
+        let b = (&raw const (*unpacked).quants[index]).cast::<i8>();
         // Two places, so that the unit can write one while the other is read.
-        let out = (&raw mut (*sums).0[(index + half) % 2]).cast();
-        products.multiply((a.add(half * DEPTH), GROUP_SIZE), b, out);
+        let out = (&raw mut (*sums).0[index % 2]).cast();
+        products.multiply((a, GROUP_SIZE), b, out);
         out
     }
 }
 
-/// Adds a tile of integer sums by their scales, and with the first half the offsets.
+/// Adds a tile of integer sums by their scales, and the offsets.
 ///
 /// # Safety
 /// The sums were written and the group was unpacked.
@@ -147,13 +129,13 @@ unsafe fn multiply<const DEPTH: usize>(
 unsafe fn add_sums<V: Lanes, P: Format, const MR: usize>(
     v: V,
     sums: *const i32,
-    ((unpacked, index), half): ((*const Unpacked, usize), usize),
+    (unpacked, index): (*const Unpacked, usize),
     factors: &[Factors],
     accumulators: &mut [V::F; MR],
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        let scales = v.load((&raw const (*unpacked).scales[2 * index + half]).cast());
+        let scales = v.load((&raw const (*unpacked).scales[index]).cast());
         let offsets = if P::HAS_OFFSETS {
             v.load((&raw const (*unpacked).offsets[index]).cast())
         } else {
@@ -183,7 +165,7 @@ impl RowTile<'_> {
         products: &TileProducts,
         (unpacked, sums): (*const Unpacked, *mut Sums),
     ) {
-        let rows = &self.piece.product.quantized;
+        let rows = &self.piece.product.quantized.groups;
         let num_rows = MR.min(self.piece.rows.end - self.row);
         let num_groups = self.piece.product.w.num_cols() / GROUP_SIZE;
         let place = rows.place(self.row, num_groups);
@@ -208,15 +190,8 @@ impl RowTile<'_> {
                 let a = quants.add(index * place.stride).cast::<i8>();
                 let factors = std::slice::from_raw_parts(factors.add(index * place.stride), MR);
                 let group = (unpacked, index);
-                if P::HAS_HALVES {
-                    let low = multiply::<16>(products, (a, 0), group, sums);
-                    add_sums::<V, P, MR>(v, low, (group, 0), factors, &mut accumulators);
-                    let high = multiply::<16>(products, (a, 1), group, sums);
-                    add_sums::<V, P, MR>(v, high, (group, 1), factors, &mut accumulators);
-                } else {
-                    let both = multiply::<32>(products, (a, 0), group, sums);
-                    add_sums::<V, P, MR>(v, both, (group, 0), factors, &mut accumulators);
-                }
+                let sums = multiply(products, a, group, sums);
+                add_sums::<V, P, MR>(v, sums, group, factors, &mut accumulators);
             }
         }
         for_each_row!(MR, |r| {

@@ -1,19 +1,17 @@
 //! The layout of a panel: 16 rows by all columns.
 //!
-//! A panel of `n` groups (of 32 columns) is `n` quant tiles, then `n` scale records, then for the K types `n / 8` block
-//! scales. Tile byte `64·(k / 4) + 4·row + k % 4` is element `k` of a row, so a 64-byte vector holds four
+//! A panel of `n` groups (of 32 columns) is `n` quant tiles, then `n` scale records. That of a K type is one block after the other:
+//! 8 quant tiles, 8 scale records, the block's own record, filled up to whole cache lines. Tile byte `64·(k / 4) + 4·row + k % 4` is element `k` of a row, so a 64-byte vector holds four
 //! columns of all rows, as int8 dot products want them. Narrow quants are split into planes:
 //! nibbles (vector `j` in the low halves of vector `j`, `j + 4` in the high halves), then single bits (5-bit types) or bit
 //! pairs (6-bit types, vector `j` in bits `2·(j % 4)` of vector `j / 4`).
 //! Floats are `columns × 16 rows`, in their own type.
 
-use crate::group::{GROUP_SIZE, k_factors, q6k_factor, read_quants};
+use crate::group::{BLOCK_SIZE, GROUP_SIZE, GROUPS_PER_BLOCK, k_factors, q6k_factor, read_quants};
 use crate::lanes::NUM_LANES;
 use crate::{MatrixSource, WeightType};
 
 pub(crate) const NIBBLE_BYTES: usize = NUM_LANES * GROUP_SIZE / 2;
-/// Groups that share the block scales of a K type.
-pub(crate) const GROUPS_PER_BLOCK: usize = 8;
 
 /// Bytes of the quants of 16 rows by 32 columns.
 pub(crate) const fn tile_bytes(weight_type: WeightType) -> usize {
@@ -27,33 +25,41 @@ pub(crate) const fn tile_bytes(weight_type: WeightType) -> usize {
     }
 }
 
-/// Bytes of a scale record: f16 scales, f16 scales and offsets, or two int8 factors.
+/// Bytes of a scale record: f16 scales, f16 scales and offsets, or one or two int8 factors.
 pub(crate) const fn record_bytes(weight_type: WeightType) -> usize {
     match weight_type {
         WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => 2 * NUM_LANES,
         WeightType::Q4_1 | WeightType::Q5_1 => 4 * NUM_LANES,
-        WeightType::Q4K | WeightType::Q5K | WeightType::Q6K => 2 * NUM_LANES,
+        WeightType::Q4K | WeightType::Q5K => NUM_LANES,
+        WeightType::Q6K => 2 * NUM_LANES,
         WeightType::F32 | WeightType::F16 | WeightType::BF16 => 0,
     }
 }
 
-/// Bytes of the block scales of a K type: f16 scales, and for two types negated f16 offsets.
+/// Bytes of the block record of a K type: f16 scales, and for two types negated f16 offsets and the groups' minima, two
+/// vectors of four groups by 16 rows.
 pub(crate) const fn block_record_bytes(weight_type: WeightType) -> usize {
     match weight_type {
-        WeightType::Q4K | WeightType::Q5K => 4 * NUM_LANES,
+        WeightType::Q4K | WeightType::Q5K => (4 + GROUPS_PER_BLOCK) * NUM_LANES,
         WeightType::Q6K => 2 * NUM_LANES,
         _ => 0,
     }
 }
 
+/// Bytes of a block of a K type, in whole cache lines.
+pub(crate) const fn block_bytes(weight_type: WeightType) -> usize {
+    let groups = GROUPS_PER_BLOCK * (tile_bytes(weight_type) + record_bytes(weight_type));
+    (groups + block_record_bytes(weight_type)).next_multiple_of(64)
+}
+
 /// Bytes of a panel, in whole cache lines.
 pub(crate) const fn num_bytes(weight_type: WeightType, num_cols: usize) -> usize {
-    if weight_type.is_float() {
-        return (num_cols * NUM_LANES * weight_type.block_bytes()).next_multiple_of(64);
+    match weight_type.block_size() {
+        BLOCK_SIZE => num_cols / BLOCK_SIZE * block_bytes(weight_type),
+        GROUP_SIZE => (num_cols / GROUP_SIZE * (tile_bytes(weight_type) + record_bytes(weight_type)))
+            .next_multiple_of(64),
+        _ => (num_cols * NUM_LANES * weight_type.block_bytes()).next_multiple_of(64),
     }
-    let num_groups = num_cols / GROUP_SIZE;
-    let groups = num_groups * (tile_bytes(weight_type) + record_bytes(weight_type));
-    (groups + num_groups / GROUPS_PER_BLOCK * block_record_bytes(weight_type)).next_multiple_of(64)
 }
 
 /// Fills panel `index`, which is all zeros, from up to 16 rows of the source. Rows that do not exist stay zero.
@@ -63,10 +69,10 @@ pub(crate) fn pack(source: &MatrixSource<'_>, index: usize, panel: &mut [u8]) {
     let num_rows = NUM_LANES.min(source.num_rows - first);
     for lane in 0..num_rows {
         let row = &source.bytes[(first + lane) * row_bytes..][..row_bytes];
-        if source.weight_type.is_float() {
-            pack_float_row(source.weight_type.block_bytes(), row, lane, panel);
-        } else {
-            pack_row(source.weight_type, row, lane, panel);
+        match source.weight_type.block_size() {
+            BLOCK_SIZE => pack_blocks(source.weight_type, row, lane, panel),
+            GROUP_SIZE => pack_groups(source.weight_type, row, lane, panel),
+            _ => pack_float_row(source.weight_type.block_bytes(), row, lane, panel),
         }
     }
 }
@@ -77,10 +83,30 @@ fn pack_float_row(element_bytes: usize, row: &[u8], lane: usize, panel: &mut [u8
     }
 }
 
-fn pack_row(weight_type: WeightType, row: &[u8], lane: usize, panel: &mut [u8]) {
+fn pack_blocks(weight_type: WeightType, row: &[u8], lane: usize, panel: &mut [u8]) {
+    let groups_bytes = GROUPS_PER_BLOCK * (tile_bytes(weight_type) + record_bytes(weight_type));
+    let blocks = row.chunks_exact(weight_type.block_bytes());
+    for (block, place) in blocks.zip(panel.chunks_exact_mut(block_bytes(weight_type))) {
+        let (groups, record) = place.split_at_mut(groups_bytes);
+        pack_groups(weight_type, block, lane, groups);
+        if weight_type == WeightType::Q6K {
+            record[2 * lane..][..2].copy_from_slice(&block[208..210]);
+            continue;
+        }
+        record[2 * lane..][..2].copy_from_slice(&block[..2]);
+        let negated = [block[2], block[3] ^ 0x80];
+        record[2 * (NUM_LANES + lane)..][..2].copy_from_slice(&negated);
+        let minima = &mut record[4 * NUM_LANES..];
+        for group in 0..GROUPS_PER_BLOCK {
+            let [_, minimum] = k_factors(&block[4..16], group);
+            minima[(group / 4 * NUM_LANES + lane) * 4 + group % 4] = minimum;
+        }
+    }
+}
+
+fn pack_groups(weight_type: WeightType, row: &[u8], lane: usize, panel: &mut [u8]) {
     let num_groups = row.len() / weight_type.block_bytes() * weight_type.block_size() / GROUP_SIZE;
     let (tiles, records) = panel.split_at_mut(num_groups * tile_bytes(weight_type));
-    let (records, block_records) = records.split_at_mut(num_groups * record_bytes(weight_type));
     for index in 0..num_groups {
         let quants = read_quants(weight_type, row, index);
         pack_quants(
@@ -92,20 +118,6 @@ fn pack_row(weight_type: WeightType, row: &[u8], lane: usize, panel: &mut [u8]) 
         let block = &row[index * GROUP_SIZE / weight_type.block_size() * weight_type.block_bytes()..];
         let record = &mut records[index * record_bytes(weight_type)..];
         pack_scales(weight_type, block, index, [lane, NUM_LANES + lane], record);
-    }
-    if weight_type.block_size() == GROUPS_PER_BLOCK * GROUP_SIZE {
-        for (block, record) in row
-            .chunks_exact(weight_type.block_bytes())
-            .zip(block_records.chunks_exact_mut(block_record_bytes(weight_type)))
-        {
-            if weight_type == WeightType::Q6K {
-                record[2 * lane..][..2].copy_from_slice(&block[208..210]);
-            } else {
-                record[2 * lane..][..2].copy_from_slice(&block[..2]);
-                let negated = [block[2], block[3] ^ 0x80];
-                record[2 * (NUM_LANES + lane)..][..2].copy_from_slice(&negated);
-            }
-        }
     }
 }
 
@@ -158,9 +170,7 @@ fn pack_scales(weight_type: WeightType, block: &[u8], index: usize, slots: [usiz
             record[2 * slots[1]..][..2].copy_from_slice(&block[2..4]);
         }
         WeightType::Q4K | WeightType::Q5K => {
-            let [scale, offset] = k_factors(&block[4..16], index % GROUPS_PER_BLOCK);
-            record[slots[0]] = scale;
-            record[slots[1]] = offset;
+            [record[slots[0]], _] = k_factors(&block[4..16], index % GROUPS_PER_BLOCK);
         }
         WeightType::Q6K => {
             for (half, slot) in slots.into_iter().enumerate() {

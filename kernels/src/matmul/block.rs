@@ -1,0 +1,120 @@
+use std::marker::PhantomData;
+
+use super::PanelKernel;
+use super::block_format::{BlockFormat, GroupTile, add_block};
+use super::format::Panel;
+use super::prefetch::prefetch_group;
+use crate::activations::{BlockFactors, BlockRows, ChunkQuants};
+use crate::group::{GROUP_SIZE, GROUPS_PER_BLOCK};
+use crate::lanes::{Lanes, NUM_LANES};
+use crate::packed_matrix::panel::block_bytes;
+
+const WORDS_PER_GROUP: usize = GROUP_SIZE / 4;
+
+/// The product of rows quantised by blocks with a panel of one format.
+#[derive(Clone, Copy)]
+pub(super) struct BlockKernel<'a, P> {
+    rows: BlockRows<'a>,
+    num_cols: usize,
+    _format: PhantomData<P>,
+}
+
+impl<'a, P: BlockFormat> BlockKernel<'a, P> {
+    #[inline(always)]
+    pub(super) fn new(rows: BlockRows<'a>, num_cols: usize) -> Self {
+        Self { rows, num_cols, _format: PhantomData }
+    }
+
+    /// # Safety
+    /// As `PanelKernel::run`, for the lanes from `first_lane`.
+    #[inline(always)]
+    unsafe fn run_lanes<V: Lanes, const MR: usize>(
+        self,
+        v: V,
+        panel: Panel,
+        first_row: usize,
+        out: &mut [[f32; NUM_LANES]; MR],
+    ) {
+        let num_blocks = panel.num_groups / GROUPS_PER_BLOCK;
+        // The rows are within one tile, since tiles of the output are powers of two up to 8 and start at their multiples.
+        let [chunks, blocks] = self.rows.places(first_row, num_blocks);
+        let quants: &[ChunkQuants] = &self.rows.quants[chunks.first..];
+        let quants = quants[..(panel.num_groups / 2).saturating_sub(1) * chunks.stride + MR].as_ptr();
+        let factors: &[BlockFactors] = &self.rows.factors[blocks.first..];
+        let factors = factors[..num_blocks.saturating_sub(1) * blocks.stride + MR].as_ptr();
+        let mut sums = [v.splat(0.0); MR];
+        let group_bytes = block_bytes(P::WEIGHT_TYPE) / GROUPS_PER_BLOCK;
+        for block in 0..num_blocks {
+            // SAFETY: the slices above reach to the last row of the last block.
+            let factors = |r: usize| unsafe { &*factors.add(block * blocks.stride + r) };
+            let mut isums = [v.splat_i32(0); MR];
+            for group in 0..GROUPS_PER_BLOCK {
+                let index = block * GROUPS_PER_BLOCK + group;
+                prefetch_group::<MR>(panel, index, group_bytes);
+                // SAFETY: the group is within the panel, and its quants within the slice above.
+                let (tile, words) = unsafe {
+                    let first = quants.add(index / 2 * chunks.stride).cast::<i32>();
+                    (P::load(v, panel, block, group), first.add(index % 2 * WORDS_PER_GROUP))
+                };
+                for_each_row!(MR, |r| {
+                    // SAFETY: as above.
+                    let words = unsafe { words.add(r * 2 * WORDS_PER_GROUP) };
+                    let words = unsafe { &*words.cast::<[i32; WORDS_PER_GROUP]>() };
+                    let biases = P::biases(factors(r), group);
+                    isums[r] = add_group::<V, P>(v, &tile, (words, biases), isums[r]);
+                });
+            }
+            // SAFETY: the block is within the panel.
+            let scales = unsafe { P::load_scales(v, panel, block) };
+            for_each_row!(MR, |r| {
+                sums[r] = add_block::<V, P>(v, &scales, factors(r), isums[r], sums[r]);
+            });
+        }
+        for r in 0..MR {
+            // SAFETY: `first_lane + V::WIDTH ≤ 16`.
+            unsafe { v.store(out[r].as_mut_ptr().add(panel.first_lane), sums[r]) };
+        }
+    }
+}
+
+/// One row's sum over a group times the group's factors, which are added to what came before.
+#[inline(always)]
+fn add_group<V: Lanes, P: BlockFormat>(
+    v: V,
+    tile: &GroupTile<V>,
+    (words, biases): (&[i32; WORDS_PER_GROUP], [i32; 2]),
+    isum: V::I,
+) -> V::I {
+    let mut low = v.splat_i32(biases[0]);
+    let mut high = v.splat_i32(biases[1]);
+    for j in 0..4 {
+        low = v.dot4_u7(low, tile.quants[j], words[j]);
+        high = v.dot4_u7(high, tile.quants[j + 4], words[j + 4]);
+    }
+    if P::HAS_HALVES {
+        let isum = v.add_i32(isum, v.mul_i32(low, tile.factors[0]));
+        v.add_i32(isum, v.mul_i32(high, tile.factors[1]))
+    } else {
+        v.add_i32(isum, v.mul_i32(v.add_i32(low, high), tile.factors[0]))
+    }
+}
+
+impl<V: Lanes, P: BlockFormat> PanelKernel<V> for BlockKernel<'_, P> {
+    #[inline(always)]
+    unsafe fn run<const MR: usize>(
+        self,
+        v: V,
+        panel: *const u8,
+        first_row: usize,
+        out: &mut [[f32; NUM_LANES]; MR],
+    ) {
+        let num_groups = self.num_cols / GROUP_SIZE;
+        let mut first_lane = 0;
+        while first_lane < NUM_LANES {
+            let panel = Panel { start: panel, num_groups, first_lane };
+            // SAFETY: the caller's contract; the width of columns divides 16.
+            unsafe { self.run_lanes(v.columns(), panel, first_row, out) };
+            first_lane += <V::Columns as Lanes>::WIDTH;
+        }
+    }
+}
