@@ -16,7 +16,7 @@ use bus::{
     EmbeddedServer, EmbeddedServerOptions, EventLog, FactWriter, JetStreamLog, JetStreamOptions, ReadFrom,
     SealedLog, Stamp, StampSource, StreamName, subjects,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 use read_model::{Database, Status, rebuild};
 use schemas::v1::envelope::Fact;
 use schemas::v1::{
