@@ -121,7 +121,7 @@ impl Shared {
         let now = self.now_unix_nanos();
         let outcome = {
             let mut state = self.lock();
-            state.faults.check_append()?;
+            state.faults.check_append(append.stream)?;
             state.hear(&append.subject, &append.payload);
             let outcome = state.stream(append.stream)?.append(append, now);
             if outcome.is_ok() && state.faults.takes_ack() {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bus::{EventLog, MemoryLog, SealedLog};
+use bus::{EventLog, MemoryLog, ReadFrom, SealedLog, StreamName, subjects};
+use futures_util::StreamExt;
+use schemas::{FactKind, IngressId};
 use serde_json::{Value, json};
 
 use crate::backend::{self, hello, silence};
@@ -52,6 +54,43 @@ async fn erased_content_is_gone_for_every_question_about_it() {
     }
     let (status, again) = erase(&node, &id).await;
     assert_eq!((status, &again["num_keys"]), (200, &json!(0)), "{again}");
+}
+
+async fn count(node: &Node, stream: StreamName, pattern: String) -> usize {
+    let records = node.log.read(stream, vec![pattern], ReadFrom::Start, false).await.unwrap();
+    records.count().await
+}
+
+#[tokio::test]
+async fn a_request_lost_behind_its_key_is_asked_again_as_one_and_erased_with_both_keys() {
+    let node = sealed_node(hello()).await;
+    let keys = || count(&node, StreamName::Keys, "keys.>".to_owned());
+    let ask = || node.client.post(node.url(CHAT)).header("idempotency-key", "k").json(&chat(json!({})));
+    // As if the node had died between the two: the key is there, and what it seals is not.
+    node.log.set_faults(|faults| faults.lost_appends_to = Some(StreamName::Inference));
+    assert_eq!(ask().send().await.unwrap().status(), 503);
+    let requests = || count(&node, StreamName::Inference, subjects::all_of(FactKind::Requested));
+    assert_eq!((keys().await, requests().await), (1, 0));
+    node.log.set_faults(|faults| faults.lost_appends_to = None);
+
+    // Another node knows nothing of that key.
+    let sealed: Arc<dyn EventLog> =
+        Arc::new(SealedLog::open(Arc::new(node.log.clone()), None).await.unwrap());
+    let other = Node::start_over(node.log.clone(), sealed, |config| {
+        config.ingress = IngressId::slug("api-2");
+    });
+    let other = other.await;
+    other.wait_until_ready().await;
+    let answer = other.client.post(other.url(CHAT)).header("idempotency-key", "k").json(&chat(json!({})));
+    let answer = answer.send().await.unwrap();
+    let id = answer.headers()["x-jetmill-inference-id"].to_str().unwrap().to_owned();
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "Hello, wörld!");
+    let again: Value = ask().send().await.unwrap().json().await.unwrap();
+    assert_eq!((again, requests().await), (answer, 1));
+
+    let (status, erased) = erase(&node, &id).await;
+    assert_eq!((status, &erased["num_keys"], keys().await), (200, &json!(2), 0), "{erased}");
 }
 
 #[tokio::test]

@@ -2,13 +2,15 @@
 
 use schemas::FactHash;
 
-use crate::{BusError, MissingContent, Record};
+use crate::{BusError, MissingContent, Record, StreamName};
 
 /// What goes wrong next; all zero or none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Every append and publish fails with this, and nothing is stored.
     pub refuse_appends: Option<BusError>,
+    /// Every append to this stream is lost on its way: nothing is stored, and its caller hears `Unreachable`.
+    pub lost_appends_to: Option<StreamName>,
     /// So many appends are stored, but their caller hears `Unreachable`.
     pub num_lost_acks: u64,
     /// So many live messages are dropped, for all listeners.
@@ -47,8 +49,11 @@ impl Faults {
     }
 
     /// What an append meets before it is stored.
-    pub(super) fn check_append(&self) -> Result<(), BusError> {
+    pub(super) fn check_append(&self, stream: StreamName) -> Result<(), BusError> {
         self.check_connection()?;
+        if self.lost_appends_to == Some(stream) {
+            return Err(BusError::Unreachable("lost on its way by a test".to_owned()));
+        }
         self.refuse_appends.clone().map_or(Ok(()), Err)
     }
 

@@ -18,7 +18,7 @@ enum Blow {
     Terminate,
     /// SIGSTOP, and SIGCONT a while later.
     Pause,
-    /// No way to the broker for a while.
+    /// No way to the broker for a while; for the database: nobody's way to it.
     CutOff,
 }
 
@@ -35,13 +35,17 @@ impl Blow {
 
 /// How often what was done to whom.
 #[derive(Debug, Default)]
-pub(crate) struct Blows(BTreeMap<(Blow, Role), usize>);
+pub(crate) struct Blows {
+    counts: BTreeMap<(Blow, Role), usize>,
+    /// Who ended although nobody struck it.
+    pub(crate) ended_alone: Vec<String>,
+}
 
 impl fmt::Display for Blows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total: usize = self.0.values().sum();
+        let total: usize = self.counts.values().sum();
         write!(f, "{total} blows:")?;
-        for ((blow, role), count) in &self.0 {
+        for ((blow, role), count) in &self.counts {
             write!(f, " {role} {} {count} ×,", blow.name())?;
         }
         Ok(())
@@ -64,6 +68,7 @@ impl Havoc {
     pub(crate) async fn rage(mut self, site: &mut Site, until: Instant) -> Result<Blows> {
         while Instant::now() < until {
             tokio::time::sleep(self.mean_interval.mul_f64(self.random.random_range(0.5..1.5))).await;
+            self.blows.ended_alone.extend(site.revive()?);
             let index = self.random.random_range(0..site.members.len());
             let blow = match self.random.random_range(0..10) {
                 0..5 => Blow::Kill,
@@ -101,7 +106,7 @@ impl Havoc {
                 }
             }
         }
-        *self.blows.0.entry((blow, role)).or_default() += 1;
+        *self.blows.counts.entry((blow, role)).or_default() += 1;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! A role's way to the broker, which can be cut.
+//! A way to the broker or to the database, which can be cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) async fn to(broker: SocketAddr) -> Result<Self> {
+    pub(crate) async fn to(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let is_whole = Arc::new(watch::Sender::new(true));
-        let forwarding = tokio::spawn(forward(listener, broker, is_whole.subscribe()));
+        let forwarding = tokio::spawn(forward(listener, target, is_whole.subscribe()));
         Ok(Self { address, is_whole, forwarding })
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("nats://{}", self.address)
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Cuts it for a while.
@@ -48,14 +48,14 @@ impl Drop for Link {
     }
 }
 
-async fn forward(listener: TcpListener, broker: SocketAddr, is_whole: watch::Receiver<bool>) {
+async fn forward(listener: TcpListener, target: SocketAddr, is_whole: watch::Receiver<bool>) {
     while let Ok((mut client, _)) = listener.accept().await {
         let mut is_whole = is_whole.clone();
         if !*is_whole.borrow_and_update() {
             continue;
         }
         tokio::spawn(async move {
-            let Ok(mut server) = TcpStream::connect(broker).await else { return };
+            let Ok(mut server) = TcpStream::connect(target).await else { return };
             tokio::select! {
                 // Either end's way of ending is the other's affair.
                 _ = copy_bidirectional(&mut client, &mut server) => {}

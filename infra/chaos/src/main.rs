@@ -1,6 +1,6 @@
 //! Kills, stops and cuts off every role under load, then checks what the log promises.
 //!
-//! Owns the site (each role in processes of its own, each with a link to the broker that can be cut), the clients, and the
+//! Owns the site (each role in processes of its own, each with a link to the broker that can be cut, and the database), the clients, and the
 //! verdict. It knows the platform from outside: HTTP, signals, the log and the tables. What is done to whom follows
 //! from a printed seed; when a process reacts does not, so a seed repeats the blows and not every interleaving.
 //! Start reading at [`run`].
@@ -11,6 +11,8 @@ mod batches;
 mod caller;
 mod havoc;
 mod link;
+mod member;
+mod postgres;
 mod question;
 mod site;
 mod traffic;
@@ -25,7 +27,7 @@ use clap::Parser;
 
 use havoc::Havoc;
 use question::Question;
-use site::{Programs, Site};
+use site::{DatabaseKind, Programs, Site};
 use traffic::Traffic;
 use verdict::Verdict;
 
@@ -43,6 +45,9 @@ struct Arguments {
     /// The model that answers.
     #[arg(long, default_value = ".jetmill/models/smollm2-135m-instruct-q4_1.gguf")]
     model: PathBuf,
+    /// Where the tables are: in a file, or in a PostgreSQL server of the site's own, which is struck like the others.
+    #[arg(long, value_enum, default_value_t = DatabaseKind::Sqlite)]
+    database: DatabaseKind,
     /// How long blows fall.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -80,7 +85,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
         nats_server: arguments.nats_server.canonicalize()?,
         model: arguments.model.canonicalize()?,
     };
-    let mut site = Site::start(programs).await?;
+    let mut site = Site::start(programs, arguments.database).await?;
     let questions = Question::all(seed);
     let expected = traffic::undisturbed(&site.api_urls(), &questions).await?;
     let consumers_before = site.num_consumers().await?;
@@ -89,12 +94,14 @@ async fn run(arguments: Arguments) -> Result<bool> {
     let began = Instant::now();
     let traffic = Traffic::start(site.api_urls(), questions, arguments.streams, seed);
     let until = began + Duration::from_secs(arguments.seconds);
-    let blows =
+    let mut blows =
         Havoc::new(seed, Duration::from_millis(arguments.blow_every_millis)).rage(&mut site, until).await?;
     let answers = traffic.finish().await;
+    blows.ended_alone.extend(site.revive()?);
 
     let mut verdict = Verdict::of_answers(&answers, &expected);
     verdict.check_record(&mut site, &answers, &expected).await?;
+    verdict.check_processes(&blows.ended_alone);
     verdict.check_consumers(consumers_before, site.num_consumers().await?);
     say(&format!("{blows}\n{verdict}"));
     if arguments.keep || !verdict.is_clean() {

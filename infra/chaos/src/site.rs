@@ -1,23 +1,27 @@
 //! Each role in processes of its own, over one broker and one database.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use clap::ValueEnum;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::link::Link;
+use crate::member::Member;
+use crate::postgres::Postgres;
 
 /// The name under which clients ask for the model.
 pub(crate) const MODEL: &str = "chaos";
-const PATIENCE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(50);
+/// For a process to be ready, or to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// The programs that take part.
 #[derive(Debug)]
@@ -25,6 +29,13 @@ pub(crate) struct Programs {
     pub(crate) jetmill: PathBuf,
     pub(crate) nats_server: PathBuf,
     pub(crate) model: PathBuf,
+}
+
+/// Where the tables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DatabaseKind {
+    Sqlite,
+    Postgres,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,11 +47,12 @@ pub(crate) enum Role {
     Worker,
     Projector,
     Jobs,
+    Database,
 }
 
 impl Role {
     /// How many of each there are.
-    const ALL: [(Self, usize); 7] = [
+    const ALL: [(Self, usize); 8] = [
         (Self::Broker, 1),
         (Self::Api, 2),
         (Self::Guardrail, 2),
@@ -48,6 +60,7 @@ impl Role {
         (Self::Worker, 2),
         (Self::Projector, 1),
         (Self::Jobs, 2),
+        (Self::Database, 1),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -59,6 +72,7 @@ impl Role {
             Self::Worker => "worker",
             Self::Projector => "projector",
             Self::Jobs => "jobs",
+            Self::Database => "database",
         }
     }
 }
@@ -69,70 +83,20 @@ impl fmt::Display for Role {
     }
 }
 
-/// One process, which can be started again after its death.
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) role: Role,
-    pub(crate) name: String,
-    listen: Option<SocketAddr>,
-    link: Option<Link>,
-    child: Option<Child>,
-}
-
-impl Member {
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.child.as_ref().and_then(Child::id);
-        let pid = child.and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let pid = pid.with_context(|| format!("{} is not running", self.name))?;
-        Ok(kill_process(pid, signal)?)
-    }
-
-    /// Stops it where it stands; it goes on after [`Member::resume`].
-    pub(crate) fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
-    }
-
-    pub(crate) fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
-    }
-
-    /// SIGKILL.
-    pub(crate) async fn kill(&mut self) -> Result<()> {
-        if let Some(mut child) = self.child.take() {
-            child.kill().await?;
-        }
-        Ok(())
-    }
-
-    /// SIGTERM, and the end that follows; SIGKILL if none does.
-    pub(crate) async fn terminate(&mut self) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        if let Some(mut child) = self.child.take()
-            && tokio::time::timeout(PATIENCE, child.wait()).await.is_err()
-        {
-            bail!("{} did not end when it was asked to", self.name);
-        }
-        Ok(())
-    }
-
-    /// Cuts its way to the broker for a while; false for the broker itself.
-    pub(crate) fn cut_off(&self, duration: Duration) -> bool {
-        self.link.as_ref().map(|link| link.cut(duration)).is_some()
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Site {
     dir: TempDir,
     programs: Programs,
     broker: SocketAddr,
     monitor: SocketAddr,
+    postgres: Option<Postgres>,
+    database_url: String,
     pub(crate) members: Vec<Member>,
 }
 
 impl Site {
     /// All roles, ready for requests.
-    pub(crate) async fn start(programs: Programs) -> Result<Self> {
+    pub(crate) async fn start(programs: Programs, database: DatabaseKind) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("jetmill-chaos-").tempdir()?;
         let (broker, monitor) = (free_address()?, free_address()?);
         // Streams reserve more than a small disk has, and use next to nothing of it.
@@ -141,14 +105,23 @@ impl Site {
             dir.path().join("broker")
         );
         std::fs::write(dir.path().join("broker.conf"), config)?;
-        let mut site = Self { dir, programs, broker, monitor, members: Vec::new() };
-        for (role, count) in Role::ALL {
+        let mut site = Self {
+            database_url: format!("sqlite://{}?mode=rwc", dir.path().join("rows.sqlite").display()),
+            dir,
+            programs,
+            broker,
+            monitor,
+            postgres: None,
+            members: Vec::new(),
+        };
+        if database == DatabaseKind::Postgres {
+            site.add_postgres().await?;
+        }
+        for (role, count) in Role::ALL.into_iter().filter(|(role, _)| *role != Role::Database) {
             for number in 1..=count {
                 let link = if role == Role::Broker { None } else { Some(Link::to(broker).await?) };
                 let listen = (role == Role::Api).then(free_address).transpose()?;
-                let name = format!("{role}-{number}");
-                site.members.push(Member { role, name, listen, link, child: None });
-                site.restart(site.members.len() - 1)?;
+                site.add(Member { role, name: format!("{role}-{number}"), listen, link, child: None })?;
             }
         }
         for url in site.api_urls() {
@@ -157,9 +130,27 @@ impl Site {
         Ok(site)
     }
 
+    async fn add_postgres(&mut self) -> Result<()> {
+        // The server runs as another user, who must get to its files.
+        std::fs::set_permissions(self.dir.path(), Permissions::from_mode(0o711))?;
+        let dir = self.dir.path().join("postgres");
+        std::fs::create_dir(&dir)?;
+        let address = free_address()?;
+        self.postgres = Some(Postgres::make(dir, address).await?);
+        let link = Link::to(address).await?;
+        self.database_url = Postgres::url(link.address());
+        let (role, name) = (Role::Database, Role::Database.to_string());
+        self.add(Member { role, name, listen: None, link: Some(link), child: None })
+    }
+
+    fn add(&mut self, member: Member) -> Result<()> {
+        self.members.push(member);
+        self.restart(self.members.len() - 1)
+    }
+
     /// Starts the process of a member that has none.
     pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
-        let command = self.command(&self.members[index]);
+        let command = self.command(&self.members[index])?;
         let member = &mut self.members[index];
         let log = File::options().create(true).append(true).open(log_of(self.dir.path(), &member.name))?;
         let mut command = command;
@@ -168,12 +159,27 @@ impl Site {
         Ok(())
     }
 
-    fn command(&self, member: &Member) -> Command {
+    /// Starts those anew that ended by themselves, and names them.
+    pub(crate) fn revive(&mut self) -> Result<Vec<String>> {
+        let mut revived = Vec::new();
+        for index in 0..self.members.len() {
+            if self.members[index].has_ended()? {
+                revived.push(self.members[index].name.clone());
+                self.restart(index)?;
+            }
+        }
+        Ok(revived)
+    }
+
+    fn command(&self, member: &Member) -> Result<Command> {
         let dir = self.dir.path();
+        if let (Role::Database, Some(postgres)) = (member.role, &self.postgres) {
+            return postgres.server();
+        }
         if member.role == Role::Broker {
             let mut command = Command::new(&self.programs.nats_server);
             command.arg("-c").arg(dir.join("broker.conf"));
-            return command;
+            return Ok(command);
         }
         let mut command = Command::new(&self.programs.jetmill);
         command
@@ -182,9 +188,9 @@ impl Site {
             .arg(member.role.name())
             .arg("--data")
             .arg(dir.join(&member.name));
-        command.args(["--database", &self.database_url()]);
+        command.args(["--database", &self.database_url]);
         if let Some(link) = &member.link {
-            command.args(["--nats", &link.url()]);
+            command.args(["--nats", &format!("nats://{}", link.address())]);
         }
         if let Some(listen) = member.listen {
             command.args(["--listen", &listen.to_string()]);
@@ -194,11 +200,11 @@ impl Site {
             command.args(["--num-threads", "1", "--kv-cache-mib", "256", "--model"]);
             command.arg(&self.programs.model);
         }
-        command
+        Ok(command)
     }
 
-    pub(crate) fn database_url(&self) -> String {
-        format!("sqlite://{}?mode=rwc", self.dir.path().join("rows.sqlite").display())
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
     }
 
     pub(crate) fn broker_url(&self) -> String {

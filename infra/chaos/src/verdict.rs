@@ -125,7 +125,7 @@ impl Verdict {
         for id in lives.keys().filter(|id| !ids.contains(id)) {
             self.find(format!("{id}: nobody asked for it"));
         }
-        self.check_rows(&site.database_url(), &lives).await
+        self.check_rows(site.database_url(), &lives).await
     }
 
     async fn read_lives(&mut self, log: &SealedLog) -> Result<BTreeMap<String, Life>> {
@@ -174,17 +174,17 @@ impl Verdict {
 
     /// Each end has its row, and each row its end, with the same usage.
     async fn check_rows(&mut self, database_url: &str, lives: &BTreeMap<String, Life>) -> Result<()> {
-        let database = Database::connect(database_url).await?;
         let deadline = Instant::now() + PATIENCE;
         let rows = loop {
-            let rows = all_rows(&database).await?;
-            let num_ended = rows.iter().filter(|row| row.ended_at_unix_nanos.is_some()).count();
-            if num_ended >= lives.len() || Instant::now() > deadline {
-                break rows;
+            // The last blow may have been the database's.
+            let rows = all_rows(database_url).await;
+            let num_ended =
+                |rows: &[InferenceRow]| rows.iter().filter(|row| row.ended_at_unix_nanos.is_some()).count();
+            if rows.as_ref().is_ok_and(|rows| num_ended(rows) >= lives.len()) || Instant::now() > deadline {
+                break rows?;
             }
             tokio::time::sleep(POLL).await;
         };
-        database.close().await?;
         self.num_rows = rows.len();
         if rows.len() != lives.len() {
             self.find(format!("{} rows for {} inferences", rows.len(), lives.len()));
@@ -202,6 +202,13 @@ impl Verdict {
             }
         }
         Ok(())
+    }
+
+    /// No process ends unless it is struck or asked to.
+    pub(crate) fn check_processes(&mut self, ended_alone: &[String]) {
+        for name in ended_alone {
+            self.find(format!("{name} ended by itself"));
+        }
     }
 
     /// Nobody leaves a consumer behind.
@@ -245,7 +252,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-async fn all_rows(database: &Database) -> Result<Vec<InferenceRow>> {
+async fn all_rows(database_url: &str) -> Result<Vec<InferenceRow>> {
+    let database = Database::connect(database_url).await?;
     let mut filter = InferenceFilter { limit: Some(1_000), ..InferenceFilter::default() };
     let mut rows = Vec::new();
     loop {
@@ -253,6 +261,7 @@ async fn all_rows(database: &Database) -> Result<Vec<InferenceRow>> {
         rows.extend(page.inferences);
         filter.cursor = page.next_cursor;
         if filter.cursor.is_none() {
+            database.close().await?;
             return Ok(rows);
         }
     }
@@ -284,6 +293,15 @@ mod tests {
         check(Answer { finish_reason: "stop".to_owned(), ..answer("the sea", 2) }, 1);
         check(Answer { failure: Some("gone".to_owned()), ..answer("the sea", 2) }, 1);
         assert!(!Verdict::of_answers(&[], &[]).is_clean());
+    }
+
+    #[test]
+    fn a_process_that_ends_by_itself_is_found() {
+        let mut verdict = Verdict::default();
+        verdict.check_processes(&[]);
+        assert!(verdict.is_clean());
+        verdict.check_processes(&["projector-1".to_owned()]);
+        assert!(!verdict.is_clean());
     }
 
     #[test]

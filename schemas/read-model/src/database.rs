@@ -5,6 +5,7 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
+use tokio::time::{Instant, sleep};
 
 use crate::ReadModelError;
 use crate::checkpoint::Checkpoint;
@@ -13,6 +14,10 @@ use crate::schema::LIVE;
 
 /// Longest wait for a connection, or for another process that writes to the same SQLite file.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For a server that is not up yet, or that starts anew; as long as the broker is waited for.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// SQLite serves many readers beside one writer; more connections only cost threads.
 const MAX_NUM_SQLITE_CONNECTIONS: u32 = 4;
@@ -28,8 +33,18 @@ pub struct Database {
 
 impl Database {
     /// Connects to `sqlite://PATH?mode=rwc`, `sqlite::memory:` or `postgres://USER:PASSWORD@HOST/NAME` and brings its
-    /// tables up to date. Several processes may do so at once.
+    /// tables up to date. Several processes may do so at once. A server that cannot be reached is waited for a little.
     pub async fn connect(url: &str) -> Result<Self, ReadModelError> {
+        let deadline = Instant::now() + FIRST_PATIENCE;
+        loop {
+            match Self::connect_once(url).await {
+                Err(ReadModelError::Unreachable { .. }) if Instant::now() < deadline => sleep(PAUSE).await,
+                connected => return connected,
+            }
+        }
+    }
+
+    async fn connect_once(url: &str) -> Result<Self, ReadModelError> {
         let (address, options) = options_for(url)?;
         let failed = |error: &DbErr| ReadModelError::of_driver(&address, error);
         let connection = sea_orm::Database::connect(options).await.map_err(|error| failed(&error))?;

@@ -126,7 +126,10 @@ impl ReadModelError {
         };
         match driver.as_ref() {
             DriverError::Database(said) => of_code(address, said.as_ref()),
+            // What is in front of a server that is away may take a connection and end it, which PostgreSQL's driver does not
+            // tell from nonsense.
             DriverError::Io(_)
+            | DriverError::Protocol(_)
             | DriverError::Tls(_)
             | DriverError::PoolTimedOut
             | DriverError::PoolClosed => Self::Unreachable { address, reason: driver.to_string() },

@@ -1,6 +1,8 @@
 //! The suite on a PostgreSQL server of its own, and what can be wrong with one.
 
 use read_model::{Database, Role};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::contents::contents;
 use crate::fold_properties::fold_all;
@@ -56,4 +58,26 @@ async fn a_server_that_will_not_serve_is_named_without_its_password() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(error.to_string().contains("/missing"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_server_behind_something_that_ends_its_connections_is_waited_for() {
+    let server = PostgresServer::start();
+    let url = server.create_database("record");
+    let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = front.local_addr().unwrap().to_string();
+    let behind = url.split('@').nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
+    let in_front = url.replace(&behind, &address);
+    let forwarding = tokio::spawn(async move {
+        for number in 0.. {
+            let (mut client, _) = front.accept().await.unwrap();
+            if number == 0 {
+                continue;
+            }
+            let mut server = TcpStream::connect(&behind).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    Database::connect(&in_front).await.unwrap().ping().await.unwrap();
+    forwarding.abort();
 }
