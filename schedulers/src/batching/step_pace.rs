@@ -6,7 +6,7 @@ use crate::batching::scheduler::BatchLimits;
 
 /// Weight of the newest measurement in the running means.
 const NEWEST: f64 = 0.25;
-/// Prompts get at least this share of the target, however slow the answers alone are.
+/// Prompts are taken to need at least this share of a step, however slow answers alone were.
 const LEAST_PREFILL_SHARE: f64 = 0.25;
 /// Prompts advance by at least this many tokens a step.
 const LEAST_PREFILL_TOKENS: usize = 16;
@@ -21,8 +21,9 @@ const LEAST_BATCH_PREFILL_TOKENS: usize = 8;
 /// Learns from the steps' durations what a row costs, and turns a target for a step's duration into a number of tokens.
 ///
 /// `tokens = (target − rows · answer_row) / prefill_token`, with the cost of an answer's row from steps that carry
-/// answers alone, and the cost of a prompt's token from what is left of the others. Both are running means. It changes
-/// when tokens are computed, never which.
+/// answers alone, and the cost of a prompt's token from what is left of the others. Both are running means. Where the answers
+/// alone take most of the target, prompts get as long as these: they would starve, in steps that read all weights for a few
+/// of their tokens. It changes when tokens are computed, never which.
 #[derive(Debug, Clone)]
 pub struct StepPace {
     target_seconds: f64,
@@ -51,8 +52,8 @@ impl StepPace {
 
     /// Tokens of prompts for a step with so many rows of running answers; `None` while nothing is known.
     pub fn max_num_prefill_tokens(&self, num_answer_rows: usize) -> Option<usize> {
-        let left = self.target_seconds - self.answers(num_answer_rows);
-        let left = left.max(self.target_seconds * LEAST_PREFILL_SHARE);
+        let answers = self.answers(num_answer_rows);
+        let left = (self.target_seconds - answers).max(answers);
         let num_tokens = left / self.prefill_token_seconds?;
         Some((num_tokens as usize).max(LEAST_PREFILL_TOKENS))
     }
@@ -104,6 +105,7 @@ mod tests {
             pace.observe(40, num_prefill_tokens, took(40, num_prefill_tokens));
         }
         assert_eq!(pace.max_num_prefill_tokens(40), Some(30));
+        assert_eq!(pace.max_num_prefill_tokens(80), Some(40), "as long as the answers");
     }
 
     #[test]
@@ -128,12 +130,9 @@ mod tests {
     #[test]
     fn prompts_advance_however_slow_the_answers_are() {
         let mut pace = StepPace::new(MILLI * 100);
-        pace.observe(0, 100, took(0, 100));
-        pace.observe(1, 0, MILLI * 500);
-        assert_eq!(pace.max_num_prefill_tokens(8), Some(LEAST_PREFILL_TOKENS));
-        let mut fast = StepPace::new(MILLI * 100);
-        fast.observe(0, 1000, MILLI * 100);
-        fast.observe(1, 0, MILLI * 500);
-        assert_eq!(fast.max_num_prefill_tokens(8), Some(250));
+        pace.observe(0, 100, MILLI * 1000);
+        assert_eq!(pace.max_num_prefill_tokens(0), Some(LEAST_PREFILL_TOKENS));
+        pace.observe(1, 0, MILLI * 50);
+        assert_eq!(pace.max_num_prefill_tokens(8), Some(40));
     }
 }
