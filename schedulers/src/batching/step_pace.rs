@@ -8,6 +8,9 @@ use crate::batching::scheduler::BatchLimits;
 const NEWEST: f64 = 0.25;
 /// Prompts are taken to need at least this share of a step, however slow answers alone were.
 const LEAST_PREFILL_SHARE: f64 = 0.25;
+/// A step may last this many times as long as the shortest one, which does little else than read all weights: below that,
+/// reading them again for each part of a prompt would be most of the work.
+const LEAST_READINGS: f64 = 6.0;
 /// Prompts advance by at least this many tokens a step.
 const LEAST_PREFILL_TOKENS: usize = 16;
 /// The share of the target that answers of batches, and their prompts as much again, may last in a step while others come
@@ -27,6 +30,7 @@ const LEAST_BATCH_PREFILL_TOKENS: usize = 8;
 #[derive(Debug, Clone)]
 pub struct StepPace {
     target_seconds: f64,
+    shortest_seconds: f64,
     answer_row_seconds: Option<f64>,
     prefill_token_seconds: Option<f64>,
 }
@@ -34,7 +38,12 @@ pub struct StepPace {
 impl StepPace {
     /// Nothing is known yet.
     pub fn new(target: Duration) -> Self {
-        Self { target_seconds: target.as_secs_f64(), answer_row_seconds: None, prefill_token_seconds: None }
+        Self {
+            target_seconds: target.as_secs_f64(),
+            shortest_seconds: f64::INFINITY,
+            answer_row_seconds: None,
+            prefill_token_seconds: None,
+        }
     }
 
     /// A step with so many rows of running answers and so many tokens of prompts took so long.
@@ -42,6 +51,7 @@ impl StepPace {
         let took = took.as_secs_f64();
         if num_prefill_tokens == 0 {
             if num_answer_rows > 0 {
+                self.shortest_seconds = self.shortest_seconds.min(took);
                 learn(&mut self.answer_row_seconds, took / num_answer_rows as f64);
             }
         } else if num_prefill_tokens >= LEAST_PREFILL_TOKENS {
@@ -53,7 +63,9 @@ impl StepPace {
     /// Tokens of prompts for a step with so many rows of running answers; `None` while nothing is known.
     pub fn max_num_prefill_tokens(&self, num_answer_rows: usize) -> Option<usize> {
         let answers = self.answers(num_answer_rows);
-        let left = (self.target_seconds - answers).max(answers);
+        let reading = if self.shortest_seconds.is_finite() { self.shortest_seconds } else { 0.0 };
+        let target = self.target_seconds.max(LEAST_READINGS * reading);
+        let left = (target - answers).max(answers);
         let num_tokens = left / self.prefill_token_seconds?;
         Some((num_tokens as usize).max(LEAST_PREFILL_TOKENS))
     }
@@ -133,6 +145,7 @@ mod tests {
         pace.observe(0, 100, MILLI * 1000);
         assert_eq!(pace.max_num_prefill_tokens(0), Some(LEAST_PREFILL_TOKENS));
         pace.observe(1, 0, MILLI * 50);
-        assert_eq!(pace.max_num_prefill_tokens(8), Some(40));
+        assert_eq!(pace.max_num_prefill_tokens(8), Some(40), "as long as the answers");
+        assert_eq!(pace.max_num_prefill_tokens(1), Some(25), "six times as long as reading the weights");
     }
 }
