@@ -36,6 +36,7 @@ pub use job_log::{JobLog, StoredFile};
 pub use limits::{CLAIM_CHECK_BYTES, DEFAULT_MAX_RECORD_BYTES};
 pub use memory::{Faults, MemoryLog};
 pub use sealed_log::{
-    ErasedBy, Erasure, ErasureScope, SealedLog, WrappingKey, erase_content, erasure_of, num_keys, why_sealed,
+    ErasedBy, Erasure, ErasureScope, SealedLog, WrappingKey, erase_content, erasure_of, inferences_of,
+    num_keys, why_sealed,
 };
 pub use service::{Handled, serve_deliveries};

@@ -21,7 +21,9 @@ use schemas::v1::{Envelope, Sealed};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::erasure::{ErasedBy, Erasure, ErasureScope, erase_content, erasure_of, num_keys, why_sealed};
+pub use self::erasure::{
+    ErasedBy, Erasure, ErasureScope, erase_content, erasure_of, inferences_of, num_keys, why_sealed,
+};
 pub use self::key_ring::WrappingKey;
 use self::key_ring::{HeldKey, KeyRing, WritingKey};
 use crate::event_log::ConsumerHandle;

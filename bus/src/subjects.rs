@@ -121,6 +121,12 @@ pub fn key(tenant: &TenantId, end_user: Option<&str>, id: InferenceId, unique: u
     format!("keys.{tenant}.{}.{id}.{unique:016x}", end_user.unwrap_or("_"))
 }
 
+/// Whose content the key under a subject opens.
+pub fn inference_of_key(subject: &str) -> Option<InferenceId> {
+    let mut words = subject.strip_prefix("keys.")?.split('.').skip(2);
+    words.next()?.parse().ok()
+}
+
 /// The keys of an end user, of an inference, or all of a tenant's.
 pub fn keys_of(tenant: &TenantId, end_user: Option<&str>, id: Option<InferenceId>) -> String {
     let id = id.map_or_else(|| "*".to_owned(), |id| id.to_string());

@@ -13,7 +13,8 @@ use std::time::Duration;
 use bus::topology::ConsumerSpec;
 use bus::{
     Append, AppendOutcome, ErasedBy, ErasureScope, EventLog, Expect, FactWriter, MemoryLog, ReadFrom, Record,
-    SealedLog, Stamp, StreamName, WrappingKey, erase_content, erasure_of, subjects, why_sealed,
+    SealedLog, Stamp, StreamName, WrappingKey, erase_content, erasure_of, inferences_of, subjects,
+    why_sealed,
 };
 use futures_util::TryStreamExt as _;
 use prost::Message as _;
@@ -198,7 +199,10 @@ async fn erasing_an_end_user_leaves_the_others(below: Arc<dyn EventLog>) {
     for (number, end_user) in [(1, "aa"), (2, "aa"), (3, "bb"), (4, "")] {
         append(&log, number, requested(end_user)).await;
     }
-    assert_eq!(erase(&log, ErasureScope::EndUser("aa".to_owned())).await, 2);
+    let aa = ErasureScope::EndUser("aa".to_owned());
+    let inferences = in_time(inferences_of(log.as_ref(), &tenant(), &aa)).await.unwrap();
+    assert_eq!(inferences, [id(1), id(2)].into());
+    assert_eq!(erase(&log, aa).await, 2);
     for number in 1..=4 {
         let record = fact(&log, number, FactKind::Requested).await;
         assert_eq!(decoded(&record).is_sealed(), number <= 2, "{number}");

@@ -22,7 +22,10 @@ const BLOCK_SIZE: usize = 16;
 const CONTEXT_TOKENS: usize = 256;
 const PREFILL_TOKENS: usize = 512;
 const DECODE_STEPS: usize = 32;
-const BATCHES: [usize; 3] = [1, 8, 32];
+const BATCHES: [usize; 4] = [1, 8, 16, 32];
+/// Tokens of a prompt beside answers.
+const MIXED_PREFILLS: [usize; 5] = [16, 32, 64, 128, 256];
+const NUM_MIXED_ANSWERS: usize = 16;
 
 struct Score {
     runner: CpuRunner,
@@ -64,10 +67,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
     let mut score = Score { runner, block_tables, logits: Vec::new() };
-    score.step(1, 1, 0)?;
+    score.step(0, 0, 1)?;
 
     score.report(&format!("prefill {PREFILL_TOKENS}"), PREFILL_TOKENS, 3, |score, _| {
-        score.step(1, PREFILL_TOKENS, 0)
+        score.step(0, 0, PREFILL_TOKENS)
     })?;
     for batch in BATCHES {
         for sequence in 0..batch {
@@ -75,11 +78,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let limit = if batch == 1 { bandwidth / weight_bytes } else { 0.0 };
         let rate = score.report(&format!("decode {batch}"), batch, DECODE_STEPS, |score, step| {
-            score.step(batch, 1, CONTEXT_TOKENS + step)
+            score.step(batch, CONTEXT_TOKENS + step, 0)
         })?;
         if limit > 0.0 {
             println!("  {:.0} % of what the memory allows", 100.0 * rate / limit);
         }
+    }
+    for num_prompt_tokens in MIXED_PREFILLS {
+        let name = format!("{NUM_MIXED_ANSWERS} answers beside {num_prompt_tokens} tokens of a prompt");
+        score.report(&name, NUM_MIXED_ANSWERS + num_prompt_tokens, 9, |score, step| {
+            score.step(NUM_MIXED_ANSWERS, CONTEXT_TOKENS + step, num_prompt_tokens)
+        })?;
     }
     Ok(())
 }
@@ -98,24 +107,26 @@ impl Score {
         Ok(self.runner.forward(&[chunk], &mut self.logits)?)
     }
 
-    /// One step of `num_tokens` for each of the first sequences.
+    /// One step of a token at `position` for each of the first sequences, and of the first tokens of a prompt for the next.
     fn step(
         &mut self,
-        num_sequences: usize,
-        num_tokens: usize,
-        first_position: usize,
+        num_answers: usize,
+        position: usize,
+        num_prompt_tokens: usize,
     ) -> Result<(), Box<dyn Error>> {
-        let tokens = tokens(num_tokens);
-        let chunks: Vec<SequenceChunk<'_>> = self.block_tables[..num_sequences]
-            .iter()
-            .map(|block_table| SequenceChunk {
-                tokens: &tokens,
-                first_position,
-                block_table,
-                logit_rows: LogitRows::Last,
-                adapter: None,
-            })
-            .collect();
+        let tokens = tokens(num_prompt_tokens.max(1));
+        let chunk = |sequence: usize, num_tokens: usize, first_position: usize| SequenceChunk {
+            tokens: &tokens[..num_tokens],
+            first_position,
+            block_table: &self.block_tables[sequence],
+            logit_rows: LogitRows::Last,
+            adapter: None,
+        };
+        let mut chunks: Vec<SequenceChunk<'_>> =
+            (0..num_answers).map(|sequence| chunk(sequence, 1, position)).collect();
+        if num_prompt_tokens > 0 {
+            chunks.push(chunk(num_answers, num_prompt_tokens, 0));
+        }
         Ok(self.runner.forward(&chunks, &mut self.logits)?)
     }
 

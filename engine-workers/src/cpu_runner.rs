@@ -26,7 +26,7 @@ use self::options::{CpuRunnerOptions, KvCapacity};
 use self::step::Step;
 use self::weights::Weights;
 use crate::model_file::ModelFile;
-use crate::runner::{ModelRunner, RunnerError, RunnerShape, SequenceChunk};
+use crate::runner::{Interrupt, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
 
 /// Positions per block of the cache.
 pub const BLOCK_SIZE_TOKENS: usize = KvCache::BLOCK_SIZE;
@@ -126,10 +126,20 @@ impl ModelRunner for CpuRunner {
     /// A row with a number that is not finite is NaN throughout, so its first element tells; the other rows of the
     /// step are not touched by it.
     fn forward(&mut self, chunks: &[SequenceChunk<'_>], logits: &mut Vec<f32>) -> Result<(), RunnerError> {
+        self.forward_unless(chunks, logits, &Interrupt::default())
+    }
+
+    /// It is given up between two layers.
+    fn forward_unless(
+        &mut self,
+        chunks: &[SequenceChunk<'_>],
+        logits: &mut Vec<f32>,
+        interrupt: &Interrupt,
+    ) -> Result<(), RunnerError> {
         let Self { shape, pool, weights, cache, step, forward } = self;
         step.plan(shape, chunks, |step| {
-            let pass = Pass { pool, weights, cache, step };
-            forward.run(pass, logits).map_err(|error| RunnerError::Device(error.to_string()))
+            let pass = Pass { pool, weights, cache, step, interrupt };
+            forward.run(pass, logits)
         })
     }
 

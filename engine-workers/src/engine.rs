@@ -31,7 +31,7 @@ use crate::engine::output_queue::{OutputReceiver, output_queue};
 use crate::engine::request::RequestLimits;
 use crate::engine::stats::EngineStats;
 use crate::engine::step_loop::StepLoop;
-use crate::runner::ModelRunner;
+use crate::runner::{Interrupt, ModelRunner};
 use crate::speculation::config::{SpeculativeConfig, SpeculativeMethod};
 use crate::speculation::drafter::Drafter;
 
@@ -80,7 +80,8 @@ impl Engine {
         let (command_sender, commands) = mpsc::channel();
         let (outputs, receiver) = output_queue();
         let (status, watched_status) = watch::channel(EngineStatus::Running);
-        let channels = (commands, outputs);
+        let interrupt = Interrupt::default();
+        let channels = (commands, outputs, interrupt.clone());
         let mut step_loop = StepLoop::new((runner, drafter), tokens, &config, channels, Arc::clone(&stats))?;
         std::thread::Builder::new()
             .name("engine".to_owned())
@@ -93,7 +94,7 @@ impl Engine {
                 status.send_replace(outcome);
             })
             .map_err(EngineError::Thread)?;
-        Ok((EngineHandle::new(command_sender, limits, stats, watched_status), receiver))
+        Ok((EngineHandle::new((command_sender, interrupt), limits, stats, watched_status), receiver))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The seam between the engine and a device that computes logits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use thiserror::Error;
 
 use crate::lora::adapter::LoraAdapter;
@@ -54,6 +57,32 @@ pub enum RunnerError {
     /// The device failed.
     #[error("device failure: {0}")]
     Device(String),
+    /// It was given up for something more urgent: nothing of it counts.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Asks a forward pass to end early; clones ask the same.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt {
+    is_raised: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Something more urgent is there. What was sent to the engine before is seen by whoever lowers it.
+    pub fn raise(&self) {
+        self.is_raised.store(true, Ordering::Release);
+    }
+
+    /// Nothing more urgent is there than what will be read from now on.
+    pub fn lower(&self) {
+        self.is_raised.swap(false, Ordering::AcqRel);
+    }
+
+    /// Whether the pass should end.
+    pub fn is_raised(&self) -> bool {
+        self.is_raised.load(Ordering::Relaxed)
+    }
 }
 
 /// Computes one step for a batch of sequences.
@@ -67,6 +96,17 @@ pub trait ModelRunner: Send {
     /// Writes keys and values of every chunk into the cache and replaces `logits` by the rows asked for,
     /// `[num_logit_rows, vocab_size]` row-major f32, in the order of the chunks and of their rows.
     fn forward(&mut self, chunks: &[SequenceChunk<'_>], logits: &mut Vec<f32>) -> Result<(), RunnerError>;
+
+    /// The same, given up as [`RunnerError::Interrupted`] if `interrupt` is raised early enough in it. Keys and values at the
+    /// chunks' positions are anything then. A runner that cannot give up ends every step.
+    fn forward_unless(
+        &mut self,
+        chunks: &[SequenceChunk<'_>],
+        logits: &mut Vec<f32>,
+        _interrupt: &Interrupt,
+    ) -> Result<(), RunnerError> {
+        self.forward(chunks, logits)
+    }
 
     /// A short name of the path that computes, for the engine's fingerprint: `cpu-avx512-vnni`.
     fn kernel_path(&self) -> &'static str;

@@ -13,11 +13,13 @@ mod engine_client;
 mod fake_runner;
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use engine_client::{collect, id, request, run_all, start, start_with_draft_model, take};
 use engine_workers::engine::config::EngineConfig;
 use engine_workers::engine::error::SubmitError;
 use engine_workers::engine::output::{FinishCause, Usage};
+use engine_workers::engine::request::EngineRequest;
 use engine_workers::engine::{Engine, EngineStatus};
 use engine_workers::runner::ModelRunner;
 use engine_workers::runner_source::Runners;
@@ -278,6 +280,62 @@ async fn a_failed_step_fails_its_sequences_and_the_engine_goes_on() {
     assert_eq!(answers[&(1, 0)].tokens, greedy_answer(&PROMPT, 2));
     engine.submit(request(2, &PROMPT, greedy)).await.unwrap();
     assert_eq!(collect(&mut outputs, 1).await[&(2, 0)].tokens, greedy_answer(&PROMPT, 8));
+}
+
+fn of_batch(number: u64, num_tokens: u32) -> EngineRequest {
+    let request = request(number, &PROMPT, |params| {
+        greedy(params);
+        params.max_tokens = Some(num_tokens);
+    });
+    EngineRequest { is_batch: true, ..request }
+}
+
+#[tokio::test]
+async fn a_step_of_batches_is_given_up_for_who_comes_and_leaves_no_trace() {
+    let speculative = Some(SpeculativeConfig::default());
+    for (step, speculative) in [(1, None), (3, None), (5, speculative)] {
+        let (waits, waiting) = mpsc::channel();
+        let config = EngineConfig { speculative, ..EngineConfig::default() };
+        let (engine, mut outputs) = start(runner().with_patience(step..step + 1, waits), config);
+        engine.submit(of_batch(1, 30)).await.unwrap();
+        waiting.recv().unwrap();
+        engine.submit(request(2, &PROMPT[3..], greedy)).await.unwrap();
+        let answers = collect(&mut outputs, 2).await;
+        assert_eq!(answers[&(1, 0)].tokens, greedy_answer(&PROMPT, 30), "given up in step {step}");
+        assert_eq!(answers[&(2, 0)].tokens, greedy_answer(&PROMPT[3..], 8));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_advances_although_every_step_of_it_finds_somebody_coming() {
+    let (waits, waiting) = mpsc::channel();
+    let (engine, mut outputs) = start(runner().with_patience(1..u64::MAX, waits), EngineConfig::default());
+    engine.submit(of_batch(1, 3)).await.unwrap();
+    let mut answers = engine_client::Answers::new();
+    let mut number = 1;
+    while answers.get(&(1, 0)).is_none_or(|answer| answer.finish.is_none()) {
+        if waiting.try_recv().is_ok() {
+            number += 1;
+            engine.submit(request(number, &PROMPT, |params| params.max_tokens = Some(1))).await.unwrap();
+        }
+        if let Ok(output) = tokio::time::timeout(Duration::from_millis(1), outputs.recv()).await {
+            output.unwrap().sequences.into_iter().for_each(|output| take(&mut answers, output));
+        }
+    }
+    assert_eq!(answers[&(1, 0)].tokens, greedy_answer(&PROMPT, 3));
+    assert!(number > 3, "its steps were given up");
+}
+
+#[tokio::test]
+async fn a_step_that_is_not_of_batches_alone_is_computed_to_its_end() {
+    let (waits, waiting) = mpsc::channel();
+    let (engine, mut outputs) = start(runner().with_patience(2..3, waits), EngineConfig::default());
+    for number in [1, 2] {
+        engine.submit(request(number, &PROMPT, greedy)).await.unwrap();
+    }
+    let answers = collect(&mut outputs, 2).await;
+    assert_eq!(answers[&(1, 0)].tokens, greedy_answer(&PROMPT, 8));
+    assert!(waiting.try_recv().is_err(), "no step could be interrupted");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Destroys keys for good, and tells who did and when.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use futures_util::{TryStreamExt as _, stream};
@@ -93,6 +94,16 @@ pub(super) fn erased_keys(erased: &ContentErased) -> Option<String> {
 /// How many keys an erasure would destroy now.
 pub async fn num_keys(log: &dyn EventLog, tenant: &TenantId, scope: &ErasureScope) -> Result<u64, BusError> {
     Ok(sequences_of(log, tenant, scope).await?.len() as u64)
+}
+
+/// The inferences whose content an erasure would take now.
+pub async fn inferences_of(
+    log: &dyn EventLog,
+    tenant: &TenantId,
+    scope: &ErasureScope,
+) -> Result<BTreeSet<InferenceId>, BusError> {
+    let keys = log.read(StreamName::Keys, vec![scope.keys(tenant)], ReadFrom::Start, false).await?;
+    keys.try_filter_map(async |record| Ok(subjects::inference_of_key(&record.subject))).try_collect().await
 }
 
 async fn sequences_of(

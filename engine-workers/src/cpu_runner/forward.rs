@@ -14,6 +14,7 @@ use super::step::StepRows;
 use super::weights::Weights;
 use crate::lora::adapter::LoraTarget;
 use crate::model_file::config::ModelConfig;
+use crate::runner::{Interrupt, RunnerError};
 
 /// Rows that go through the feed-forward layer together, so that what lies between its products stays in the cache.
 const MAX_ROWS_PER_TILE: usize = 256;
@@ -58,6 +59,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) weights: &'a Weights,
     pub(crate) cache: &'a mut KvCache,
     pub(crate) step: StepRows<'a>,
+    pub(crate) interrupt: &'a Interrupt,
 }
 
 /// Bytes of the scratch memory.
@@ -101,21 +103,31 @@ impl Forward {
     }
 
     /// Writes the keys and values of all rows into the cache and replaces `logits` by `[logit_rows, vocab_size]`.
-    pub(crate) fn run(&mut self, mut pass: Pass<'_>, logits: &mut Vec<f32>) -> Result<(), KernelError> {
+    pub(crate) fn run(&mut self, mut pass: Pass<'_>, logits: &mut Vec<f32>) -> Result<(), RunnerError> {
         let mut watch = Stopwatch::start(std::mem::take(&mut self.times));
-        let outcome = self.layers(&mut pass, &mut watch).and_then(|()| self.head(&pass, &mut watch, logits));
+        let outcome = match self.layers(&mut pass, &mut watch) {
+            Ok(true) => self.head(&pass, &mut watch, logits).map(|()| true),
+            other => other,
+        };
         self.times = watch.stop();
-        outcome
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RunnerError::Interrupted),
+            Err(error) => Err(RunnerError::Device(error.to_string())),
+        }
     }
 
     /// Runs all layers. Afterwards the first rows of `hidden` are those of `logit_rows`; of the other rows the last
-    /// layer computes keys and values only.
-    fn layers(&mut self, pass: &mut Pass<'_>, watch: &mut Stopwatch) -> Result<(), KernelError> {
+    /// layer computes keys and values only. False if they were interrupted.
+    fn layers(&mut self, pass: &mut Pass<'_>, watch: &mut Stopwatch) -> Result<bool, KernelError> {
         let num_rows = pass.step.tokens.len();
         let hidden = &mut self.hidden[..num_rows * self.hidden_size];
         pass.weights.embedding.gather(pass.step.tokens, hidden)?;
         watch.ended(Operation::Embedding);
         for index in 0..pass.weights.layers.len() {
+            if pass.interrupt.is_raised() {
+                return Ok(false);
+            }
             let is_last = index + 1 == pass.weights.layers.len();
             self.store_keys_and_values(pass, index, watch)?;
             if is_last && pass.step.logit_rows.is_empty() {
@@ -131,7 +143,7 @@ impl Forward {
                 self.finish_rows(pass, index, rows, watch)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// From `hidden` to queries in `qkv`, and keys and values in the cache.

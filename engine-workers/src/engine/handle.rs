@@ -10,6 +10,7 @@ use crate::engine::error::{EngineError, SubmitError};
 use crate::engine::request::{EngineRequest, RequestLimits, ValidRequest};
 use crate::engine::stats::EngineStats;
 use crate::engine::{EngineStatus, locked};
+use crate::runner::Interrupt;
 use crate::runner_source::Runners;
 
 /// What the engine's thread is told.
@@ -36,6 +37,7 @@ pub(super) enum Command {
 #[derive(Debug, Clone)]
 pub struct EngineHandle {
     commands: mpsc::Sender<Command>,
+    interrupt: Interrupt,
     limits: RequestLimits,
     stats: Arc<Mutex<EngineStats>>,
     status: watch::Receiver<EngineStatus>,
@@ -43,22 +45,27 @@ pub struct EngineHandle {
 
 impl EngineHandle {
     pub(super) fn new(
-        commands: mpsc::Sender<Command>,
+        (commands, interrupt): (mpsc::Sender<Command>, Interrupt),
         limits: RequestLimits,
         stats: Arc<Mutex<EngineStats>>,
         status: watch::Receiver<EngineStatus>,
     ) -> Self {
-        EngineHandle { commands, limits, stats, status }
+        EngineHandle { commands, interrupt, limits, stats, status }
     }
 
     /// Queues an inference. The request is with the engine once this was polled; the answer comes between two steps, so
-    /// that callers with many requests should wait for them together. Dropped before the answer, the request is given up.
+    /// that callers with many requests should wait for them together. Dropped before the answer, the request is given up. A
+    /// step of batches alone is given up for a request that is of none.
     pub async fn submit(&self, request: EngineRequest) -> Result<(), SubmitError> {
+        let is_urgent = !request.is_batch;
         let request = Box::new(self.limits.validate(request)?);
         let (reply, answer) = oneshot::channel();
         self.commands
             .send(Command::Submit { request, submitted_at: Instant::now(), reply })
             .map_err(|_| SubmitError::Stopped)?;
+        if is_urgent {
+            self.interrupt.raise();
+        }
         answer.await.unwrap_or(Err(SubmitError::Stopped))
     }
 

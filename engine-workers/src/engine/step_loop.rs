@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use schedulers::batching::batch_turn::BatchTurn;
 use schedulers::batching::scheduler::{BatchLimits, Scheduler};
-use schedulers::batching::sequence::SequenceId;
+use schedulers::batching::sequence::{Sequence, SequenceId};
 use schedulers::batching::step_pace::StepPace;
 use schedulers::batching::step_plan::{ScheduledSequence, StepPlan};
 use schemas::InferenceId;
@@ -28,12 +28,13 @@ use crate::engine::output::{Replayed, SequenceOutput, StepOutput};
 use crate::engine::output_queue::OutputSender;
 use crate::engine::stats::EngineStats;
 use crate::grammar::mask_thread::MaskThread;
-use crate::runner::{LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
+use crate::runner::{Interrupt, LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
 use crate::sampler::Sampler;
 use crate::speculation::drafter::Drafter;
 
-/// For so long after the last interactive request the next one is expected: steps of batches stay short.
-const INTERACTIVE_MEMORY: Duration = Duration::from_secs(60);
+/// For so long after the last interactive request the next one is expected: steps of batches stay short. Who comes later
+/// interrupts a long one, which costs what it had computed.
+const INTERACTIVE_MEMORY: Duration = Duration::from_secs(2);
 
 /// The engine's state, on its own thread.
 pub(super) struct StepLoop {
@@ -44,6 +45,8 @@ pub(super) struct StepLoop {
     /// When a request that is of no batch came last.
     last_interactive_at: Option<Instant>,
     batch_turn: BatchTurn,
+    /// Raised when a request that is of no batch comes.
+    interrupt: Interrupt,
     drafter: Option<Drafter>,
     sampler: Sampler,
     /// Started with the first grammar.
@@ -71,11 +74,11 @@ impl StepLoop {
         (runner, drafter): (Box<dyn ModelRunner>, Option<Drafter>),
         tokens: Arc<TokenTable>,
         config: &EngineConfig,
-        channels: (mpsc::Receiver<Command>, OutputSender),
+        channels: (mpsc::Receiver<Command>, OutputSender, Interrupt),
         published_stats: Arc<Mutex<EngineStats>>,
     ) -> Result<Self, EngineError> {
         let shape = runner.shape();
-        let (commands, outputs) = channels;
+        let (commands, outputs, interrupt) = channels;
         Ok(StepLoop {
             runner,
             shape,
@@ -83,6 +86,7 @@ impl StepLoop {
             pace: config.target_step_time.map(StepPace::new),
             last_interactive_at: None,
             batch_turn: BatchTurn::default(),
+            interrupt,
             drafter,
             sampler: Sampler::default(),
             mask_thread: None,
@@ -108,10 +112,17 @@ impl StepLoop {
         while self.take_commands()? {
             let plan = self.plan()?;
             let has_lent = self.lend_matchers(&plan);
+            let planned_at = Instant::now();
             let outcome = self.forward(&plan)?;
             if has_lent {
                 self.take_matchers_back();
             }
+            if matches!(outcome, Err(RunnerError::Interrupted)) {
+                self.scheduler.give_up(&plan);
+                self.batch_turn.note(&self.scheduler, &StepPlan::default(), planned_at);
+                continue;
+            }
+            self.batch_turn.note(&self.scheduler, &plan, planned_at);
             self.postprocess(&plan, outcome)?;
             self.publish()?;
         }
@@ -127,7 +138,6 @@ impl StepLoop {
         self.scheduler.limit_batch_work(self.batch_limits(started_at));
         let mut plan = self.scheduler.schedule()?;
         let planned_at = Instant::now();
-        self.batch_turn.note(&self.scheduler, &plan, planned_at);
         self.stats.schedule_time_total += planned_at - started_at;
         if let Some(drafter) = &mut self.drafter {
             let (answers, sampler, vocab_size) = (&self.answers, &mut self.sampler, self.shape.vocab_size);
@@ -157,6 +167,7 @@ impl StepLoop {
     /// Obeys what was commanded since the last step, and waits for commands while there is nothing to compute. False to
     /// end the engine.
     fn take_commands(&mut self) -> Result<bool, EngineError> {
+        self.interrupt.lower();
         loop {
             let is_idle = !self.scheduler.has_work();
             if is_idle {
@@ -213,12 +224,19 @@ impl StepLoop {
                 adapter: self.answers.get(&share.id).and_then(Answer::adapter),
             });
         }
-        let outcome = self.runner.forward(&chunks, &mut self.logits);
+        let outcome = match self.is_interruptible(plan, started_at) {
+            true => self.runner.forward_unless(&chunks, &mut self.logits, &self.interrupt),
+            false => self.runner.forward(&chunks, &mut self.logits),
+        };
         let expected = num_rows * self.shape.vocab_size;
         if outcome.is_ok() && self.logits.len() != expected {
             return Err(EngineError::WrongLogits { found: self.logits.len(), expected });
         }
         let took = started_at.elapsed();
+        self.stats.forward_time_total += took;
+        if matches!(outcome, Err(RunnerError::Interrupted)) {
+            return Ok(outcome);
+        }
         if let Some(pace) = &mut self.pace {
             let num_prefill_tokens = plan.num_prefill_tokens();
             pace.observe(plan.num_tokens() - num_prefill_tokens, num_prefill_tokens, took);
@@ -226,9 +244,14 @@ impl StepLoop {
         if let Some(drafter) = &mut self.drafter {
             drafter.observe(plan, took);
         }
-        self.stats.forward_time_total += took;
         self.stats.last_iteration_tokens = plan.num_tokens() as u64;
         Ok(outcome)
+    }
+
+    /// Whether the step may be given up for a request that comes in it: it is of batches alone, and they had their turn.
+    fn is_interruptible(&self, plan: &StepPlan, now: Instant) -> bool {
+        let is_of_batch = |id| self.scheduler.sequence(id).is_ok_and(Sequence::is_batch);
+        !self.batch_turn.is_due(now) && plan.sequences.iter().all(|share| is_of_batch(share.id))
     }
 
     /// Which rows of logits a sequence's share of a step needs.

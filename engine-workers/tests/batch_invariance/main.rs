@@ -16,7 +16,7 @@ use engine_workers::cpu_runner::CpuRunner;
 use engine_workers::cpu_runner::options::{CpuRunnerOptions, KvCapacity};
 use engine_workers::lora::adapter::LoraAdapter;
 use engine_workers::model_file::ModelFile;
-use engine_workers::runner::{LogitRows, ModelRunner, RunnerError, SequenceChunk};
+use engine_workers::runner::{Interrupt, LogitRows, ModelRunner, RunnerError, SequenceChunk};
 use kernels::{Isa, WeightType};
 use proptest::prelude::*;
 use tiny_model::{Family, Random, TinyModel};
@@ -135,7 +135,10 @@ fn check_random_schedule_with<'a>(
                 adapter: adapter(*index),
             })
             .collect();
-        runner.forward(&chunks, &mut logits).unwrap();
+        let num_spins = (random.below(4) == 0).then(|| random.below(20_000));
+        if !ends_before(runner, &chunks, &mut logits, num_spins) {
+            continue;
+        }
         let mut given = rows(&logits, vocab_size).into_iter();
         for (index, range, logit_rows) in plan {
             let wanted = match logit_rows {
@@ -153,6 +156,29 @@ fn check_random_schedule_with<'a>(
         }
         assert_eq!(given.next(), None);
     }
+}
+
+/// Computes the step, interrupted after so many turns of a loop: whether it ended before.
+fn ends_before(
+    runner: &mut CpuRunner,
+    chunks: &[SequenceChunk<'_>],
+    logits: &mut Vec<f32>,
+    num_spins: Option<usize>,
+) -> bool {
+    let Some(num_spins) = num_spins else {
+        runner.forward(chunks, logits).unwrap();
+        return true;
+    };
+    let interrupt = Interrupt::default();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..num_spins).for_each(|_| std::hint::spin_loop());
+            interrupt.raise();
+        });
+        runner.forward_unless(chunks, logits, &interrupt)
+    });
+    assert!(matches!(outcome, Ok(()) | Err(RunnerError::Interrupted)), "{outcome:?}");
+    outcome.is_ok()
 }
 
 fn random_sequences(count: usize, longest: usize, vocab_size: usize, random: &mut Random) -> Vec<Vec<u32>> {

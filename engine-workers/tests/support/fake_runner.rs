@@ -1,9 +1,10 @@
 //! A runner whose logits are a function of the token prefix, read back through the block table from a fake paged cache:
 //! any mistake in blocks, positions or schedules changes the tokens.
 
+use std::ops::Range;
 use std::sync::mpsc;
 
-use engine_workers::runner::{LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
+use engine_workers::runner::{Interrupt, LogitRows, ModelRunner, RunnerError, RunnerShape, SequenceChunk};
 
 /// Size of the vocabulary.
 pub(crate) const VOCAB_SIZE: usize = 64;
@@ -31,6 +32,7 @@ pub(crate) struct FakeRunner {
     step: u64,
     mishap: Option<(u64, Mishap)>,
     permits: Option<mpsc::Receiver<()>>,
+    patience: Option<(Range<u64>, mpsc::Sender<()>)>,
     /// Added to the logit of one token, another after each.
     opinion: f32,
 }
@@ -85,6 +87,7 @@ impl FakeRunner {
             step: 0,
             mishap: None,
             permits: None,
+            patience: None,
             opinion: 0.0,
         }
     }
@@ -104,6 +107,13 @@ impl FakeRunner {
     /// Each step waits for a permit, until the sender is dropped.
     pub(crate) fn with_permits(mut self, permits: mpsc::Receiver<()>) -> Self {
         self.permits = Some(permits);
+        self
+    }
+
+    /// Each of these steps (from 1) that can be interrupted leaves rubbish in the cache, says that it waits, and waits until
+    /// it is.
+    pub(crate) fn with_patience(mut self, steps: Range<u64>, waits: mpsc::Sender<()>) -> Self {
+        self.patience = Some((steps, waits));
         self
     }
 
@@ -187,6 +197,29 @@ impl ModelRunner for FakeRunner {
             }
         }
         Ok(())
+    }
+
+    fn forward_unless(
+        &mut self,
+        chunks: &[SequenceChunk<'_>],
+        logits: &mut Vec<f32>,
+        interrupt: &Interrupt,
+    ) -> Result<(), RunnerError> {
+        let is_patient = |(steps, _): &&(Range<u64>, _)| steps.contains(&(self.step + 1));
+        let waits = self.patience.as_ref().filter(is_patient).map(|(_, waits)| waits.clone());
+        let Some(waits) = waits else { return self.forward(chunks, logits) };
+        self.step += 1;
+        for chunk in chunks {
+            for position in chunk.first_position..chunk.first_position + chunk.tokens.len() {
+                let slot = self.slot(chunk, position)?;
+                self.cache[slot] = POISON;
+            }
+        }
+        waits.send(()).map_err(|_| RunnerError::Device("nobody listens".to_owned()))?;
+        while !interrupt.is_raised() {
+            std::thread::yield_now();
+        }
+        Err(RunnerError::Interrupted)
     }
 
     fn kernel_path(&self) -> &'static str {

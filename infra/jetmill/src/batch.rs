@@ -157,14 +157,25 @@ async fn fetch(
     for (file, path, word) in files {
         let Some(file) = file else { continue };
         let path = path.unwrap_or_else(|| PathBuf::from(format!("{id}_{word}.jsonl")));
-        let shown = path.display();
-        let mut target = File::create(&path).await.with_context(|| format!("cannot create {shown}"))?;
-        let mut content = client.content(file).await?;
-        while let Some(bytes) = content.chunk().await.context("the file broke off")? {
-            target.write_all(&bytes).await.with_context(|| format!("cannot write {shown}"))?;
-        }
-        target.flush().await.with_context(|| format!("cannot write {shown}"))?;
+        download(client, file, &path).await?;
         say(&path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Writes a file beside its place, and puts it there when it is whole; what is no file, as a pipe, is written at once.
+async fn download(client: &BatchClient, file: &str, path: &Path) -> Result<()> {
+    let is_file = tokio::fs::metadata(path).await.map_or(true, |there| there.is_file());
+    let written = if is_file { path.with_added_extension("part") } else { path.to_owned() };
+    let shown = written.display();
+    let mut content = client.content(file).await?;
+    let mut target = File::create(&written).await.with_context(|| format!("cannot create {shown}"))?;
+    while let Some(bytes) = content.chunk().await.context("the file broke off; fetch it again")? {
+        target.write_all(&bytes).await.with_context(|| format!("cannot write {shown}"))?;
+    }
+    target.flush().await.with_context(|| format!("cannot write {shown}"))?;
+    if is_file {
+        tokio::fs::rename(&written, path).await.with_context(|| format!("cannot rename {shown}"))?;
     }
     Ok(())
 }

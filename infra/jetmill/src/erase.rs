@@ -1,9 +1,15 @@
 //! `jetmill erase`: what was asked and answered goes, what happened stays.
 
+mod files;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, bail};
 use audit::Life;
-use bus::{ErasedBy, ErasureScope, EventLog, erase_content, num_keys};
+use bus::{ErasedBy, ErasureScope, EventLog, StoredFile, erase_content, num_keys};
 use clap::Args;
+use schemas::v1::FileCreated;
 use schemas::v1::envelope::Fact;
 use schemas::{InferenceId, TenantId, end_user_fingerprint};
 
@@ -12,8 +18,10 @@ use crate::config::Config;
 use crate::instance;
 use crate::record::print_line;
 
+use self::files::files_of;
+
 const DEFAULT_TENANT: &str = "default";
-const REST: &str = "not erased by this: files that were uploaded or that batches wrote (delete them by the Files API), \
+const REST: &str = "not erased by this: uploaded files of which no batch has run the lines (delete them by the Files API), \
                     tokens that were streamed in the last half hour, and copies of the keys in older backups";
 
 /// Whose content is erased.
@@ -35,8 +43,7 @@ pub(crate) struct Erase {
 
 /// Erases and says what.
 pub(crate) async fn run(config: &Config, arguments: &Erase) -> Result<()> {
-    Broker::use_existing(config, async |broker| erase_all(broker.stored_log().as_ref(), arguments).await)
-        .await
+    Broker::use_existing(config, async |broker| erase_all(&broker.stored_log(), arguments).await).await
 }
 
 /// What of whom, in words that are shown.
@@ -46,10 +53,22 @@ struct Target {
     name: String,
 }
 
-async fn erase_all(log: &dyn EventLog, arguments: &Erase) -> Result<()> {
-    let targets = targets(log, arguments).await?;
+async fn erase_all(log: &Arc<dyn EventLog>, arguments: &Erase) -> Result<()> {
+    let targets = targets(log.as_ref(), arguments).await?;
     let writer = format!("cli/{}", instance::name());
     let mut num_left = 0;
+    let mut files = BTreeMap::new();
+    for Target { tenant, scope, .. } in &targets {
+        // The keys tell which they are, so this comes first.
+        let named = files_of(log, tenant, scope).await?.into_iter();
+        files.extend(named.map(|StoredFile { id, created, .. }| (id, created)));
+    }
+    for (id, FileCreated { purpose, filename, num_bytes, .. }) in files {
+        print_line(&format!(
+            "{id} is not erased by this, delete it by the Files API: {purpose}, {num_bytes} bytes, {filename:?}"
+        ));
+    }
+    let log = log.as_ref();
     for Target { tenant, scope, name } in &targets {
         if !arguments.yes {
             let num = num_keys(log, tenant, scope).await?;

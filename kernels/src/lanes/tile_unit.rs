@@ -48,12 +48,12 @@ impl TileUnit {
         TileProducts { _in_use: InUse { _not_send: std::marker::PhantomData } }
     }
 
-    /// The same for products of up to twice 16 rows over a block of 256 columns; with fewer than 16 rows less is computed.
+    /// The same for products of up to 16 rows over a block of 256 columns; with fewer rows less is computed.
     pub(crate) fn set_up_blocks(self, num_rows: usize) -> BlockProducts {
         let num_rows = num_rows.min(TILE_ROWS);
         let (rows, weights) = ([num_rows, LINE], [LINE / 4, LINE]);
         // SAFETY: as above.
-        unsafe { self.configure(&[rows, rows, rows, rows, rows, rows, weights, weights]) };
+        unsafe { self.configure(&[rows, rows, rows, rows, weights, weights, weights, weights]) };
         BlockProducts { _in_use: InUse { _not_send: std::marker::PhantomData } }
     }
 
@@ -144,35 +144,17 @@ impl TileProducts {
     }
 }
 
-/// One or two tiles of rows by two planes of weights, of which `$high` multiplies the high one.
+/// A tile of rows by two planes of weights, of which `$high` multiplies the high one.
 #[cfg(target_arch = "x86_64")]
 macro_rules! multiply_chunk {
-    ($first:ident, $planes:ident, $high:literal) => {
+    ($rows:ident, $planes:ident, $high:literal, $a:literal, $low_b:literal, $high_b:literal) => {
         tiles!(
-            "tileloadd tmm6, [{b} + {line}]",
-            "tileloadd tmm4, [{first} + {line}]",
-            "tdpbsud tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{b} + {line} + {plane}]",
-            concat!($high, " tmm1, tmm4, tmm7"),
-            first = in(reg) $first,
-            b = in(reg) $planes,
-            line = in(reg) LINE,
-            plane = const PLANE_BYTES,
-            options(nostack, readonly, preserves_flags)
-        )
-    };
-    ($first:ident, $second:ident, $planes:ident, $high:literal) => {
-        tiles!(
-            "tileloadd tmm6, [{b} + {line}]",
-            "tileloadd tmm4, [{first} + {line}]",
-            "tdpbsud tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{b} + {line} + {plane}]",
-            concat!($high, " tmm1, tmm4, tmm7"),
-            "tileloadd tmm5, [{second} + {line}]",
-            "tdpbsud tmm2, tmm5, tmm6",
-            concat!($high, " tmm3, tmm5, tmm7"),
-            first = in(reg) $first,
-            second = in(reg) $second,
+            concat!("tileloadd ", $low_b, ", [{b} + {line}]"),
+            concat!("tileloadd ", $a, ", [{rows} + {line}]"),
+            concat!("tdpbsud tmm0, ", $a, ", ", $low_b),
+            concat!("tileloadd ", $high_b, ", [{b} + {line} + {plane}]"),
+            concat!($high, " tmm1, ", $a, ", ", $high_b),
+            rows = in(reg) $rows,
             b = in(reg) $planes,
             line = in(reg) LINE,
             plane = const PLANE_BYTES,
@@ -185,20 +167,14 @@ macro_rules! multiply_chunk {
 ///
 /// With `low` and `high` for the two planes of the weights, `sums[0][r][c] = Σ_k a[r][k]·low[k / 4][c][k % 4]` and `sums[1]` likewise with
 /// `high` — `a [16, 64]` int8, `low` bytes without a sign, `high` with one if so asked, `[16, 16, 4]` each; `sums [2, 16, 16]`, exact, as many rows
-/// as the unit was set up for. The sums of a second tile of rows are `sums[2]` and `sums[3]`.
+/// as the unit was set up for.
 impl BlockProducts {
     /// All sums become zero.
     #[inline(always)]
     pub(crate) fn clear(&self) {
         // SAFETY: the unit is set up. No code that the compiler makes touches tile registers, here and below.
         unsafe {
-            tiles!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                options(nostack, nomem, preserves_flags)
-            );
+            tiles!("tilezero tmm0", "tilezero tmm1", options(nostack, nomem, preserves_flags));
         }
     }
 
@@ -209,27 +185,28 @@ impl BlockProducts {
     #[inline(always)]
     pub(crate) unsafe fn add<const HAS_SIGNED_HIGH: bool>(
         &self,
-        (first, second): (*const i8, Option<*const i8>),
+        rows: *const i8,
         planes: *const u8,
+        is_odd: bool,
     ) {
         // SAFETY: the caller's contract.
         #[cfg(target_arch = "x86_64")]
         unsafe {
-            match (second, HAS_SIGNED_HIGH) {
-                (None, false) => multiply_chunk!(first, planes, "tdpbsud"),
-                (None, true) => multiply_chunk!(first, planes, "tdpbssd"),
-                (Some(second), false) => multiply_chunk!(first, second, planes, "tdpbsud"),
-                (Some(second), true) => multiply_chunk!(first, second, planes, "tdpbssd"),
+            match (HAS_SIGNED_HIGH, is_odd) {
+                (false, false) => multiply_chunk!(rows, planes, "tdpbsud", "tmm2", "tmm4", "tmm6"),
+                (true, false) => multiply_chunk!(rows, planes, "tdpbssd", "tmm2", "tmm4", "tmm6"),
+                (false, true) => multiply_chunk!(rows, planes, "tdpbsud", "tmm3", "tmm5", "tmm7"),
+                (true, true) => multiply_chunk!(rows, planes, "tdpbssd", "tmm3", "tmm5", "tmm7"),
             }
         }
     }
 
-    /// Writes the sums of the first tile of rows, or of both.
+    /// Writes the sums.
     ///
     /// # Safety
     /// `out` can be written.
     #[inline(always)]
-    pub(crate) unsafe fn store(&self, out: *mut [i32; TILE_SUMS], num_tiles: usize) {
+    pub(crate) unsafe fn store(&self, out: *mut [i32; TILE_SUMS]) {
         // SAFETY: the caller's contract.
         unsafe {
             tiles!(
@@ -239,15 +216,6 @@ impl BlockProducts {
                 line = in(reg) LINE,
                 options(nostack, preserves_flags)
             );
-            if num_tiles > 1 {
-                tiles!(
-                    "tilestored [{out} + {line} + 2048], tmm2",
-                    "tilestored [{out} + {line} + 3072], tmm3",
-                    out = in(reg) out,
-                    line = in(reg) LINE,
-                    options(nostack, preserves_flags)
-                );
-            }
         }
     }
 }

@@ -18,21 +18,19 @@ use crate::packed_matrix::panel::block_bytes;
 /// Blocks of a panel that are unpacked together, so that they stay in the first-level cache beside two tiles of rows.
 const MAX_BLOCKS: usize = 2;
 
-/// Up to so many rows, reading the weights takes a good part of the time.
-const MAX_ROWS_TO_PREFETCH: usize = 2 * TILE_ROWS;
-
 const CACHE_LINE: usize = 64;
 
 /// Of 64 columns each, which the unit takes at once.
 const CHUNKS_PER_BLOCK: usize = 4;
+const ROWS_PER_QUARTER: usize = TILE_ROWS / 4;
 
 /// Some blocks of a panel, split as `BlockFormat::split` says.
 #[repr(C, align(64))]
 struct Planes([[[u8; PLANE_BYTES]; 2]; MAX_BLOCKS]);
 
-/// Of two tiles of rows, the sums over the low and the high bytes; twice, so that the unit can write one while the other is read.
+/// Of a tile of rows, the sums over the low and the high bytes; twice, so that the unit can write one while the other is read.
 #[repr(C, align(64))]
-struct Sums([[[i32; TILE_SUMS]; 4]; 2]);
+struct Sums([[[i32; TILE_SUMS]; 2]; 2]);
 
 /// The outputs of a panel before its last block.
 #[repr(C, align(64))]
@@ -104,7 +102,7 @@ struct PanelProduct<'a> {
     products: &'a BlockProducts,
 }
 
-/// One block of up to two tiles of rows, the first of which are row `first` and its output.
+/// One block of a tile of rows, the first of which are row `first` and its output.
 #[derive(Clone, Copy)]
 struct Unit {
     first: usize,
@@ -128,34 +126,32 @@ impl PanelProduct<'_> {
     ) {
         let mut before: Option<Unit> = None;
         let mut turn = 0;
-        for first in (0..outputs.len()).step_by(2 * TILE_ROWS) {
-            let num_rows = (outputs.len() - first).min(2 * TILE_ROWS);
+        for first in (0..outputs.len()).step_by(TILE_ROWS) {
+            let num_rows = (outputs.len() - first).min(TILE_ROWS);
             for (i, block) in blocks.clone().enumerate() {
                 // SAFETY: the caller's contract; the sums of the unit before were written.
                 unsafe {
                     let sums: *mut [i32; TILE_SUMS] = (&raw mut (*sums).0[turn % 2]).cast();
                     let planes = (&raw const (*planes).0[i]).cast::<u8>();
-                    let quants = self.quants(first, block);
-                    let second = (num_rows > TILE_ROWS).then(|| self.quants(first + TILE_ROWS, block));
+                    let (quants, step) = self.quants(first, block);
                     self.products.clear();
                     for chunk in 0..CHUNKS_PER_BLOCK {
-                        let at = |(start, step): (*const i8, usize)| start.wrapping_add(chunk * step);
-                        let rows = (at(quants), second.map(at));
+                        let rows = quants.wrapping_add(chunk * step);
                         let planes = planes.add(chunk * PLANE_BYTES / CHUNKS_PER_BLOCK);
                         // The constant chooses the instruction for the high bytes.
                         if P::HAS_SIGNED_HIGH {
-                            self.products.add::<true>(rows, planes);
+                            self.products.add::<true>(rows, planes, chunk % 2 == 1);
                         } else {
-                            self.products.add::<false>(rows, planes);
+                            self.products.add::<false>(rows, planes, chunk % 2 == 1);
                         }
-                        if self.piece.rows.len() <= MAX_ROWS_TO_PREFETCH {
-                            self.prefetch::<P>(block + MAX_BLOCKS, chunk);
+                        if first == 0 {
+                            self.prefetch::<P>(block + 2 * MAX_BLOCKS, chunk);
                         }
                         if let Some(before) = before {
                             self.finish::<V, P>(v, before, chunk, outputs);
                         }
                     }
-                    self.products.store(sums, num_rows.div_ceil(TILE_ROWS));
+                    self.products.store(sums);
                     before = Some(Unit { first, num_rows, block, sums });
                 }
                 turn += 1;
@@ -205,10 +201,7 @@ impl PanelProduct<'_> {
     ) {
         let rows = &self.piece.product.quantized.blocks;
         let num_blocks = self.panel.num_groups / GROUPS_PER_BLOCK;
-        // A quarter is of one tile.
-        let size = unit.num_rows.next_multiple_of(TILE_ROWS) / CHUNKS_PER_BLOCK;
-        let quarter = quarter * size..unit.num_rows.min((quarter + 1) * size);
-        let (tile, row_in_tile) = (quarter.start / TILE_ROWS, quarter.start % TILE_ROWS);
+        let quarter = quarter * ROWS_PER_QUARTER..unit.num_rows.min((quarter + 1) * ROWS_PER_QUARTER);
         let [_, place] = rows.places(self.piece.rows.start + unit.first + quarter.start, num_blocks);
         let factors = &rows.factors[place.first + unit.block * place.stride..];
         let factors = factors[..quarter.len()].as_ptr();
@@ -216,7 +209,7 @@ impl PanelProduct<'_> {
         // SAFETY: the caller's contract; the block exists, its rows have factors, and outputs are arrays of 16.
         unsafe {
             let scales = P::load_scales::<V>(v, self.panel, unit.block);
-            let sums = unit.sums.add(2 * tile).cast::<i32>().add(row_in_tile * NUM_LANES);
+            let sums = unit.sums.cast::<i32>().add(quarter.start * NUM_LANES);
             let outputs = outputs.as_mut_ptr().wrapping_add(unit.first + quarter.start).cast::<f32>();
             for r in 0..quarter.len() {
                 let low = v.load_i32(sums.add(r * NUM_LANES));

@@ -215,6 +215,12 @@ impl Sequence {
         self.num_computed_tokens += num_tokens;
     }
 
+    /// Back to `first_position`, where the step in flight began; its drafts are gone.
+    pub(super) fn retreat(&mut self, first_position: usize) {
+        self.settle_drafts(0);
+        self.num_computed_tokens = first_position;
+    }
+
     /// Tokens that the answer can still have, from 1 on while it goes on.
     pub(super) fn max_num_more_tokens(&self, max_sequence_tokens: usize) -> usize {
         let max_num_tokens = self.stop_rules.max_tokens.saturating_sub(self.num_output_tokens());

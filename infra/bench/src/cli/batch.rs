@@ -91,11 +91,14 @@ impl Bench<'_> {
     async fn run(&self) -> anyhow::Result<Report> {
         let mut report = Report::default();
         let watch = BatchWatch::new(self.server.url(), self.server.pid());
-        self.probe(4, !self.arguments.run.seed).await?;
         if self.arguments.lines > 0 {
             let file = self.folder.join("lines.jsonl");
-            self.arguments.lines(self.arguments.lines).write(&file, MODEL_NAME)?;
             for round in 1..=self.arguments.rounds {
+                // No round finds the prompts of another in the prefix cache.
+                let lines = self.arguments.lines(self.arguments.lines);
+                let seed = self.arguments.run.seed.wrapping_add((round as u64) << 32);
+                BatchLines { prompts: PromptShape { seed, ..lines.prompts }, ..lines }
+                    .write(&file, MODEL_NAME)?;
                 super::progress(&format!("round {round}: the batch"))?;
                 let began = Instant::now();
                 let id = self.submit(&file).await?;
@@ -106,6 +109,7 @@ impl Bench<'_> {
         }
         if self.arguments.probes > 0 {
             super::progress("first tokens without a batch")?;
+            self.probe(4, !self.arguments.run.seed).await?;
             report.idle_first_token = self.probe(self.arguments.probes, self.arguments.run.seed + 1).await?;
             let file = self.folder.join("background.jsonl");
             let lines = self.arguments.lines(NUM_BACKGROUND_LINES);
@@ -201,15 +205,17 @@ impl BatchArguments {
             table.row([figure, &found, asked, word].map(str::to_owned));
         };
         let num_tokens = |batch: &BatchFigures| batch.num_lines as f64 * f64::from(self.output_tokens);
-        let rate = median(report.batches.iter().map(|batch| num_tokens(batch) / batch.seconds));
-        let offline = median(report.offline_tokens_per_second.iter().copied());
-        if let (Some(rate), Some(offline)) = (rate, offline) {
+        let rates = report.batches.iter().map(|batch| num_tokens(batch) / batch.seconds);
+        let rounds: Vec<(f64, f64)> = rates.zip(report.offline_tokens_per_second.iter().copied()).collect();
+        // Of the rounds, since a machine may change from one to the next.
+        if let Some(ratio) = median(rounds.iter().map(|(rate, offline)| rate / offline)) {
             let used = median(report.batches.iter().map(BatchFigures::utilisation)).unwrap_or(0.0);
             let busy = median(report.batches.iter().map(|batch| batch.busy_share)).unwrap_or(0.0);
             let found = format!("{:.1} % (busy {:.1} %)", used * 100.0, busy * 100.0);
             row("engine steps with full slots, of wall time", found, "≥ 95 %", used >= 0.95);
-            let ratio = rate / offline;
-            let found = format!("{rate:.1} / {offline:.1} = {ratio:.3}");
+            let shown: Vec<_> =
+                rounds.iter().map(|(rate, offline)| format!("{rate:.1} / {offline:.1}")).collect();
+            let found = format!("{}: {ratio:.3}", shown.join(", "));
             row("output tok/s of the batch / offline", found, "≥ 0.95", ratio >= 0.95);
             for process in report.batches.iter().flat_map(|batch| growth(&batch.memory)) {
                 let (name, found, is_flat) = process;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::client::Client;
 use crate::site::{MODEL, Site};
@@ -264,4 +266,53 @@ async fn the_command_line_submits_watches_and_fetches() {
     assert!(!is_ok && errors.contains("cannot be cancelled"), "{errors}");
     let (is_ok, _, errors) = batch(&["watch", "batch_unknown"]).await;
     assert!(!is_ok && errors.contains("no such batch"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_breaks_off_leaves_what_was_there() {
+    let site = Site::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // A server that dies within a file.
+    tokio::spawn(async move {
+        let batch = r#"{"id": "b", "status": "completed", "output_file_id": "f",
+            "request_counts": {"total": 9, "completed": 9, "failed": 0}}"#;
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let num_bytes = connection.read(&mut request).await.unwrap();
+            let is_file = String::from_utf8_lossy(&request[..num_bytes]).contains("/content");
+            let (length, body) = if is_file { (1000, "{\"half\"") } else { (batch.len(), batch) };
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let path = site.path("out.jsonl");
+    std::fs::write(&path, "of yesterday").unwrap();
+    let shown = path.display().to_string();
+    let output = site.run("batch", &["fetch", "b", "--output", &shown, "--url", &url]).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("broke off"), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "of yesterday");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erasing_a_person_names_the_files_that_still_tell_of_them() {
+    let site = Site::new();
+    let (_process, client) = site.serve(&["--max-num-seqs", "8"]).await;
+    let mut batches = Vec::new();
+    for user in ["ann", "bob"] {
+        let mut asked = line(1, 3);
+        asked["body"]["user"] = user.into();
+        let id = client.begin_batch(&text_of(&[asked])).await;
+        batches.push(client.ended_batch(&id).await);
+    }
+    let told = site.print("erase", &["--user", "ann", "--yes"]).await;
+    for file in ["input_file_id", "output_file_id"] {
+        let [of_ann, of_bob] = [0, 1].map(|number: usize| batches[number][file].as_str().unwrap());
+        assert!(told.contains(of_ann) && !told.contains(of_bob), "{file} of {batches:?} in {told}");
+    }
+    let told = site.print("erase", &["--user", "ann", "--yes"]).await;
+    assert!(told.contains("0 keys destroyed") && !told.contains("file-"), "{told}");
 }

@@ -21,15 +21,29 @@ impl Scheduler {
         }
         let mut progress = Vec::with_capacity(results.len());
         for (share, result) in plan.sequences.iter().zip(results) {
-            let is_current = self.sequences.get(&share.id).is_some_and(|sequence| {
-                sequence.state() == SequenceState::Running
-                    && sequence.num_preemptions() == share.num_preemptions
-            });
-            if is_current {
+            if self.is_current(share) {
                 progress.push(self.complete_one(share, result)?);
             }
         }
         Ok(progress)
+    }
+
+    /// Takes a step back that was not computed to its end: its sequences run on from where it began.
+    pub fn give_up(&mut self, plan: &StepPlan) {
+        for share in &plan.sequences {
+            let is_current = self.is_current(share);
+            if let Some(sequence) = self.sequences.get_mut(&share.id).filter(|_| is_current) {
+                sequence.retreat(share.first_position);
+                self.kv_cache.shrink(share.id, share.first_position);
+            }
+        }
+    }
+
+    /// Whether the sequence runs and has done so since the share was planned.
+    fn is_current(&self, share: &ScheduledSequence) -> bool {
+        self.sequences.get(&share.id).is_some_and(|sequence| {
+            sequence.state() == SequenceState::Running && sequence.num_preemptions() == share.num_preemptions
+        })
     }
 
     fn complete_one(

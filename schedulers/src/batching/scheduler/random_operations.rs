@@ -30,8 +30,9 @@ enum Operation {
     Abort(usize),
     /// The n-th known sequence's input is there.
     MarkReady(usize),
-    /// Plans and completes a step; with `fails` its first sequence fails, with `aborts` its last ends in the middle of it.
-    Step { fails: bool, aborts: bool, drafts: Drafts },
+    /// Plans a step and completes it or, with `is_given_up`, takes it back; with `fails` its first sequence fails, with
+    /// `aborts` its last ends in the middle of it.
+    Step { fails: bool, aborts: bool, is_given_up: bool, drafts: Drafts },
     /// Forgets cached content.
     ClearPrefixCache,
 }
@@ -64,7 +65,8 @@ fn operations() -> impl Strategy<Value = Operation> {
         1 => (0_usize..20).prop_map(Operation::Abort),
         1 => (0_usize..20).prop_map(Operation::MarkReady),
         12 => (0_u8..20, 0_u8..20, 0_usize..7, 0_usize..4).prop_map(|(f, a, num_right, num_wrong)| {
-            Operation::Step { fails: f == 0, aborts: a == 0, drafts: Drafts { num_right, num_wrong } }
+            let drafts = Drafts { num_right, num_wrong };
+            Operation::Step { fails: f == 0, aborts: a == 0, is_given_up: f > 16, drafts }
         }),
         1 => (0_usize..4, 0_usize..9, any::<bool>()).prop_map(|(max_num_seqs, max_num_prefill_tokens, is_due)| {
             Operation::Limit(BatchLimits { max_num_seqs, max_num_prefill_tokens, is_due })
@@ -145,7 +147,9 @@ impl World {
                     prop_assert_eq!(self.scheduler.mark_ready(id).is_ok(), is_held);
                 }
             }
-            Operation::Step { fails, aborts, drafts } => self.step(fails, aborts, drafts)?,
+            Operation::Step { fails, aborts, is_given_up, drafts } => {
+                self.step((fails, aborts, is_given_up), drafts)?;
+            }
             Operation::ClearPrefixCache => {
                 let is_unused = self.scheduler.running().is_empty();
                 prop_assert_eq!(self.scheduler.clear_prefix_cache(), is_unused);
@@ -154,7 +158,11 @@ impl World {
         self.check()
     }
 
-    fn step(&mut self, fails: bool, aborts: bool, drafts: Drafts) -> Result<(), TestCaseError> {
+    fn step(
+        &mut self,
+        (fails, aborts, is_given_up): (bool, bool, bool),
+        drafts: Drafts,
+    ) -> Result<(), TestCaseError> {
         let head = self.scheduler.waiting().head();
         let was_waiting: Vec<SequenceId> = self.scheduler.waiting().iter().collect();
         let mut plan = self.scheduler.schedule().unwrap();
@@ -203,6 +211,15 @@ impl World {
         if let Some(share) = plan.sequences.last().filter(|_| aborts) {
             self.scheduler.abort(share.id).unwrap();
             self.model.remove(&share.id);
+        }
+        if is_given_up {
+            self.scheduler.give_up(&plan);
+            for share in &plan.sequences {
+                if let Ok(sequence) = self.scheduler.sequence(share.id) {
+                    prop_assert_eq!(sequence.num_computed_tokens(), share.first_position);
+                }
+            }
+            return Ok(());
         }
         let mut results = Vec::new();
         for (index, share) in plan.sequences.iter().enumerate() {
@@ -258,7 +275,8 @@ proptest! {
         while !world.model.is_empty() {
             prop_assert!(num_steps_left > 0, "{} sequences never finish", world.model.len());
             num_steps_left -= 1;
-            world.apply(Operation::Step { fails: false, aborts: false, drafts: Drafts::default() })?;
+            let drafts = Drafts::default();
+            world.apply(Operation::Step { fails: false, aborts: false, is_given_up: false, drafts })?;
         }
         let stats = world.scheduler.stats();
         prop_assert_eq!((stats.num_free_blocks, stats.num_waiting), (stats.num_blocks, 0));
