@@ -163,9 +163,9 @@ async fn fetch(
     Ok(())
 }
 
-/// Writes a file beside its place, and puts it there when it is whole; what is no file, as a pipe, is written at once.
+/// Writes a file beside its place, and puts it there when it is whole; what is no file, as a pipe or a link, is written at once.
 async fn download(client: &BatchClient, file: &str, path: &Path) -> Result<()> {
-    let is_file = tokio::fs::metadata(path).await.map_or(true, |there| there.is_file());
+    let is_file = tokio::fs::symlink_metadata(path).await.map_or(true, |there| there.is_file());
     let written = if is_file { path.with_added_extension("part") } else { path.to_owned() };
     let shown = written.display();
     let mut content = client.content(file).await?;

@@ -178,7 +178,8 @@ impl BlockProducts {
         }
     }
 
-    /// Adds 64 columns; the high plane lies `PLANE_BYTES` behind the low one.
+    /// Adds 64 columns; the high plane lies `PLANE_BYTES` behind the low one. If every other call is odd, its operands are loaded
+    /// beside those of the call before.
     ///
     /// # Safety
     /// The operands can be read, 16 rows each.

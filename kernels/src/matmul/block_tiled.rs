@@ -15,7 +15,7 @@ use crate::lanes::{self, BlockProducts, Lanes, NUM_LANES, PLANE_BYTES, TILE_ROWS
 use crate::packed_matrix::Section;
 use crate::packed_matrix::panel::block_bytes;
 
-/// Blocks of a panel that are unpacked together, so that they stay in the first-level cache beside two tiles of rows.
+/// Blocks of a panel that are unpacked together, so that they stay in the first-level cache beside a tile of rows.
 const MAX_BLOCKS: usize = 2;
 
 const CACHE_LINE: usize = 64;
