@@ -70,7 +70,7 @@ impl PoolingWorker {
             computing.held.is_unproven = true;
             computing.held.clone()
         };
-        self.pulse.say_begun(begun).await;
+        self.pulse.say_begun(|| vec![begun.clone()]).await;
         Some(beginning)
     }
 

@@ -90,7 +90,9 @@ impl Worker {
             held.progress = Progress::Begun { _permit: beginning };
             held.held()
         };
-        self.pulse.say_begun(begun).await;
+        // Whom a suspect began beside had its first token, which nobody may have heard of yet.
+        let is_suspect = assignment.history.max_num_unproven > 0;
+        self.pulse.say_begun(|| if is_suspect { self.held_attempts() } else { vec![begun.clone()] }).await;
         true
     }
 

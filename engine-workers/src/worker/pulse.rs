@@ -75,11 +75,12 @@ impl Pulse {
     }
 
     /// Says that an attempt begins; returns when that is on its way whatever becomes of this process, so that what brings
-    /// its worker down, however fast, is known to have begun. While the broker is away nothing begins.
-    pub(crate) async fn say_begun(&self, begun: HeldAttempt) {
+    /// its worker down, however fast, is known to have begun. While the broker is away nothing begins. `begun` tells of what is
+    /// held beside it too if that must be known: whatever else is held stays as it was said before.
+    pub(crate) async fn say_begun(&self, begun: impl Fn() -> Vec<HeldAttempt>) {
         loop {
             let speaking = self.speaking.lock().await;
-            let heartbeat = Heartbeat { is_addition: true, ..self.heartbeat(vec![begun.clone()]) };
+            let heartbeat = Heartbeat { is_addition: true, ..self.heartbeat(begun()) };
             let said = self.say(heartbeat).await;
             drop(speaking);
             let Err(error) = said else { return };
