@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kernels::KernelError;
 use thiserror::Error;
 
 use crate::lora::adapter::LoraAdapter;
@@ -60,6 +61,12 @@ pub enum RunnerError {
     /// It was given up for something more urgent: nothing of it counts.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<KernelError> for RunnerError {
+    fn from(error: KernelError) -> Self {
+        Self::Device(error.to_string())
+    }
 }
 
 /// Asks a forward pass to end early; clones ask the same.

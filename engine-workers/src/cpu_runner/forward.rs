@@ -105,28 +105,22 @@ impl Forward {
     /// Writes the keys and values of all rows into the cache and replaces `logits` by `[logit_rows, vocab_size]`.
     pub(crate) fn run(&mut self, mut pass: Pass<'_>, logits: &mut Vec<f32>) -> Result<(), RunnerError> {
         let mut watch = Stopwatch::start(std::mem::take(&mut self.times));
-        let outcome = match self.layers(&mut pass, &mut watch) {
-            Ok(true) => self.head(&pass, &mut watch, logits).map(|()| true),
-            other => other,
-        };
+        let layers = self.layers(&mut pass, &mut watch);
+        let outcome = layers.and_then(|()| Ok(self.head(&pass, &mut watch, logits)?));
         self.times = watch.stop();
-        match outcome {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(RunnerError::Interrupted),
-            Err(error) => Err(RunnerError::Device(error.to_string())),
-        }
+        outcome
     }
 
     /// Runs all layers. Afterwards the first rows of `hidden` are those of `logit_rows`; of the other rows the last
-    /// layer computes keys and values only. False if they were interrupted.
-    fn layers(&mut self, pass: &mut Pass<'_>, watch: &mut Stopwatch) -> Result<bool, KernelError> {
+    /// layer computes keys and values only.
+    fn layers(&mut self, pass: &mut Pass<'_>, watch: &mut Stopwatch) -> Result<(), RunnerError> {
         let num_rows = pass.step.tokens.len();
         let hidden = &mut self.hidden[..num_rows * self.hidden_size];
         pass.weights.embedding.gather(pass.step.tokens, hidden)?;
         watch.ended(Operation::Embedding);
         for index in 0..pass.weights.layers.len() {
             if pass.interrupt.is_raised() {
-                return Ok(false);
+                return Err(RunnerError::Interrupted);
             }
             let is_last = index + 1 == pass.weights.layers.len();
             self.store_keys_and_values(pass, index, watch)?;
@@ -143,7 +137,7 @@ impl Forward {
                 self.finish_rows(pass, index, rows, watch)?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// From `hidden` to queries in `qkv`, and keys and values in the cache.

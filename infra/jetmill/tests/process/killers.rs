@@ -44,7 +44,7 @@ async fn requests_that_kill_as_soon_as_they_begin_are_given_up_and_their_neighbo
         })
         .await;
         // So long a prompt that its worker is dead before the first token.
-        let body = chat(&"lighthouse ".repeat(2_500), 8, false);
+        let body = chat(&"lighthouse ".repeat(1_500), 8, false);
         let killer = tokio::spawn(front.client.post(&body).send());
         for millis in delays {
             soon("the killer's beginning", async {
