@@ -45,6 +45,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     const WIDTH: usize;
     /// Rows that pass a panel together: as many as there are registers for their sums.
     const MAX_TILE_ROWS: usize;
+    /// The same where one register a row is all that is needed beside a group's weights.
+    const MAX_INTEGER_ROWS: usize = Self::MAX_TILE_ROWS;
     /// Sums that attention keeps in registers: enough to hide the latency of an fma.
     const NUM_SUMS: usize;
     /// What `dot4_u8` subtracts from each weight by itself.

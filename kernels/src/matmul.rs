@@ -37,8 +37,12 @@ use integer::IntegerKernel;
 
 pub use groups::matmul_groups;
 
-/// Rows of input that pass a panel before the next panel comes: they stay in the second-level cache.
+/// Rows of input that pass the weights together: they stay in the second-level cache.
 const MAX_ROWS_PER_PASS: usize = 256;
+
+/// Of these, rows that pass some panels before the next rows come: they stay in the first-level cache, and the panels in the second-level one.
+const MAX_ROWS_PER_BLOCK: usize = 32;
+const MAX_PANEL_BYTES_PER_BLOCK: usize = 256 << 10;
 
 /// The matrix product with packed weights.
 ///
@@ -107,6 +111,9 @@ struct ProductPiece<'a> {
 
 /// Computes `MR` rows of one panel, `out[r][lane]`.
 trait PanelKernel<V: Lanes>: Copy {
+    /// Rows that pass a panel together.
+    const MAX_ROWS: usize = V::MAX_TILE_ROWS;
+
     /// # Safety
     /// `panel` is a whole panel of the kernel's type and of the product's columns; `first_row + MR` rows exist.
     unsafe fn run<const MR: usize>(
@@ -195,19 +202,38 @@ impl ProductPiece<'_> {
         panels: std::ops::Range<usize>,
         kernel: K,
     ) {
-        for index in panels {
-            let panel = self.product.w.panel(section, index);
-            let first_col = section.first_row + index * NUM_LANES;
-            let num_cols = NUM_LANES.min(section.num_rows - index * NUM_LANES);
-            let cols = first_col..first_col + num_cols;
-            let mut row = self.rows.start;
-            while row < self.rows.end {
-                match (self.rows.end - row).min(V::MAX_TILE_ROWS) {
-                    8.. => row += self.run_rows::<V, K, 8>(v, kernel, panel, (row, cols.clone())),
-                    4.. => row += self.run_rows::<V, K, 4>(v, kernel, panel, (row, cols.clone())),
-                    2.. => row += self.run_rows::<V, K, 2>(v, kernel, panel, (row, cols.clone())),
-                    _ => row += self.run_rows::<V, K, 1>(v, kernel, panel, (row, cols.clone())),
+        let panels_per_block = (MAX_PANEL_BYTES_PER_BLOCK / section.panel_bytes.max(1)).max(1);
+        for first_panel in panels.clone().step_by(panels_per_block) {
+            let end_panel = panels.end.min(first_panel + panels_per_block);
+            for first_row in self.rows.clone().step_by(MAX_ROWS_PER_BLOCK) {
+                let rows = first_row..self.rows.end.min(first_row + MAX_ROWS_PER_BLOCK);
+                for index in first_panel..end_panel {
+                    self.run_panel(v, section, index, (rows.clone(), kernel));
                 }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn run_panel<V: Lanes, K: PanelKernel<V>>(
+        &self,
+        v: V,
+        section: &Section,
+        index: usize,
+        (rows, kernel): (std::ops::Range<usize>, K),
+    ) {
+        let panel = self.product.w.panel(section, index);
+        let first_col = section.first_row + index * NUM_LANES;
+        let num_cols = NUM_LANES.min(section.num_rows - index * NUM_LANES);
+        let cols = first_col..first_col + num_cols;
+        let mut row = rows.start;
+        while row < rows.end {
+            match (rows.end - row).min(K::MAX_ROWS) {
+                16.. => row += self.run_rows::<V, K, 16>(v, kernel, panel, (row, cols.clone())),
+                8.. => row += self.run_rows::<V, K, 8>(v, kernel, panel, (row, cols.clone())),
+                4.. => row += self.run_rows::<V, K, 4>(v, kernel, panel, (row, cols.clone())),
+                2.. => row += self.run_rows::<V, K, 2>(v, kernel, panel, (row, cols.clone())),
+                _ => row += self.run_rows::<V, K, 1>(v, kernel, panel, (row, cols.clone())),
             }
         }
     }

@@ -63,6 +63,9 @@ impl AttentionInput<'_> {
 /// Rows of one sequence that share a pass over its keys and values.
 const MAX_ROWS_PER_TILE: usize = 8;
 
+/// With fewer tiles one thread waits for another at the end.
+const TILES_PER_THREAD: usize = 8;
+
 /// Causal attention of new tokens over a paged cache that already holds their keys and values.
 ///
 /// `out[t,h] = Σ_{p−w<j≤p} softmax_j(scale·q[t,h]·k[j,h/g])·v[j,h/g]` for the token at position `p`, with `g` query heads for each head
@@ -134,7 +137,8 @@ pub fn paged_attention(
         });
         return Ok(());
     }
-    let rows_per_tile = MAX_ROWS_PER_TILE.min(num_rows);
+    let rows_per_tile =
+        (num_rows * shape.num_kv_heads / (TILES_PER_THREAD * pool.num_threads())).clamp(1, MAX_ROWS_PER_TILE);
     let num_tiles = num_rows.div_ceil(rows_per_tile) * shape.num_kv_heads;
     pool.for_each(num_tiles, 1, &|tiles| {
         for tile in tiles {

@@ -10,9 +10,35 @@ use crate::disjoint::Disjoint;
 use crate::isa::VerifiedIsa;
 use crate::{Isa, KernelError};
 
-/// Rounds of waiting (50–150 ns each) before a thread goes to sleep: longer than the gap between two
-/// operations of a step, far shorter than the gap between two requests.
+/// Rounds of waiting (14–150 ns each) before a thread offers its core to others: longer than the gap between two operations of a step.
 const MAX_SPINS: u32 = 2_000;
+
+/// Rounds of that before it goes to sleep. Whom it waits for may have lost its core for a moment, and to be woken takes longer than to stay
+/// awake; between two requests it sleeps.
+const MAX_YIELDS: u32 = 1_000;
+
+/// How long a thread has waited.
+#[derive(Debug, Default)]
+struct Wait {
+    num_rounds: u32,
+}
+
+impl Wait {
+    /// Waits for a round; false once it is time to sleep.
+    #[inline]
+    fn goes_on(&mut self) -> bool {
+        if self.num_rounds == MAX_SPINS + MAX_YIELDS {
+            return false;
+        }
+        self.num_rounds += 1;
+        if self.num_rounds <= MAX_SPINS {
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+        true
+    }
+}
 
 /// Which of the threads of a [`Pool`] runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +51,8 @@ pub struct ThreadIndex {
 
 /// A fixed set of compute threads that run one function at a time, together with the caller.
 ///
-/// A run allocates nothing and takes no lock that another run does not hold. Waiting threads spin for a moment and then
-/// sleep, so an idle pool costs no processor time. Results never depend on how many threads there are.
+/// A run allocates nothing and takes no lock that another run does not hold. Waiting threads spin for a moment, offer
+/// their cores for another, and then sleep, so an idle pool costs no processor time. Results never depend on how many threads there are.
 pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -227,11 +253,9 @@ impl Drop for Pool {
 
 impl Shared {
     fn wait_for_workers(&self) {
-        let mut num_spins = 0;
+        let mut wait = Wait::default();
         while self.num_unfinished.load(Ordering::Acquire) != 0 {
-            if num_spins < MAX_SPINS {
-                num_spins += 1;
-                std::hint::spin_loop();
+            if wait.goes_on() {
                 continue;
             }
             self.is_caller_asleep.store(true, Ordering::SeqCst);
@@ -244,15 +268,13 @@ impl Shared {
 
     /// Returns the next epoch after `seen`.
     fn wait_for_job(&self, worker: usize, seen: usize) -> usize {
-        let mut num_spins = 0;
+        let mut wait = Wait::default();
         loop {
             let epoch = self.epoch.load(Ordering::Acquire);
             if epoch != seen {
                 return epoch;
             }
-            if num_spins < MAX_SPINS {
-                num_spins += 1;
-                std::hint::spin_loop();
+            if wait.goes_on() {
                 continue;
             }
             // Either the caller sees that this thread sleeps, or this thread sees the new epoch.

@@ -52,6 +52,7 @@ impl Lanes for Avx512 {
     type Columns = Avx512;
     const WIDTH: usize = 16;
     const MAX_TILE_ROWS: usize = 8;
+    const MAX_INTEGER_ROWS: usize = 16;
     const NUM_SUMS: usize = 16;
     const U8_BIAS: i32 = 0;
 

@@ -32,6 +32,7 @@ impl<H: Lanes> Lanes for Twice<H> {
     type Columns = H;
     const WIDTH: usize = 2 * H::WIDTH;
     const MAX_TILE_ROWS: usize = H::MAX_TILE_ROWS;
+    const MAX_INTEGER_ROWS: usize = H::MAX_INTEGER_ROWS;
     const NUM_SUMS: usize = H::NUM_SUMS / 2;
     const U8_BIAS: i32 = H::U8_BIAS;
 

@@ -33,7 +33,7 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         out: &mut [[f32; NUM_LANES]; MR],
     ) {
         let num_groups = panel.num_groups;
-        // The rows are within one tile, since tiles of the output are powers of two up to 8 and start at their multiples.
+        // The rows are within one tile, since tiles of the output are powers of two up to 16 and start at their multiples.
         let place = self.rows.place(first_row, num_groups);
         let end = place.first + num_groups.saturating_sub(1) * place.stride + MR;
         let quants = self.rows.quants[place.first..end].as_ptr();
@@ -68,20 +68,15 @@ fn add_group<V: Lanes, P: Format>(
     (words, factors, biases): (&Quants, &Factors, &Biases),
     mut sum: V::F,
 ) -> V::F {
-    let mut low = v.splat_i32(P::bias(biases, V::U8_BIAS));
-    let mut high = v.splat_i32(0);
-    for j in 0..4 {
-        let (first, second) = (words.0[j], words.0[j + 4]);
-        if P::IS_WIDE {
-            low = v.dot4_u8(low, tile.quants[j], first);
-            high = v.dot4_u8(high, tile.quants[j + 4], second);
+    let mut isum = v.splat_i32(P::bias(biases, V::U8_BIAS));
+    for j in 0..8 {
+        isum = if P::IS_WIDE {
+            v.dot4_u8(isum, tile.quants[j], words.0[j])
         } else {
-            low = v.dot4_u7(low, tile.quants[j], first);
-            high = v.dot4_u7(high, tile.quants[j + 4], second);
-        }
+            v.dot4_u7(isum, tile.quants[j], words.0[j])
+        };
     }
-    let scale = v.splat(factors.scale);
-    sum = v.fma(v.to_f32(v.add_i32(low, high)), v.mul(tile.scales, scale), sum);
+    sum = v.fma(v.to_f32(isum), v.mul(tile.scales, v.splat(factors.scale)), sum);
     if P::HAS_OFFSETS {
         sum = v.fma(tile.offsets, v.splat(factors.scaled_sum), sum);
     }
@@ -89,6 +84,8 @@ fn add_group<V: Lanes, P: Format>(
 }
 
 impl<V: Lanes, P: Format + Copy> PanelKernel<V> for IntegerKernel<'_, P> {
+    const MAX_ROWS: usize = V::MAX_INTEGER_ROWS;
+
     #[inline(always)]
     unsafe fn run<const MR: usize>(
         self,

@@ -106,6 +106,13 @@ fn more_rows_than_one_pass_agree() {
 }
 
 #[test]
+fn panels_too_large_to_stay_beside_some_rows_agree() {
+    for (i, weight_type) in WeightType::ALL.into_iter().enumerate() {
+        check_product(weight_type, [35, 68, 8192 / weight_type.block_size()], i as u64);
+    }
+}
+
+#[test]
 fn rows_too_long_for_one_unpacking_agree() {
     for (i, weight_type) in WeightType::ALL.into_iter().enumerate() {
         check_product(weight_type, [258, 18, 2560 / weight_type.block_size()], i as u64);
