@@ -82,6 +82,8 @@ async fn an_inference_whose_api_died_is_cancelled_when_nobody_comes_back() {
     until("the api is ready", async || client.is_ready().await.then_some(())).await;
     let mut body = chat(QUESTION, 1_800, true);
     body["grace_period_seconds"] = 1.into();
+    // More than the fastest machine computes before the worker gives up on the node.
+    body["n"] = 8.into();
     let mut stream = client.stream_of(client.post(&body)).await;
     stream.read_text(20).await;
     api_1.kill().await;

@@ -24,9 +24,9 @@ impl Site {
         let output = self.run("replay", &[arguments, &settings].concat()).await;
         let text = String::from_utf8(output.stdout).unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}\n{errors}")));
+        // Shown if the test fails.
+        eprintln!("{errors}");
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
         (output.status.code().unwrap(), lines.collect())
     }
 }
