@@ -51,6 +51,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     const NUM_SUMS: usize;
     /// What `dot4_u8` subtracts from each weight by itself.
     const U8_BIAS: i32;
+    /// Whether `dot4_u7` takes steps of its own for the sums of two and of four, so that adding up sums of two first pays.
+    const HAS_PAIRS: bool = false;
 
     fn columns(self) -> Self::Columns;
     /// The matrix unit that stands beside the lanes, if there is one to use.
@@ -125,6 +127,16 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn dot4_u7(self, acc: Self::I, w: Self::I, a: i32) -> Self::I;
     /// The same with any unsigned byte, each reduced by `U8_BIAS`.
     fn dot4_u8(self, acc: Self::I, w: Self::I, a: i32) -> Self::I;
+    /// `w[2i]·a[2i] + w[2i+1]·a[2i+1]` in each i16: bytes of weights ≤ 127 and signed bytes. Where `HAS_PAIRS`.
+    #[inline(always)]
+    fn mul_pairs(self, _w: Self::I, _a: Self::I) -> Self::I {
+        unreachable!("there are pairs")
+    }
+    /// `acc + a[0]·b[0] + a[1]·b[1]` in each lane, of its two i16. Where `HAS_PAIRS`.
+    #[inline(always)]
+    fn dot2_i16(self, _acc: Self::I, _a: Self::I, _b: Self::I) -> Self::I {
+        unreachable!("there are pairs")
+    }
 }
 
 /// The sum of 16 lanes as a balanced tree over the lanes `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.

@@ -20,6 +20,7 @@ pub(crate) mod float;
 mod format;
 mod groups;
 mod integer;
+mod pairs;
 mod prefetch;
 mod tiled;
 

@@ -46,6 +46,7 @@ impl Lanes for Avx2Half {
     const NUM_SUMS: usize = 8;
     const MAX_TILE_ROWS: usize = 4;
     const U8_BIAS: i32 = 128;
+    const HAS_PAIRS: bool = true;
 
     #[inline(always)]
     fn columns(self) -> Avx2Half {
@@ -203,6 +204,14 @@ impl Lanes for Avx2Half {
             let pairs = _mm256_maddubs_epi16(w, _mm256_set1_epi32(a));
             _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         })
+    }
+    #[inline(always)]
+    fn mul_pairs(self, w: __m256i, a: __m256i) -> __m256i {
+        avx2!(_mm256_maddubs_epi16(w, a))
+    }
+    #[inline(always)]
+    fn dot2_i16(self, acc: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        avx2!(_mm256_add_epi32(acc, _mm256_madd_epi16(a, b)))
     }
     /// Pairs of full unsigned bytes would overflow i16, but `|w − 128| ≤ 128` times `±a`, `|a| ≤ 127`, does not.
     #[inline(always)]

@@ -23,6 +23,8 @@ macro_rules! both {
     (@type or $arg:ident) => { Self::I };
     (@type xor $arg:ident) => { Self::I };
     (@type max_i32 $arg:ident) => { Self::I };
+    (@type mul_pairs $arg:ident) => { Self::I };
+    (@type dot2_i16 $arg:ident) => { Self::I };
     (@type $name:ident $arg:ident) => { Self::F };
 }
 
@@ -35,6 +37,7 @@ impl<H: Lanes> Lanes for Twice<H> {
     const MAX_INTEGER_ROWS: usize = H::MAX_INTEGER_ROWS;
     const NUM_SUMS: usize = H::NUM_SUMS / 2;
     const U8_BIAS: i32 = H::U8_BIAS;
+    const HAS_PAIRS: bool = H::HAS_PAIRS;
 
     #[inline(always)]
     fn columns(self) -> H {
@@ -60,6 +63,8 @@ impl<H: Lanes> Lanes for Twice<H> {
         or(a, b) -> I,
         xor(a, b) -> I,
         max_i32(a, b) -> I,
+        mul_pairs(w, a) -> I,
+        dot2_i16(acc, a, b) -> I,
     }
 
     #[inline(always)]

@@ -1,8 +1,10 @@
 use std::marker::PhantomData;
 
 use super::PanelKernel;
-use super::block_format::{BlockFormat, GroupTile, add_block};
+use super::block_format::{BlockFormat, GroupTile, add_block, both_halves};
 use super::format::Panel;
+use super::integer::MAX_ROWS_TO_READ_WHOLE;
+use super::pairs::add_products;
 use super::prefetch::prefetch_group;
 use crate::activations::{BlockFactors, BlockRows, ChunkQuants};
 use crate::group::{GROUP_SIZE, GROUPS_PER_BLOCK};
@@ -56,12 +58,17 @@ impl<'a, P: BlockFormat> BlockKernel<'a, P> {
                     let first = quants.add(index / 2 * chunks.stride).cast::<i32>();
                     (P::load(v, panel, block, group), first.add(index % 2 * WORDS_PER_GROUP))
                 };
+                // SAFETY: as above.
+                let words = |r: usize| unsafe {
+                    &*words.add(r * 2 * WORDS_PER_GROUP).cast::<[i32; WORDS_PER_GROUP]>()
+                };
+                let biases = |r: usize| P::biases(factors(r), group);
+                if V::HAS_PAIRS {
+                    add_groups::<V, P, MR>(v, &tile, (words, biases), &mut isums);
+                    continue;
+                }
                 for_each_row!(MR, |r| {
-                    // SAFETY: as above.
-                    let words = unsafe { words.add(r * 2 * WORDS_PER_GROUP) };
-                    let words = unsafe { &*words.cast::<[i32; WORDS_PER_GROUP]>() };
-                    let biases = P::biases(factors(r), group);
-                    isums[r] = add_group::<V, P>(v, &tile, (words, biases), isums[r]);
+                    isums[r] = add_group::<V, P>(v, &tile, (words(r), biases(r)), isums[r]);
                 });
             }
             // SAFETY: the block is within the panel.
@@ -99,6 +106,30 @@ fn add_group<V: Lanes, P: BlockFormat>(
     }
 }
 
+/// The same for all rows where sums of two are added up first.
+#[inline(always)]
+fn add_groups<'a, V: Lanes, P: BlockFormat, const MR: usize>(
+    v: V,
+    tile: &GroupTile<V>,
+    (words, biases): (impl Fn(usize) -> &'a [i32; WORDS_PER_GROUP], impl Fn(usize) -> [i32; 2]),
+    isums: &mut [V::I; MR],
+) {
+    if !P::HAS_HALVES {
+        let factors = both_halves(v, tile.factors[0]);
+        add_products::<V, MR, 8>(v, isums, (&tile.quants, P::MAX_QUANT), words, factors);
+        return;
+    }
+    let quants = tile.quants.as_chunks::<4>().0;
+    for half in 0..2 {
+        for r in 0..MR {
+            isums[r] = v.add_i32(isums[r], v.mul_i32(v.splat_i32(biases(r)[half]), tile.factors[half]));
+        }
+        let factors = both_halves(v, tile.factors[half]);
+        let words = |r: usize| &words(r).as_chunks::<4>().0[half];
+        add_products::<V, MR, 4>(v, isums, (&quants[half], P::MAX_QUANT), words, factors);
+    }
+}
+
 impl<V: Lanes, P: BlockFormat> PanelKernel<V> for BlockKernel<'_, P> {
     #[inline(always)]
     unsafe fn run<const MR: usize>(
@@ -109,6 +140,12 @@ impl<V: Lanes, P: BlockFormat> PanelKernel<V> for BlockKernel<'_, P> {
         out: &mut [[f32; NUM_LANES]; MR],
     ) {
         let num_groups = self.num_cols / GROUP_SIZE;
+        if V::HAS_PAIRS && MR <= MAX_ROWS_TO_READ_WHOLE {
+            let panel = Panel { start: panel, num_groups, first_lane: 0 };
+            // SAFETY: the caller's contract.
+            unsafe { self.run_lanes(v, panel, first_row, out) };
+            return;
+        }
         let mut first_lane = 0;
         while first_lane < NUM_LANES {
             let panel = Panel { start: panel, num_groups, first_lane };

@@ -27,6 +27,7 @@ pub(super) struct BlockScales<V: Lanes> {
 pub(super) trait BlockFormat: Copy {
     const WEIGHT_TYPE: WeightType;
     const HAS_OFFSETS: bool = false;
+    const MAX_QUANT: i32;
     /// Whether the two halves of a group have factors of their own.
     const HAS_HALVES: bool = false;
     /// Whether the high bytes of `split` have a sign.
@@ -104,19 +105,20 @@ pub(super) fn add_block<V: Lanes, P: BlockFormat>(
 
 /// A 16-bit number in both halves of each lane.
 #[inline(always)]
-fn both_halves<V: Lanes>(v: V, a: V::I) -> V::I {
+pub(super) fn both_halves<V: Lanes>(v: V, a: V::I) -> V::I {
     v.or(v.and(a, v.splat_i32(0xffff)), v.shl::<16>(a))
 }
 
 /// A type with an f16 scale and a negated f16 offset a block and two 6-bit numbers a group: a factor and a minimum.
 macro_rules! with_minima {
-    ($name:ident, $quants:ident) => {
+    ($name:ident, $quants:ident, max: $max:expr) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name;
 
         impl BlockFormat for $name {
             const WEIGHT_TYPE: WeightType = WeightType::$name;
             const HAS_OFFSETS: bool = true;
+            const MAX_QUANT: i32 = $max;
             const MIN_UNIT_ROWS: usize = 8;
 
             #[inline(always)]
@@ -163,14 +165,15 @@ macro_rules! with_minima {
     };
 }
 
-with_minima!(Q4K, nibbles);
-with_minima!(Q5K, five_bits);
+with_minima!(Q4K, nibbles, max: 15);
+with_minima!(Q5K, five_bits, max: 31);
 
 #[derive(Clone, Copy)]
 pub(super) struct Q6K;
 
 impl BlockFormat for Q6K {
     const WEIGHT_TYPE: WeightType = WeightType::Q6K;
+    const MAX_QUANT: i32 = 63;
     const HAS_HALVES: bool = true;
     const HAS_SIGNED_HIGH: bool = true;
     const MIN_UNIT_ROWS: usize = 16;

@@ -17,8 +17,7 @@ pub(super) struct Tile<V: Lanes> {
 pub(super) trait Format {
     const WEIGHT_TYPE: WeightType;
     const HAS_OFFSETS: bool = false;
-    /// Whether the quants use all eight bits.
-    const IS_WIDE: bool = false;
+    const MAX_QUANT: i32;
 
     /// Where the integer sums start, which takes the zero point away.
     fn bias(_biases: &Biases, _u8_bias: i32) -> i32 {
@@ -130,13 +129,13 @@ impl Panel {
 
 /// A type with one f16 scale a group and a zero point.
 macro_rules! symmetric {
-    ($name:ident, $quants:ident, |$biases:ident, $u8_bias:ident| $start:expr, is_wide: $is_wide:expr) => {
+    ($name:ident, $quants:ident, |$biases:ident, $u8_bias:ident| $start:expr, max: $max:expr) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name;
 
         impl Format for $name {
             const WEIGHT_TYPE: WeightType = WeightType::$name;
-            const IS_WIDE: bool = $is_wide;
+            const MAX_QUANT: i32 = $max;
 
             #[inline(always)]
             fn bias($biases: &Biases, $u8_bias: i32) -> i32 {
@@ -158,13 +157,14 @@ macro_rules! symmetric {
 
 /// A type with an f16 scale and an f16 offset a group.
 macro_rules! affine {
-    ($name:ident, $quants:ident) => {
+    ($name:ident, $quants:ident, max: $max:expr) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name;
 
         impl Format for $name {
             const WEIGHT_TYPE: WeightType = WeightType::$name;
             const HAS_OFFSETS: bool = true;
+            const MAX_QUANT: i32 = $max;
 
             #[inline(always)]
             unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
@@ -181,8 +181,8 @@ macro_rules! affine {
     };
 }
 
-symmetric!(Q4_0, nibbles, |biases, _u8_bias| biases.bias_8, is_wide: false);
-symmetric!(Q5_0, five_bits, |biases, _u8_bias| biases.bias_16, is_wide: false);
-symmetric!(Q8_0, eight_bits, |biases, u8_bias| if u8_bias == 0 { biases.bias_128 } else { 0 }, is_wide: true);
-affine!(Q4_1, nibbles);
-affine!(Q5_1, five_bits);
+symmetric!(Q4_0, nibbles, |biases, _u8_bias| biases.bias_8, max: 15);
+symmetric!(Q5_0, five_bits, |biases, _u8_bias| biases.bias_16, max: 31);
+symmetric!(Q8_0, eight_bits, |biases, u8_bias| if u8_bias == 0 { biases.bias_128 } else { 0 }, max: 255);
+affine!(Q4_1, nibbles, max: 15);
+affine!(Q5_1, five_bits, max: 31);

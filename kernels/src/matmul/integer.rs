@@ -2,11 +2,15 @@ use std::marker::PhantomData;
 
 use super::PanelKernel;
 use super::format::{Format, Panel, Tile};
+use super::pairs::add_products;
 use super::prefetch::prefetch_group;
 use crate::activations::{Biases, Factors, GroupRows, Quants};
 use crate::group::GROUP_SIZE;
 use crate::lanes::{Lanes, NUM_LANES};
 use crate::packed_matrix::panel;
+
+/// Up to so many rows a panel is read once, or one half of the lanes would wait for memory and the other would not use the wait.
+pub(super) const MAX_ROWS_TO_READ_WHOLE: usize = 2;
 
 /// The product of quantised rows with a panel of one format.
 #[derive(Clone, Copy)]
@@ -20,6 +24,10 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
     #[inline(always)]
     pub(super) fn new(rows: GroupRows<'a>, num_cols: usize) -> Self {
         Self { rows, num_cols, _format: PhantomData }
+    }
+
+    fn adds_pairs<V: Lanes>() -> bool {
+        V::HAS_PAIRS && P::MAX_QUANT <= 127
     }
 
     /// # Safety
@@ -45,12 +53,24 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
             prefetch_group::<MR>(panel, index, group_bytes);
             // SAFETY: the group is within the panel.
             let tile = unsafe { P::load(v, panel, index) };
+            // SAFETY: the row's group is before `end`.
+            let row = |r: usize| unsafe {
+                let at = index * place.stride + r;
+                (&*quants.add(at), &*factors.add(at), &*biases.add(at))
+            };
+            if Self::adds_pairs::<V>() {
+                let mut isums = std::array::from_fn(|r| v.splat_i32(P::bias(row(r).2, V::U8_BIAS)));
+                let ones = v.splat_i32(0x0001_0001);
+                add_products::<V, MR, 8>(v, &mut isums, (&tile.quants, P::MAX_QUANT), |r| &row(r).0.0, ones);
+                for r in 0..MR {
+                    sums[r] = add_scaled::<V, P>(v, &tile, row(r).1, isums[r], sums[r]);
+                }
+                continue;
+            }
             // Written out row by row, or the sums would live in memory: the compiler does not unroll a loop this long.
             for_each_row!(MR, |r| {
-                let at = index * place.stride + r;
-                // SAFETY: `at` is before `end`.
-                let row = unsafe { (&*quants.add(at), &*factors.add(at), &*biases.add(at)) };
-                sums[r] = add_group::<V, P>(v, &tile, row, sums[r]);
+                let isum = group_sum::<V, P>(v, &tile, (row(r).0, row(r).2));
+                sums[r] = add_scaled::<V, P>(v, &tile, row(r).1, isum, sums[r]);
             });
         }
         for r in 0..MR {
@@ -60,22 +80,28 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
     }
 }
 
-/// One row's sums over one tile.
+/// One row's integer sums over one tile.
 #[inline(always)]
-fn add_group<V: Lanes, P: Format>(
-    v: V,
-    tile: &Tile<V>,
-    (words, factors, biases): (&Quants, &Factors, &Biases),
-    mut sum: V::F,
-) -> V::F {
+fn group_sum<V: Lanes, P: Format>(v: V, tile: &Tile<V>, (words, biases): (&Quants, &Biases)) -> V::I {
     let mut isum = v.splat_i32(P::bias(biases, V::U8_BIAS));
     for j in 0..8 {
-        isum = if P::IS_WIDE {
+        isum = if P::MAX_QUANT > 127 {
             v.dot4_u8(isum, tile.quants[j], words.0[j])
         } else {
             v.dot4_u7(isum, tile.quants[j], words.0[j])
         };
     }
+    isum
+}
+
+#[inline(always)]
+fn add_scaled<V: Lanes, P: Format>(
+    v: V,
+    tile: &Tile<V>,
+    factors: &Factors,
+    isum: V::I,
+    mut sum: V::F,
+) -> V::F {
     sum = v.fma(v.to_f32(isum), v.mul(tile.scales, v.splat(factors.scale)), sum);
     if P::HAS_OFFSETS {
         sum = v.fma(tile.offsets, v.splat(factors.scaled_sum), sum);
@@ -95,6 +121,12 @@ impl<V: Lanes, P: Format + Copy> PanelKernel<V> for IntegerKernel<'_, P> {
         out: &mut [[f32; NUM_LANES]; MR],
     ) {
         let num_groups = self.num_cols / GROUP_SIZE;
+        if V::HAS_PAIRS && MR <= MAX_ROWS_TO_READ_WHOLE {
+            let panel = Panel { start: panel, num_groups, first_lane: 0 };
+            // SAFETY: the caller's contract.
+            unsafe { self.run_lanes(v, panel, first_row, out) };
+            return;
+        }
         let mut first_lane = 0;
         while first_lane < NUM_LANES {
             let panel = Panel { start: panel, num_groups, first_lane };
