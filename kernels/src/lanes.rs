@@ -49,6 +49,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     const MAX_INTEGER_ROWS: usize = Self::MAX_TILE_ROWS;
     /// Sums that attention keeps in registers: enough to hide the latency of an fma.
     const NUM_SUMS: usize;
+    /// Bytes between the weights that are read and those that are asked for, where reading takes the time.
+    const READ_AHEAD: usize = 1_536;
     /// What `dot4_u8` subtracts from each weight by itself.
     const U8_BIAS: i32;
     /// Whether `dot4_u7` takes steps of its own for the sums of two and of four, so that adding up sums of two first pays.

@@ -43,10 +43,11 @@ impl Lanes for Avx2Half {
     type I = __m256i;
     type Columns = Avx2Half;
     const WIDTH: usize = 8;
-    const NUM_SUMS: usize = 8;
+    const NUM_SUMS: usize = 12;
     const MAX_TILE_ROWS: usize = 4;
     const U8_BIAS: i32 = 128;
     const HAS_PAIRS: bool = true;
+    const READ_AHEAD: usize = 3_072;
 
     #[inline(always)]
     fn columns(self) -> Avx2Half {

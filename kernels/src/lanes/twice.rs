@@ -38,6 +38,7 @@ impl<H: Lanes> Lanes for Twice<H> {
     const NUM_SUMS: usize = H::NUM_SUMS / 2;
     const U8_BIAS: i32 = H::U8_BIAS;
     const HAS_PAIRS: bool = H::HAS_PAIRS;
+    const READ_AHEAD: usize = H::READ_AHEAD;
 
     #[inline(always)]
     fn columns(self) -> H {

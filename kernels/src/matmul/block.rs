@@ -52,7 +52,7 @@ impl<'a, P: BlockFormat> BlockKernel<'a, P> {
             let mut isums = [v.splat_i32(0); MR];
             for group in 0..GROUPS_PER_BLOCK {
                 let index = block * GROUPS_PER_BLOCK + group;
-                prefetch_group::<MR>(panel, (index, group_bytes), first_row);
+                prefetch_group::<V, MR>(panel, (index, group_bytes), first_row);
                 // SAFETY: the group is within the panel, and its quants within the slice above.
                 let (tile, words) = unsafe {
                     let first = quants.add(index / 2 * chunks.stride).cast::<i32>();

@@ -50,7 +50,7 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         let mut sums = [v.splat(0.0); MR];
         let group_bytes = panel::num_bytes(P::WEIGHT_TYPE, self.num_cols) / num_groups.max(1);
         for index in 0..num_groups {
-            prefetch_group::<MR>(panel, (index, group_bytes), first_row);
+            prefetch_group::<V, MR>(panel, (index, group_bytes), first_row);
             // SAFETY: the group is within the panel.
             let tile = unsafe { P::load(v, panel, index) };
             // SAFETY: the row's group is before `end`.
