@@ -47,6 +47,7 @@ impl Lanes for Avx2Half {
     const MAX_TILE_ROWS: usize = 4;
     const U8_BIAS: i32 = 128;
     const HAS_PAIRS: bool = true;
+    /// From the memory of a Zen 3, 1 row of Q4_1 reads 1.2 times as fast as with half of it.
     const READ_AHEAD: usize = 3_072;
 
     #[inline(always)]

@@ -119,14 +119,13 @@ fn add_groups<'a, V: Lanes, P: BlockFormat, const MR: usize>(
         add_products::<V, MR, 8>(v, isums, (&tile.quants, P::MAX_QUANT), words, factors);
         return;
     }
-    let quants = tile.quants.as_chunks::<4>().0;
-    for half in 0..2 {
-        for r in 0..MR {
-            isums[r] = v.add_i32(isums[r], v.mul_i32(v.splat_i32(biases(r)[half]), tile.factors[half]));
+    for (half, quants) in tile.quants.as_chunks::<4>().0.iter().enumerate() {
+        for (r, isum) in isums.iter_mut().enumerate() {
+            *isum = v.add_i32(*isum, v.mul_i32(v.splat_i32(biases(r)[half]), tile.factors[half]));
         }
         let factors = both_halves(v, tile.factors[half]);
         let words = |r: usize| &words(r).as_chunks::<4>().0[half];
-        add_products::<V, MR, 4>(v, isums, (&quants[half], P::MAX_QUANT), words, factors);
+        add_products::<V, MR, 4>(v, isums, (quants, P::MAX_QUANT), words, factors);
     }
 }
 

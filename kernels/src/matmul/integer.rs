@@ -26,6 +26,7 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         Self { rows, num_cols, _format: PhantomData }
     }
 
+    #[inline(always)]
     fn adds_pairs<V: Lanes>() -> bool {
         V::HAS_PAIRS && P::MAX_QUANT <= 127
     }

@@ -14,14 +14,14 @@ pub(super) fn add_products<'a, V: Lanes, const MR: usize, const N: usize>(
 ) {
     let num_held = (i32::from(i16::MAX) / (2 * max * 127)) as usize;
     let mut pairs = [v.splat_i32(0); MR];
-    for j in 0..N {
-        for r in 0..MR {
-            let products = v.mul_pairs(quants[j], v.splat_i32(words(r)[j]));
-            pairs[r] = if j % num_held == 0 { products } else { v.add_i16(pairs[r], products) };
+    for (j, &quants) in quants.iter().enumerate() {
+        for (r, pairs) in pairs.iter_mut().enumerate() {
+            let products = v.mul_pairs(quants, v.splat_i32(words(r)[j]));
+            *pairs = if j % num_held == 0 { products } else { v.add_i16(*pairs, products) };
         }
         if (j + 1) % num_held == 0 || j + 1 == N {
-            for r in 0..MR {
-                sums[r] = v.dot2_i16(sums[r], pairs[r], factors);
+            for (sum, &pairs) in sums.iter_mut().zip(&pairs) {
+                *sum = v.dot2_i16(*sum, pairs, factors);
             }
         }
     }
