@@ -133,12 +133,12 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     /// `w[2i]·a[2i] + w[2i+1]·a[2i+1]` in each i16: bytes of weights ≤ 127 and signed bytes. Where `HAS_PAIRS`.
     #[inline(always)]
     fn mul_pairs(self, _w: Self::I, _a: Self::I) -> Self::I {
-        unreachable!("there are pairs")
+        unreachable!("there are no pairs")
     }
     /// `acc + a[0]·b[0] + a[1]·b[1]` in each lane, of its two i16. Where `HAS_PAIRS`.
     #[inline(always)]
     fn dot2_i16(self, _acc: Self::I, _a: Self::I, _b: Self::I) -> Self::I {
-        unreachable!("there are pairs")
+        unreachable!("there are no pairs")
     }
 }
 

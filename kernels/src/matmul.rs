@@ -45,6 +45,9 @@ const MAX_ROWS_PER_PASS: usize = 256;
 const MAX_ROWS_PER_BLOCK: usize = 32;
 const MAX_PANEL_BYTES_PER_BLOCK: usize = 256 << 10;
 
+/// Up to so many rows a panel is read once, or one half of the lanes would wait for memory and the other would not use the wait.
+const MAX_ROWS_TO_READ_WHOLE: usize = 2;
+
 /// The matrix product with packed weights.
 ///
 /// `out[t,n] = Σ_k x[t,k]·w[n,k]` — `x [tokens, in]`, `out [tokens, out]` f32 row-major, `w [out, in]` packed.

@@ -1,11 +1,10 @@
 use std::marker::PhantomData;
 
-use super::PanelKernel;
 use super::block_format::{BlockFormat, GroupTile, add_block, both_halves};
 use super::format::Panel;
-use super::integer::MAX_ROWS_TO_READ_WHOLE;
 use super::pairs::add_products;
 use super::prefetch::prefetch_group;
+use super::{MAX_ROWS_TO_READ_WHOLE, PanelKernel};
 use crate::activations::{BlockFactors, BlockRows, ChunkQuants};
 use crate::group::{GROUP_SIZE, GROUPS_PER_BLOCK};
 use crate::lanes::{Lanes, NUM_LANES};

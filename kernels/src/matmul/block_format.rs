@@ -27,6 +27,7 @@ pub(super) struct BlockScales<V: Lanes> {
 pub(super) trait BlockFormat: Copy {
     const WEIGHT_TYPE: WeightType;
     const HAS_OFFSETS: bool = false;
+    /// The largest number that a quant's bits hold.
     const MAX_QUANT: i32;
     /// Whether the two halves of a group have factors of their own.
     const HAS_HALVES: bool = false;

@@ -17,6 +17,7 @@ pub(super) struct Tile<V: Lanes> {
 pub(super) trait Format {
     const WEIGHT_TYPE: WeightType;
     const HAS_OFFSETS: bool = false;
+    /// The largest number that a quant's bits hold.
     const MAX_QUANT: i32;
 
     /// Where the integer sums start, which takes the zero point away.

@@ -1,16 +1,13 @@
 use std::marker::PhantomData;
 
-use super::PanelKernel;
 use super::format::{Format, Panel, Tile};
 use super::pairs::add_products;
 use super::prefetch::prefetch_group;
+use super::{MAX_ROWS_TO_READ_WHOLE, PanelKernel};
 use crate::activations::{Biases, Factors, GroupRows, Quants};
 use crate::group::GROUP_SIZE;
 use crate::lanes::{Lanes, NUM_LANES};
 use crate::packed_matrix::panel;
-
-/// Up to so many rows a panel is read once, or one half of the lanes would wait for memory and the other would not use the wait.
-pub(super) const MAX_ROWS_TO_READ_WHOLE: usize = 2;
 
 /// The product of quantised rows with a panel of one format.
 #[derive(Clone, Copy)]
