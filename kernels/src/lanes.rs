@@ -135,6 +135,16 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn mul_pairs(self, _w: Self::I, _a: Self::I) -> Self::I {
         unreachable!("there are no pairs")
     }
+    /// `sum + mul_pairs(w, a)` i16 by i16, with the same word `a` in all lanes. Where `HAS_PAIRS`.
+    #[inline(always)]
+    fn add_pairs(self, sum: Self::I, w: Self::I, a: &i32) -> Self::I {
+        self.add_i16(sum, self.mul_pairs(w, self.splat_i32(*a)))
+    }
+    /// The same for two vectors.
+    #[inline(always)]
+    fn add_two_pairs(self, sums: [Self::I; 2], w: [Self::I; 2], a: &i32) -> [Self::I; 2] {
+        [self.add_pairs(sums[0], w[0], a), self.add_pairs(sums[1], w[1], a)]
+    }
     /// `acc + a[0]·b[0] + a[1]·b[1]` in each lane, of its two i16. Where `HAS_PAIRS`.
     #[inline(always)]
     fn dot2_i16(self, _acc: Self::I, _a: Self::I, _b: Self::I) -> Self::I {

@@ -1,12 +1,13 @@
-/// Writes a body out for each of some rows, or what it keeps for each would live in memory: the compiler does not unroll a loop that long.
-macro_rules! for_each_row {
-    ($num_rows:ident, |$row:ident| $body:block) => {
-        for_each_row!($num_rows, $row, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+/// Writes a body out for each of up to 16 numbers, or what it keeps for each would live in memory: the compiler does not unroll a loop
+/// that long.
+macro_rules! for_each {
+    ($num:expr, |$index:ident| $body:block) => {
+        for_each!($num, $index, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     };
-    ($num_rows:ident, $row:ident, $body:block, $($index:literal)*) => {
+    ($num:expr, $index:ident, $body:block, $($number:literal)*) => {
         $(
-            if $index < $num_rows {
-                let $row = $index;
+            if $number < $num {
+                let $index = $number;
                 $body
             }
         )*
@@ -166,12 +167,7 @@ impl ProductPiece<'_> {
     }
 
     #[inline(always)]
-    fn run_integer<V: Lanes, P: Format + Copy>(
-        &self,
-        v: V,
-        section: &Section,
-        panels: std::ops::Range<usize>,
-    ) {
+    fn run_integer<V: Lanes, P: Format>(&self, v: V, section: &Section, panels: std::ops::Range<usize>) {
         match v.tile_unit() {
             Some(unit) if self.rows.len() >= tiled::MIN_ROWS => {
                 tiled::run_panels::<V, P>(v, unit, self, section, panels);

@@ -182,7 +182,7 @@ impl Pool {
         });
     }
 
-    /// Calls `f` for each of `0..num_items` of equal work: large pieces first, then ever smaller ones, so that threads read far
+    /// Calls `f` for each of `0..num_items` of equal work: a thread's fair share of what is left at a time, so that threads read far
     /// without a break and yet end together, even if one of them loses its core for a while.
     pub(crate) fn for_each_alike(&self, num_items: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
         let num_threads = self.num_threads();
@@ -193,7 +193,7 @@ impl Pool {
             return;
         }
         let next = AtomicUsize::new(0);
-        let end_of_piece = |start: usize| start + (num_items - start).div_ceil(2 * num_threads);
+        let end_of_piece = |start: usize| start + (num_items - start).div_ceil(num_threads);
         self.run(&|_| {
             while let Ok(start) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |start| {
                 (start < num_items).then(|| end_of_piece(start))

@@ -47,8 +47,9 @@ impl Lanes for Avx2Half {
     const MAX_TILE_ROWS: usize = 4;
     const U8_BIAS: i32 = 128;
     const HAS_PAIRS: bool = true;
-    /// From the memory of a Zen 3, 1 row of Q4_1 reads 1.2 times as fast as with half of it.
-    const READ_AHEAD: usize = 3_072;
+    /// From the memory of a Zen 3, a step of one sequence takes 0.95 of the time that it takes with 3 KB, 0.88 of that with 2 KB, and 16 KB
+    /// are no better.
+    const READ_AHEAD: usize = 8_192;
 
     #[inline(always)]
     fn columns(self) -> Avx2Half {
@@ -212,6 +213,10 @@ impl Lanes for Avx2Half {
         avx2!(_mm256_maddubs_epi16(w, a))
     }
     #[inline(always)]
+    fn add_two_pairs(self, sums: [__m256i; 2], w: [__m256i; 2], a: &i32) -> [__m256i; 2] {
+        avx2!(add_two_pairs(sums, w, a))
+    }
+    #[inline(always)]
     fn dot2_i16(self, acc: __m256i, a: __m256i, b: __m256i) -> __m256i {
         avx2!(_mm256_add_epi32(acc, _mm256_madd_epi16(a, b)))
     }
@@ -225,4 +230,29 @@ impl Lanes for Avx2Half {
             _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         })
     }
+}
+
+/// Written out, or the compiler brings the words of several rows into registers before it needs them, and sums live in memory.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_two_pairs(mut sums: [__m256i; 2], w: [__m256i; 2], a: &i32) -> [__m256i; 2] {
+    // SAFETY: it reads one word and writes nothing but the registers that it names.
+    unsafe {
+        std::arch::asm!(
+            "vpbroadcastd {word}, dword ptr [{a}]",
+            "vpmaddubsw {products}, {w0}, {word}",
+            "vpmaddubsw {word}, {w1}, {word}",
+            "vpaddw {sum0}, {sum0}, {products}",
+            "vpaddw {sum1}, {sum1}, {word}",
+            a = in(reg) a,
+            w0 = in(ymm_reg) w[0],
+            w1 = in(ymm_reg) w[1],
+            sum0 = inout(ymm_reg) sums[0],
+            sum1 = inout(ymm_reg) sums[1],
+            word = out(ymm_reg) _,
+            products = out(ymm_reg) _,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    sums
 }

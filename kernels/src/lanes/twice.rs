@@ -93,6 +93,11 @@ impl<H: Lanes> Lanes for Twice<H> {
         (self.0.dot4_u8(acc.0, w.0, a), self.0.dot4_u8(acc.1, w.1, a))
     }
 
+    #[inline(always)]
+    fn add_pairs(self, sum: Self::I, w: Self::I, a: &i32) -> Self::I {
+        self.0.add_two_pairs([sum.0, sum.1], [w.0, w.1], a).into()
+    }
+
     // SAFETY (all below): the caller gives twice the elements that one half needs.
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::F {

@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use super::block_format::{BlockFormat, GroupTile, add_block, both_halves};
+use super::block_format::{BlockFormat, GroupPart, GroupTile, add_block, both_halves};
 use super::format::Panel;
 use super::pairs::add_products;
 use super::prefetch::prefetch_group;
@@ -52,27 +52,31 @@ impl<'a, P: BlockFormat> BlockKernel<'a, P> {
             for group in 0..GROUPS_PER_BLOCK {
                 let index = block * GROUPS_PER_BLOCK + group;
                 prefetch_group::<V, MR>(panel, (index, group_bytes), first_row);
-                // SAFETY: the group is within the panel, and its quants within the slice above.
-                let (tile, words) = unsafe {
+                // SAFETY: the group is within the slice above.
+                let words = unsafe {
                     let first = quants.add(index / 2 * chunks.stride).cast::<i32>();
-                    (P::load(v, panel, block, group), first.add(index % 2 * WORDS_PER_GROUP))
+                    first.add(index % 2 * WORDS_PER_GROUP)
                 };
                 // SAFETY: as above.
                 let words = |r: usize| unsafe {
                     &*words.add(r * 2 * WORDS_PER_GROUP).cast::<[i32; WORDS_PER_GROUP]>()
                 };
                 let biases = |r: usize| P::biases(factors(r), group);
+                let place = (block, group);
                 if V::HAS_PAIRS {
-                    add_groups::<V, P, MR>(v, &tile, (words, biases), &mut isums);
+                    // SAFETY: the group is within the panel.
+                    unsafe { add_groups::<V, P, MR>(v, (panel, place), (words, biases), &mut isums) };
                     continue;
                 }
-                for_each_row!(MR, |r| {
+                // SAFETY: the group is within the panel.
+                let tile = unsafe { P::load(v, panel, place) };
+                for_each!(MR, |r| {
                     isums[r] = add_group::<V, P>(v, &tile, (words(r), biases(r)), isums[r]);
                 });
             }
             // SAFETY: the block is within the panel.
             let scales = unsafe { P::load_scales(v, panel, block) };
-            for_each_row!(MR, |r| {
+            for_each!(MR, |r| {
                 sums[r] = add_block::<V, P>(v, &scales, factors(r), isums[r], sums[r]);
             });
         }
@@ -106,26 +110,35 @@ fn add_group<V: Lanes, P: BlockFormat>(
 }
 
 /// The same for all rows where sums of two are added up first.
+///
+/// # Safety
+/// The group is within the panel.
 #[inline(always)]
-fn add_groups<'a, V: Lanes, P: BlockFormat, const MR: usize>(
+unsafe fn add_groups<'a, V: Lanes, P: BlockFormat, const MR: usize>(
     v: V,
-    tile: &GroupTile<V>,
+    (panel, place): (Panel, (usize, usize)),
     (words, biases): (impl Fn(usize) -> &'a [i32; WORDS_PER_GROUP], impl Fn(usize) -> [i32; 2]),
     isums: &mut [V::I; MR],
 ) {
+    // SAFETY: the caller's contract.
+    let factors = unsafe { P::factors(v, panel, place) };
     if !P::HAS_HALVES {
-        let factors = both_halves(v, tile.factors[0]);
-        add_products::<V, MR, 8>(v, isums, (&tile.quants, P::MAX_QUANT), words, factors);
+        // SAFETY: as above.
+        let group = unsafe { GroupPart::<P>::new(panel, place, 0) };
+        let factors = both_halves(v, factors[0]);
+        add_products::<V, MR, 8>(v, isums, (group, P::MAX_QUANT), words, factors);
         return;
     }
-    for (half, quants) in tile.quants.as_chunks::<4>().0.iter().enumerate() {
-        for (r, isum) in isums.iter_mut().enumerate() {
-            *isum = v.add_i32(*isum, v.mul_i32(v.splat_i32(biases(r)[half]), tile.factors[half]));
-        }
-        let factors = both_halves(v, tile.factors[half]);
+    for_each!(2, |half| {
+        for_each!(MR, |r| {
+            let start = v.mul_i32(v.splat_i32(biases(r)[half]), factors[half]);
+            isums[r] = v.add_i32(isums[r], start);
+        });
+        // SAFETY: as above.
+        let group = unsafe { GroupPart::<P>::new(panel, place, 4 * half) };
         let words = |r: usize| &words(r).as_chunks::<4>().0[half];
-        add_products::<V, MR, 4>(v, isums, (quants, P::MAX_QUANT), words, factors);
-    }
+        add_products::<V, MR, 4>(v, isums, (group, P::MAX_QUANT), words, both_halves(v, factors[half]));
+    });
 }
 
 impl<V: Lanes, P: BlockFormat> PanelKernel<V> for BlockKernel<'_, P> {

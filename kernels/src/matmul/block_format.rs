@@ -1,6 +1,9 @@
 //! How the quants, factors and scales of a panel of blocks come into registers; the layout is that of `packed_matrix::panel`.
 
+use std::marker::PhantomData;
+
 use super::format::Panel;
+use super::pairs::Vectors;
 use crate::WeightType;
 use crate::activations::BlockFactors;
 use crate::group::GROUPS_PER_BLOCK;
@@ -41,11 +44,32 @@ pub(super) trait BlockFormat: Copy {
         [0; 2]
     }
 
-    /// Group `group` of a block.
+    /// Columns `4j..4j + 4` of group `group` of a block.
     ///
     /// # Safety
-    /// `panel` is a panel of this type that has the block, and `first_lane + V::WIDTH ≤ 16`.
-    unsafe fn load<V: Lanes>(v: V, panel: Panel, block: usize, group: usize) -> GroupTile<V>;
+    /// `panel` is a panel of this type that has the block, `first_lane + V::WIDTH ≤ 16` and `j < 8`.
+    unsafe fn quants<V: Lanes>(v: V, panel: Panel, place: (usize, usize), j: usize) -> V::I;
+
+    /// The factors of group `group` of a block, as in [`GroupTile`].
+    ///
+    /// # Safety
+    /// As [`BlockFormat::quants`].
+    unsafe fn factors<V: Lanes>(v: V, panel: Panel, place: (usize, usize)) -> [V::I; 2];
+
+    /// The whole group.
+    ///
+    /// # Safety
+    /// As [`BlockFormat::quants`].
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(v: V, panel: Panel, place: (usize, usize)) -> GroupTile<V> {
+        let mut quants = [v.splat_i32(0); 8];
+        for_each!(8, |j| {
+            // SAFETY: the caller's contract.
+            quants[j] = unsafe { Self::quants(v, panel, place, j) };
+        });
+        // SAFETY: as above.
+        GroupTile { quants, factors: unsafe { Self::factors(v, panel, place) } }
+    }
 
     /// # Safety
     /// `panel` is a panel of this type that has the block, and `first_lane + V::WIDTH ≤ 16`.
@@ -58,6 +82,35 @@ pub(super) trait BlockFormat: Copy {
     fn join<V: Lanes>(v: V, low: V::I, high: V::I) -> V::I;
 }
 
+/// One half of a group of a panel of this type, or the whole of it.
+#[derive(Clone, Copy)]
+pub(super) struct GroupPart<P> {
+    panel: Panel,
+    place: (usize, usize),
+    first: usize,
+    _format: PhantomData<P>,
+}
+
+impl<P: BlockFormat> GroupPart<P> {
+    /// The vectors from `first`.
+    ///
+    /// # Safety
+    /// `panel` is a panel of this type that has the group, for as long as this lives, and vectors are as wide as the wanted lanes.
+    #[inline(always)]
+    pub(super) unsafe fn new(panel: Panel, place: (usize, usize), first: usize) -> Self {
+        Self { panel, place, first, _format: PhantomData }
+    }
+}
+
+impl<V: Lanes, P: BlockFormat> Vectors<V> for GroupPart<P> {
+    #[inline(always)]
+    fn get(self, v: V, j: usize) -> V::I {
+        assert!(self.first + j < 8, "a group has eight vectors");
+        // SAFETY: what `new` asks for.
+        unsafe { P::quants(v, self.panel, self.place, self.first + j) }
+    }
+}
+
 impl Panel {
     /// Where a block begins.
     #[inline(always)]
@@ -66,19 +119,19 @@ impl Panel {
     }
 
     #[inline(always)]
-    fn quants_of(self, weight_type: WeightType, block: usize, group: usize) -> *const u8 {
+    fn quants_of(self, weight_type: WeightType, (block, group): (usize, usize)) -> *const u8 {
         self.block(weight_type, block).wrapping_add(group * tile_bytes(weight_type))
     }
 
     #[inline(always)]
-    fn factors_of(self, weight_type: WeightType, block: usize, group: usize) -> *const u8 {
+    fn factors_of(self, weight_type: WeightType, (block, group): (usize, usize)) -> *const u8 {
         let tiles = GROUPS_PER_BLOCK * tile_bytes(weight_type);
         self.block(weight_type, block).wrapping_add(tiles + group * record_bytes(weight_type))
     }
 
     #[inline(always)]
     fn scales_of(self, weight_type: WeightType, block: usize) -> *const u8 {
-        self.factors_of(weight_type, block, GROUPS_PER_BLOCK)
+        self.factors_of(weight_type, (block, GROUPS_PER_BLOCK))
     }
 }
 
@@ -123,13 +176,15 @@ macro_rules! with_minima {
             const MIN_UNIT_ROWS: usize = 8;
 
             #[inline(always)]
-            unsafe fn load<V: Lanes>(v: V, panel: Panel, block: usize, group: usize) -> GroupTile<V> {
+            unsafe fn quants<V: Lanes>(v: V, panel: Panel, place: (usize, usize), j: usize) -> V::I {
                 // SAFETY: the caller gives a panel of this type that has the block.
-                unsafe {
-                    let factors = panel.factors(v, panel.factors_of(Self::WEIGHT_TYPE, block, group));
-                    let quants = panel.$quants(v, panel.quants_of(Self::WEIGHT_TYPE, block, group));
-                    GroupTile { quants, factors: [factors; 2] }
-                }
+                unsafe { panel.$quants(v, panel.quants_of(Self::WEIGHT_TYPE, place), j) }
+            }
+
+            #[inline(always)]
+            unsafe fn factors<V: Lanes>(v: V, panel: Panel, place: (usize, usize)) -> [V::I; 2] {
+                // SAFETY: as above.
+                [unsafe { panel.factors(v, panel.factors_of(Self::WEIGHT_TYPE, place)) }; 2]
             }
 
             #[inline(always)]
@@ -185,13 +240,17 @@ impl BlockFormat for Q6K {
     }
 
     #[inline(always)]
-    unsafe fn load<V: Lanes>(v: V, panel: Panel, block: usize, group: usize) -> GroupTile<V> {
+    unsafe fn quants<V: Lanes>(v: V, panel: Panel, place: (usize, usize), j: usize) -> V::I {
         // SAFETY: the caller gives a panel of this type that has the block.
+        unsafe { panel.six_bits(v, panel.quants_of(Self::WEIGHT_TYPE, place), j) }
+    }
+
+    #[inline(always)]
+    unsafe fn factors<V: Lanes>(v: V, panel: Panel, place: (usize, usize)) -> [V::I; 2] {
+        // SAFETY: as above.
         unsafe {
-            let record = panel.factors_of(Self::WEIGHT_TYPE, block, group);
-            let factors = [panel.factors(v, record), panel.factors(v, record.add(NUM_LANES))];
-            let quants = panel.six_bits(v, panel.quants_of(Self::WEIGHT_TYPE, block, group));
-            GroupTile { quants, factors }
+            let record = panel.factors_of(Self::WEIGHT_TYPE, place);
+            [panel.factors(v, record), panel.factors(v, record.add(NUM_LANES))]
         }
     }
 

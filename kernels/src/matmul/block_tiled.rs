@@ -78,7 +78,7 @@ unsafe fn unpack<V: Lanes, P: BlockFormat>(v: V, panel: Panel, blocks: Range<usi
             // SAFETY: the caller's contract; a group is eight vectors in either plane.
             unsafe {
                 let start = (&raw mut (*planes).0[i]).cast::<u8>().add(group * GROUP_BYTES);
-                let tile = P::load(v, panel, block, group);
+                let tile = P::load(v, panel, (block, group));
                 P::split(
                     v,
                     &tile,

@@ -1,20 +1,61 @@
 //! How the quants and scales of a panel of groups come into registers; the layout is that of `packed_matrix::panel`.
 
+use std::marker::PhantomData;
+
+use super::pairs::Vectors;
 use crate::WeightType;
 use crate::activations::Biases;
 use crate::lanes::{Lanes, NUM_LANES};
 use crate::packed_matrix::panel::{NIBBLE_BYTES, record_bytes, tile_bytes};
 
-/// Weights of 32 columns by `V::WIDTH` rows of a panel.
-pub(super) struct Tile<V: Lanes> {
-    /// Vector `j` holds columns `4j..4j + 4` of each row.
-    pub(super) quants: [V::I; 8],
+/// What 32 columns of `V::WIDTH` rows of a panel are multiplied by.
+pub(super) struct Scales<V: Lanes> {
     pub(super) scales: V::F,
     /// Meaningful if `Format::HAS_OFFSETS`.
     pub(super) offsets: V::F,
 }
 
-pub(super) trait Format {
+/// Weights of 32 columns by `V::WIDTH` rows of a panel: vector `j` holds columns `4j..4j + 4` of each row.
+///
+/// # Safety
+/// As [`Format::quants`].
+#[inline(always)]
+pub(super) unsafe fn all_quants<V: Lanes, P: Format>(v: V, panel: Panel, index: usize) -> [V::I; 8] {
+    let mut quants = [v.splat_i32(0); 8];
+    for_each!(8, |j| {
+        // SAFETY: the caller's contract.
+        quants[j] = unsafe { P::quants(v, panel, index, j) };
+    });
+    quants
+}
+
+/// One group of a panel of this type.
+#[derive(Clone, Copy)]
+pub(super) struct Group<P> {
+    panel: Panel,
+    index: usize,
+    _format: PhantomData<P>,
+}
+
+impl<P: Format> Group<P> {
+    /// # Safety
+    /// `panel` is a panel of this type that has the group, for as long as this lives, and vectors are as wide as the wanted lanes.
+    #[inline(always)]
+    pub(super) unsafe fn new(panel: Panel, index: usize) -> Self {
+        Self { panel, index, _format: PhantomData }
+    }
+}
+
+impl<V: Lanes, P: Format> Vectors<V> for Group<P> {
+    #[inline(always)]
+    fn get(self, v: V, j: usize) -> V::I {
+        assert!(j < 8, "a group has eight vectors");
+        // SAFETY: what `new` asks for.
+        unsafe { P::quants(v, self.panel, self.index, j) }
+    }
+}
+
+pub(super) trait Format: Copy {
     const WEIGHT_TYPE: WeightType;
     const HAS_OFFSETS: bool = false;
     /// The largest number that a quant's bits hold.
@@ -25,9 +66,17 @@ pub(super) trait Format {
         0
     }
 
+    /// Columns `4j..4j + 4` of a group.
+    ///
     /// # Safety
-    /// `panel` is a panel of this type with `num_groups` groups, and `first_lane + V::WIDTH ≤ 16`.
-    unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V>;
+    /// `panel` is a panel of this type that has the group, `first_lane + V::WIDTH ≤ 16` and `j < 8`.
+    unsafe fn quants<V: Lanes>(v: V, panel: Panel, index: usize, j: usize) -> V::I;
+
+    /// The scales of a group, and its offsets if it has any.
+    ///
+    /// # Safety
+    /// `panel` is a panel of this type that has the group, and `first_lane + V::WIDTH ≤ 16`.
+    unsafe fn scales<V: Lanes>(v: V, panel: Panel, index: usize) -> Scales<V>;
 }
 
 /// Where a panel lies, and which of its lanes are wanted.
@@ -74,57 +123,40 @@ impl Panel {
     }
 
     #[inline(always)]
-    pub(super) unsafe fn nibbles<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
-        let low = v.splat_i32(0x0f0f_0f0f);
-        let mut quants = [v.splat_i32(0); 8];
-        for j in 0..4 {
-            // SAFETY: a nibble plane is four vectors.
-            let both = unsafe { v.load_bytes(tile.add(64 * j + 4 * self.first_lane)) };
-            quants[j] = v.and(both, low);
-            quants[j + 4] = v.and(v.shr::<4>(both), low);
-        }
-        quants
+    pub(super) unsafe fn nibbles<V: Lanes>(self, v: V, tile: *const u8, j: usize) -> V::I {
+        // SAFETY: a nibble plane is four vectors.
+        let both = unsafe { v.load_bytes(tile.add(64 * (j % 4) + 4 * self.first_lane)) };
+        v.and(if j < 4 { both } else { v.shr::<4>(both) }, v.splat_i32(0x0f0f_0f0f))
     }
 
     #[inline(always)]
-    pub(super) unsafe fn five_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+    pub(super) unsafe fn five_bits<V: Lanes>(self, v: V, tile: *const u8, j: usize) -> V::I {
         // SAFETY: a tile of a 5-bit type is a nibble plane and eight masks of 64 bits.
         unsafe {
-            let mut quants = self.nibbles(v, tile);
-            for (j, quant) in quants.iter_mut().enumerate() {
-                let mask = tile.add(NIBBLE_BYTES + 8 * j + self.first_lane / 2);
-                *quant = v.or(*quant, v.expand_bits(mask, 16));
-            }
-            quants
+            let mask = tile.add(NIBBLE_BYTES + 8 * j + self.first_lane / 2);
+            v.or(self.nibbles(v, tile, j), v.expand_bits(mask, 16))
         }
     }
 
     #[inline(always)]
-    pub(super) unsafe fn six_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
+    pub(super) unsafe fn six_bits<V: Lanes>(self, v: V, tile: *const u8, j: usize) -> V::I {
         // SAFETY: a tile of a 6-bit type is a nibble plane and two vectors of bit pairs.
         unsafe {
-            let mut quants = self.nibbles(v, tile);
-            let high = v.splat_i32(0x3030_3030);
-            for half in 0..2 {
-                let pairs = v.load_bytes(tile.add(NIBBLE_BYTES + 64 * half + 4 * self.first_lane));
-                let quants = &mut quants[4 * half..];
-                quants[0] = v.or(quants[0], v.and(v.shl::<4>(pairs), high));
-                quants[1] = v.or(quants[1], v.and(v.shl::<2>(pairs), high));
-                quants[2] = v.or(quants[2], v.and(pairs, high));
-                quants[3] = v.or(quants[3], v.and(v.shr::<2>(pairs), high));
-            }
-            quants
+            let pairs = v.load_bytes(tile.add(NIBBLE_BYTES + 64 * (j / 4) + 4 * self.first_lane));
+            let high = match j % 4 {
+                0 => v.shl::<4>(pairs),
+                1 => v.shl::<2>(pairs),
+                2 => pairs,
+                _ => v.shr::<2>(pairs),
+            };
+            v.or(self.nibbles(v, tile, j), v.and(high, v.splat_i32(0x3030_3030)))
         }
     }
 
     #[inline(always)]
-    unsafe fn eight_bits<V: Lanes>(self, v: V, tile: *const u8) -> [V::I; 8] {
-        let mut quants = [v.splat_i32(0); 8];
-        for (j, quant) in quants.iter_mut().enumerate() {
-            // SAFETY: a tile of bytes is eight vectors.
-            *quant = unsafe { v.load_bytes(tile.add(64 * j + 4 * self.first_lane)) };
-        }
-        quants
+    unsafe fn eight_bits<V: Lanes>(self, v: V, tile: *const u8, j: usize) -> V::I {
+        // SAFETY: a tile of bytes is eight vectors.
+        unsafe { v.load_bytes(tile.add(64 * j + 4 * self.first_lane)) }
     }
 }
 
@@ -144,13 +176,16 @@ macro_rules! symmetric {
             }
 
             #[inline(always)]
-            unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
+            unsafe fn quants<V: Lanes>(v: V, panel: Panel, index: usize, j: usize) -> V::I {
                 // SAFETY: the caller gives a panel of this type that has the group.
-                unsafe {
-                    let scales = panel.halves(v, panel.record(Self::WEIGHT_TYPE, index));
-                    let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
-                    Tile { quants, scales, offsets: v.splat(0.0) }
-                }
+                unsafe { panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index), j) }
+            }
+
+            #[inline(always)]
+            unsafe fn scales<V: Lanes>(v: V, panel: Panel, index: usize) -> Scales<V> {
+                // SAFETY: as above.
+                let scales = unsafe { panel.halves(v, panel.record(Self::WEIGHT_TYPE, index)) };
+                Scales { scales, offsets: v.splat(0.0) }
             }
         }
     };
@@ -168,14 +203,18 @@ macro_rules! affine {
             const MAX_QUANT: i32 = $max;
 
             #[inline(always)]
-            unsafe fn load<V: Lanes>(v: V, panel: Panel, index: usize) -> Tile<V> {
+            unsafe fn quants<V: Lanes>(v: V, panel: Panel, index: usize, j: usize) -> V::I {
                 // SAFETY: the caller gives a panel of this type that has the group.
+                unsafe { panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index), j) }
+            }
+
+            #[inline(always)]
+            unsafe fn scales<V: Lanes>(v: V, panel: Panel, index: usize) -> Scales<V> {
+                // SAFETY: as above.
                 unsafe {
                     let record = panel.record(Self::WEIGHT_TYPE, index);
                     let scales = panel.halves(v, record);
-                    let offsets = panel.halves(v, record.add(2 * NUM_LANES));
-                    let quants = panel.$quants(v, panel.tile(Self::WEIGHT_TYPE, index));
-                    Tile { quants, scales, offsets }
+                    Scales { scales, offsets: panel.halves(v, record.add(2 * NUM_LANES)) }
                 }
             }
         }

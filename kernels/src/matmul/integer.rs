@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use super::format::{Format, Panel, Tile};
+use super::format::{Format, Group, Panel, Scales, all_quants};
 use super::pairs::add_products;
 use super::prefetch::prefetch_group;
 use super::{MAX_ROWS_TO_READ_WHOLE, PanelKernel};
@@ -49,8 +49,6 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
         let group_bytes = panel::num_bytes(P::WEIGHT_TYPE, self.num_cols) / num_groups.max(1);
         for index in 0..num_groups {
             prefetch_group::<V, MR>(panel, (index, group_bytes), first_row);
-            // SAFETY: the group is within the panel.
-            let tile = unsafe { P::load(v, panel, index) };
             // SAFETY: the row's group is before `end`.
             let row = |r: usize| unsafe {
                 let at = index * place.stride + r;
@@ -59,16 +57,23 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
             if Self::adds_pairs::<V>() {
                 let mut isums = std::array::from_fn(|r| v.splat_i32(P::bias(row(r).2, V::U8_BIAS)));
                 let ones = v.splat_i32(0x0001_0001);
-                add_products::<V, MR, 8>(v, &mut isums, (&tile.quants, P::MAX_QUANT), |r| &row(r).0.0, ones);
-                for r in 0..MR {
-                    sums[r] = add_scaled::<V, P>(v, &tile, row(r).1, isums[r], sums[r]);
-                }
+                // SAFETY: the group is within the panel.
+                let group = unsafe { Group::<P>::new(panel, index) };
+                add_products::<V, MR, 8>(v, &mut isums, (group, P::MAX_QUANT), |r| &row(r).0.0, ones);
+                // SAFETY: the group is within the panel.
+                let scales = unsafe { P::scales(v, panel, index) };
+                for_each!(MR, |r| {
+                    sums[r] = add_scaled::<V, P>(v, &scales, row(r).1, isums[r], sums[r]);
+                });
                 continue;
             }
+            // SAFETY: the group is within the panel.
+            let (quants, scales) =
+                unsafe { (all_quants::<V, P>(v, panel, index), P::scales(v, panel, index)) };
             // Written out row by row, or the sums would live in memory: the compiler does not unroll a loop this long.
-            for_each_row!(MR, |r| {
-                let isum = group_sum::<V, P>(v, &tile, (row(r).0, row(r).2));
-                sums[r] = add_scaled::<V, P>(v, &tile, row(r).1, isum, sums[r]);
+            for_each!(MR, |r| {
+                let isum = group_sum::<V, P>(v, &quants, (row(r).0, row(r).2));
+                sums[r] = add_scaled::<V, P>(v, &scales, row(r).1, isum, sums[r]);
             });
         }
         for r in 0..MR {
@@ -78,16 +83,12 @@ impl<'a, P: Format> IntegerKernel<'a, P> {
     }
 }
 
-/// One row's integer sums over one tile.
+/// One row's integer sums over one group.
 #[inline(always)]
-fn group_sum<V: Lanes, P: Format>(v: V, tile: &Tile<V>, (words, biases): (&Quants, &Biases)) -> V::I {
+fn group_sum<V: Lanes, P: Format>(v: V, quants: &[V::I; 8], (words, biases): (&Quants, &Biases)) -> V::I {
     let mut isum = v.splat_i32(P::bias(biases, V::U8_BIAS));
-    for j in 0..8 {
-        isum = if P::MAX_QUANT > 127 {
-            v.dot4_u8(isum, tile.quants[j], words.0[j])
-        } else {
-            v.dot4_u7(isum, tile.quants[j], words.0[j])
-        };
+    for (&quants, &word) in quants.iter().zip(&words.0) {
+        isum = if P::MAX_QUANT > 127 { v.dot4_u8(isum, quants, word) } else { v.dot4_u7(isum, quants, word) };
     }
     isum
 }
@@ -95,19 +96,19 @@ fn group_sum<V: Lanes, P: Format>(v: V, tile: &Tile<V>, (words, biases): (&Quant
 #[inline(always)]
 fn add_scaled<V: Lanes, P: Format>(
     v: V,
-    tile: &Tile<V>,
+    weights: &Scales<V>,
     factors: &Factors,
     isum: V::I,
     mut sum: V::F,
 ) -> V::F {
-    sum = v.fma(v.to_f32(isum), v.mul(tile.scales, v.splat(factors.scale)), sum);
+    sum = v.fma(v.to_f32(isum), v.mul(weights.scales, v.splat(factors.scale)), sum);
     if P::HAS_OFFSETS {
-        sum = v.fma(tile.offsets, v.splat(factors.scaled_sum), sum);
+        sum = v.fma(weights.offsets, v.splat(factors.scaled_sum), sum);
     }
     sum
 }
 
-impl<V: Lanes, P: Format + Copy> PanelKernel<V> for IntegerKernel<'_, P> {
+impl<V: Lanes, P: Format> PanelKernel<V> for IntegerKernel<'_, P> {
     const MAX_ROWS: usize = V::MAX_INTEGER_ROWS;
 
     #[inline(always)]
@@ -119,7 +120,7 @@ impl<V: Lanes, P: Format + Copy> PanelKernel<V> for IntegerKernel<'_, P> {
         out: &mut [[f32; NUM_LANES]; MR],
     ) {
         let num_groups = self.num_cols / GROUP_SIZE;
-        if V::HAS_PAIRS && MR <= MAX_ROWS_TO_READ_WHOLE {
+        if Self::adds_pairs::<V>() || V::HAS_PAIRS && MR <= MAX_ROWS_TO_READ_WHOLE {
             let panel = Panel { start: panel, num_groups, first_lane: 0 };
             // SAFETY: the caller's contract.
             unsafe { self.run_lanes(v, panel, first_row, out) };

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::ProductPiece;
-use super::format::{Format, Panel};
+use super::format::{Format, Panel, all_quants};
 use crate::activations::{Factors, Quants};
 use crate::group::{GROUP_SIZE, zero_point};
 use crate::lanes::{Lanes, NUM_LANES, TILE_ROWS, TILE_SUMS, TileProducts, TileUnit};
@@ -78,15 +78,15 @@ unsafe fn unpack<V: Lanes, P: Format>(v: V, panel: Panel, groups: Range<usize>, 
     for (i, index) in groups.enumerate() {
         // SAFETY: the caller's contract.
         unsafe {
-            let tile = P::load(v, panel, index);
+            let weights = P::scales(v, panel, index);
             let quants = (&raw mut (*out).quants[i]).cast::<f32>();
-            for (j, vector) in tile.quants.into_iter().enumerate() {
+            for (j, vector) in all_quants::<V, P>(v, panel, index).into_iter().enumerate() {
                 let signed = if zero_point == 0 { vector } else { v.xor(v.add_i32(vector, shift), sign) };
                 v.store(quants.add(j * NUM_LANES), v.as_f32(signed));
             }
-            v.store((&raw mut (*out).scales[i]).cast(), tile.scales);
+            v.store((&raw mut (*out).scales[i]).cast(), weights.scales);
             if P::HAS_OFFSETS {
-                v.store((&raw mut (*out).offsets[i]).cast(), tile.offsets);
+                v.store((&raw mut (*out).offsets[i]).cast(), weights.offsets);
             }
         }
     }
@@ -141,7 +141,7 @@ unsafe fn add_sums<V: Lanes, P: Format, const MR: usize>(
         } else {
             v.splat(0.0)
         };
-        for_each_row!(MR, |r| {
+        for_each!(MR, |r| {
             let sum = v.to_f32(v.load_i32(sums.add(r * NUM_LANES)));
             let scale = v.mul(scales, v.splat(factors.get_unchecked(r).scale));
             accumulators[r] = v.fma(sum, scale, accumulators[r]);
@@ -178,7 +178,7 @@ impl RowTile<'_> {
         // Indexed by constants only, or the accumulators would live in memory.
         let mut accumulators = [v.splat(0.0); MR];
         if self.groups.start > 0 {
-            for_each_row!(MR, |r| {
+            for_each!(MR, |r| {
                 if r < num_rows {
                     accumulators[r] = self.piece.load_outputs(v, self.row + r, &self.cols);
                 }
@@ -194,7 +194,7 @@ impl RowTile<'_> {
                 add_sums::<V, P, MR>(v, sums, group, factors, &mut accumulators);
             }
         }
-        for_each_row!(MR, |r| {
+        for_each!(MR, |r| {
             if r < num_rows {
                 self.piece.store_outputs(v, accumulators[r], self.row + r, &self.cols);
             }
