@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{EventLog, FactWriter, JobLog, StampSource};
+use bus::{EventLog, FactWriter, JobLog, LocalFrames, StampSource};
 use schemas::WorkerId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use crate::webhooks;
 /// An api node that has not begun to serve.
 pub struct Api {
     state: Arc<ApiState>,
+    local_frames: LocalFrames,
 }
 
 impl Api {
@@ -47,7 +48,12 @@ impl Api {
             hard_stop: CancellationToken::new(),
             config,
         };
-        Self { state: Arc::new(state) }
+        Self { state: Arc::new(state), local_frames: LocalFrames::default() }
+    }
+
+    /// Hears the workers of this process through `frames`.
+    pub fn with_local_frames(self, frames: LocalFrames) -> Self {
+        Self { local_frames: frames, ..self }
     }
 
     /// What `/metrics` shows; other parts of the process may register their own.
@@ -90,6 +96,7 @@ impl Api {
         let log = || Arc::clone(&state.log);
         let dispatcher = state.dispatcher.clone();
         let ingress = state.config.ingress.clone();
+        let _listening_here = dispatcher.listen_here(&self.local_frames, ingress.clone());
         let token = stop_tasks.clone();
         let listening = log();
         tasks.spawn(async move { dispatcher.listen(listening, ingress, token).await });

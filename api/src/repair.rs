@@ -138,8 +138,7 @@ impl Repair {
         let mut records = self.log.read(StreamName::Tokens, patterns, from, false).await?;
         let mut reread = Reread::new();
         while let Some(record) = records.next().await {
-            let Some((step, entries)) = decode_frame(&record?.payload) else { continue };
-            for (id, entry) in entries {
+            for (id, step, entry) in decode_frame(&record?.payload).into_iter().flatten() {
                 if ids.contains(&id) {
                     reread.entry(id).or_default().push((step, entry));
                 }

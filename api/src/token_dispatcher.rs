@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::{EventLog, LiveMessages, subjects};
+use bus::{EventLog, LiveMessages, LocalFrames, LocalListening, subjects};
 use futures_util::StreamExt;
 use prost::Message;
 use schemas::v1::{FrameEntry, TokenFrame};
@@ -116,6 +116,12 @@ impl TokenDispatcher {
         }
     }
 
+    /// Hears what workers of this process send to the node, before the broker tells of it.
+    pub(crate) fn listen_here(&self, frames: &LocalFrames, ingress: IngressId) -> LocalListening {
+        let dispatcher = self.clone();
+        frames.listen(ingress, move |step, entries| dispatcher.route_entries(known_entries(step, entries)))
+    }
+
     async fn hear(&self, mut messages: LiveMessages) {
         self.shared.is_listening.store(true, Ordering::Release);
         // What was sent while nobody listened is in the stream.
@@ -174,8 +180,11 @@ impl TokenDispatcher {
     }
 
     fn route(&self, payload: &[u8]) {
-        let Some((step, entries)) = decode_frame(payload) else { return };
-        for (id, entry) in entries {
+        self.route_entries(decode_frame(payload).into_iter().flatten());
+    }
+
+    fn route_entries(&self, entries: impl Iterator<Item = (InferenceId, u64, FrameEntry)>) {
+        for (id, step, entry) in entries {
             self.deliver(id, &self.find(id), step, entry);
         }
     }
@@ -204,17 +213,23 @@ impl TokenDispatcher {
     }
 }
 
-/// The step of a frame and its entries with their inferences; `None` when it cannot be read.
-pub(crate) fn decode_frame(payload: &[u8]) -> Option<(u64, Vec<(InferenceId, FrameEntry)>)> {
+/// The entries of a frame with their inferences and steps; `None` when it cannot be read.
+pub(crate) fn decode_frame(payload: &[u8]) -> Option<impl Iterator<Item = (InferenceId, u64, FrameEntry)>> {
     match TokenFrame::decode(payload) {
-        Ok(frame) => {
-            let entries = frame.entries.into_iter();
-            let known = entries.filter_map(|entry| Some((entry.inference_id.parse().ok()?, entry)));
-            Some((frame.step, known.collect()))
-        }
+        Ok(frame) => Some(known_entries(frame.step, frame.entries)),
         Err(error) => {
             warn!(%error, "a token frame cannot be read");
             None
         }
     }
+}
+
+fn known_entries(
+    step: u64,
+    entries: Vec<FrameEntry>,
+) -> impl Iterator<Item = (InferenceId, u64, FrameEntry)> {
+    entries.into_iter().filter_map(move |entry| {
+        let step = if entry.step == 0 { step } else { entry.step };
+        Some((entry.inference_id.parse().ok()?, step, entry))
+    })
 }

@@ -13,6 +13,7 @@ mod file_chunks;
 mod jetstream;
 mod job_log;
 mod limits;
+mod local_frames;
 mod memory;
 mod rfc3339;
 mod sealed_log;
@@ -34,6 +35,7 @@ pub use file_chunks::{FileBytes, FileWriter, WrittenFile, purge_file, read_file}
 pub use jetstream::{Credentials, JetStreamLog, JetStreamOptions, LinkCounts};
 pub use job_log::{JobLog, StoredFile};
 pub use limits::{CLAIM_CHECK_BYTES, DEFAULT_MAX_RECORD_BYTES};
+pub use local_frames::{LocalFrames, LocalListening};
 pub use memory::{Faults, MemoryLog};
 pub use sealed_log::{
     ErasedBy, Erasure, ErasureScope, SealedLog, WrappingKey, erase_content, erasure_of, inferences_of,

@@ -13,6 +13,7 @@ pub(crate) mod assignment;
 pub(crate) mod beginnings;
 pub(crate) mod cancellations;
 pub(crate) mod fencing;
+mod frame_outlet;
 mod frames;
 mod holding;
 mod intake;
@@ -32,7 +33,7 @@ mod wakefulness;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::{BusError, FactWriter, InferenceAddress};
+use bus::{BusError, FactWriter, InferenceAddress, LocalFrames};
 use schemas::v1::{Adapter, DeploymentAnnounced, DeploymentWithdrawn, Ended, control_envelope};
 use schemas::{FactHash, InferenceId, PoolName, WorkerId};
 use tokio::sync::{Notify, Semaphore};
@@ -109,6 +110,7 @@ pub struct Worker {
     batch_slots: Arc<Semaphore>,
     adapters: Option<Arc<AdapterRegistry>>,
     wakefulness: Wakefulness,
+    local_frames: LocalFrames,
     /// Held while the deployment is announced, so that the last announcement tells the last state; true once withdrawn.
     is_withdrawn: tokio::sync::Mutex<bool>,
 }
@@ -145,6 +147,7 @@ impl Worker {
             batch_slots,
             adapters: None,
             wakefulness: Wakefulness::new(None),
+            local_frames: LocalFrames::default(),
             is_withdrawn: tokio::sync::Mutex::new(false),
         }
     }
@@ -152,6 +155,11 @@ impl Worker {
     /// Answers for these adapters too.
     pub fn with_adapters(self, adapters: AdapterRegistry) -> Self {
         Self { adapters: Some(Arc::new(adapters)), ..self }
+    }
+
+    /// Speaks to the api nodes of this process through `frames`.
+    pub fn with_local_frames(self, frames: LocalFrames) -> Self {
+        Self { local_frames: frames, ..self }
     }
 
     /// Can be told to sleep.

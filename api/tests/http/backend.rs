@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bus::{EventLog, FactWriter, InferenceAddress, MemoryLog, Stamp, StampSource, subjects};
+use bus::{EventLog, FactWriter, InferenceAddress, LocalFrames, MemoryLog, Stamp, StampSource, subjects};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use schemas::v1::envelope::Fact;
@@ -137,6 +137,13 @@ impl Asked {
     pub(crate) async fn publish(&self, entries: Vec<FrameEntry>) {
         let step = self.step.fetch_add(1, Ordering::Relaxed) + 1;
         self.facts.publish_frame(&self.address.ingress, step, entries).await.unwrap();
+    }
+
+    /// One engine step that a worker of the node's process made: the node hears it, and what the log gets later is returned.
+    pub(crate) fn say_here(&self, frames: &LocalFrames, entries: Vec<FrameEntry>) -> Vec<FrameEntry> {
+        let step = self.step.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(frames.deliver(&self.address.ingress, step, &entries), "the node does not listen");
+        entries.into_iter().map(|entry| FrameEntry { step, ..entry }).collect()
     }
 
     /// One engine step that no live listener hears.

@@ -17,6 +17,7 @@ mod grammars;
 mod idempotency;
 mod junk;
 mod limits;
+mod local_frames;
 mod node;
 mod operations;
 mod queues;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Api, ApiConfig};
-use bus::{Append, EventLog, Expect, FactWriter, MemoryLog, StreamName, subjects};
+use bus::{Append, EventLog, Expect, FactWriter, LocalFrames, MemoryLog, StreamName, subjects};
 use bytes::Bytes;
 use prost::Message;
 use schemas::v1::{ControlEnvelope, DeploymentAnnounced, DeploymentWithdrawn, control_envelope::Fact};
@@ -52,6 +52,16 @@ impl Node {
         seen: Arc<dyn EventLog>,
         change: impl FnOnce(&mut ApiConfig),
     ) -> Self {
+        Self::start_beside(log, seen, LocalFrames::default(), change).await
+    }
+
+    /// The same beside workers of its own process.
+    pub(crate) async fn start_beside(
+        log: MemoryLog,
+        seen: Arc<dyn EventLog>,
+        frames: LocalFrames,
+        change: impl FnOnce(&mut ApiConfig),
+    ) -> Self {
         let mut config = ApiConfig::new(IngressId::slug("api-1"));
         config.timeouts.silence = Duration::from_millis(200);
         config.timeouts.shutdown = Duration::from_millis(500);
@@ -60,7 +70,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shutdown = CancellationToken::new();
-        let api = Api::new(config, seen, stamps());
+        let api = Api::new(config, seen, stamps()).with_local_frames(frames);
         let served = tokio::spawn(api.serve(listener, shutdown.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let stop_on_drop = shutdown.clone().drop_guard();

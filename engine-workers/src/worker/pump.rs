@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::active::{Computation, Progress};
+use super::frame_outlet::FrameOutlet;
 use super::frames::{EntryContext, entry};
 use super::{Worker, locked, record};
 use crate::engine::output::{SequenceOutput, StepOutput};
@@ -25,20 +26,33 @@ impl Worker {
         engine_stopped: CancellationToken,
     ) {
         let ends = TaskTracker::new();
-        while let Some(output) = outputs.recv().await {
+        let mut outlet = FrameOutlet::new(self.facts.clone(), self.local_frames.clone());
+        loop {
+            let output = tokio::select! {
+                output = outputs.recv() => output,
+                () = outlet.is_due() => {
+                    self.may_speak().await;
+                    outlet.publish_held().await;
+                    continue;
+                }
+            };
+            let Some(output) = output else { break };
             self.may_speak().await;
             let step = output.step;
             let (frames, finished) = self.take_in(output);
             for (ingress, entries) in frames {
-                if let Err(error) = self.facts.publish_frame(&ingress, step, entries).await {
-                    warn!(%ingress, step, %error, "a token frame was not published");
-                }
+                outlet.send(ingress, step, entries).await;
+            }
+            if !finished.is_empty() {
+                // An end comes after the tokens that it ends.
+                outlet.publish_held().await;
             }
             for finished in finished {
                 let worker = Arc::clone(&self);
                 ends.spawn(async move { worker.settle(finished).await });
             }
         }
+        outlet.publish_held().await;
         engine_stopped.cancel();
         ends.close();
         ends.wait().await;

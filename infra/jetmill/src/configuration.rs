@@ -25,7 +25,7 @@ pub(crate) async fn record(log: Arc<dyn EventLog>, config: &Config) -> Result<Jo
         expect: Expect::FirstOnSubject,
     };
     log.append(append).await.context("the configuration cannot be recorded")?;
-    Ok(Journal { log, configuration: version })
+    Ok(Journal::new(log, version))
 }
 
 fn effective(config: &Config) -> Result<ConfigurationRecorded> {

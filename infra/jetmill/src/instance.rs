@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bus::{EventLog, FactWriter, Stamp, StampSource};
+use bus::{EventLog, FactWriter, LocalFrames, Stamp, StampSource};
 use schemas::{EventId, WorkerId};
 use uuid::Uuid;
 
@@ -27,15 +27,21 @@ pub(crate) fn name() -> WorkerId {
     WorkerId::slug(&format!("{host}-{}", random.get(..8).unwrap_or("0")))
 }
 
-/// A log, and the version of the configuration under which this process writes to it.
+/// What the roles of this process share: a log, and the version of the configuration under which they write to it.
 #[derive(Clone)]
 pub(crate) struct Journal {
     pub(crate) log: Arc<dyn EventLog>,
     /// Empty where nothing is on record.
     pub(crate) configuration: String,
+    /// Between its workers and its api node.
+    pub(crate) local_frames: LocalFrames,
 }
 
 impl Journal {
+    pub(crate) fn new(log: Arc<dyn EventLog>, configuration: String) -> Self {
+        Self { log, configuration, local_frames: LocalFrames::default() }
+    }
+
     /// A writer of facts for `role`.
     pub(crate) fn fact_writer(&self, role: &str, name: &WorkerId) -> FactWriter {
         let facts = FactWriter::new(Arc::clone(&self.log), stamps(), role, name.clone());

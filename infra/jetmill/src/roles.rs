@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use api::{Api, ApiConfig, MasterKey, Prices};
-use bus::EventLog;
 use guardrails::{Policy, PolicySpec};
 use read_model::Database;
 use schedulers::routing::{self, RoutingPolicy};
@@ -51,8 +50,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
     };
     // If one of the two fails, the other is dropped; a broker's process ends with that.
     let (broker, models) = tokio::try_join!(Broker::open(config), load_models)?;
-    let log = broker.log(config).await?;
-    let journal = configuration::record(Arc::clone(&log), config).await?;
+    let journal = configuration::record(broker.log(config).await?, config).await?;
 
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
@@ -74,7 +72,7 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
         roles.spawn(worker_role(worker, &journal, model, WorkerId::slug(&name), inner.clone())?);
     }
     let front = CancellationToken::new();
-    let api = tokio::spawn(api_role(settings, &log, listener, front.clone()));
+    let api = tokio::spawn(api_role(settings, &journal, listener, front.clone()));
 
     // The api goes first: what it holds is finished while the other roles still work. The projector goes last.
     let ended_early = run_until(signal, &mut roles).await;
@@ -94,7 +92,7 @@ pub(crate) async fn api(config: &Config) -> Result<()> {
     alone(config, |journal, token| {
         // Other nodes may be there for its clients.
         let settings = ApiConfig { cancels_at_shutdown: false, ..api_settings(config, journal) };
-        Ok(Box::pin(api_role(settings, &journal.log, listener, token)))
+        Ok(Box::pin(api_role(settings, journal, listener, token)))
     })
     .await
 }
@@ -181,11 +179,12 @@ async fn listen(config: &Config) -> Result<TcpListener> {
 
 fn api_role(
     settings: ApiConfig,
-    log: &Arc<dyn EventLog>,
+    journal: &Journal,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
-    let api = Api::new(settings, Arc::clone(log), instance::stamps());
+    let api = Api::new(settings, Arc::clone(&journal.log), instance::stamps())
+        .with_local_frames(journal.local_frames.clone());
     let address = listener.local_addr();
     async move {
         info!(address = %address?, "the api listens");

@@ -960,7 +960,8 @@ impl ::prost::Name for Failure {
         "/jetmill.v1.Failure".into()
     }
 }
-/// What one engine step produced for one api node, on `tokens.<ingress>.<worker>`.
+/// What one engine step produced for one api node, on `tokens.<ingress>.<worker>`; for a node of the worker's own process, which has
+/// heard it already, several steps.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TokenFrame {
     #[prost(string, tag = "1")]
@@ -1016,6 +1017,9 @@ pub struct FrameEntry {
     /// Parts of tool calls that became certain with this step.
     #[prost(message, repeated, tag = "13")]
     pub tool_calls: ::prost::alloc::vec::Vec<ToolCallDelta>,
+    /// The step of this entry in a frame of several; 0: the frame's.
+    #[prost(uint64, tag = "14")]
+    pub step: u64,
 }
 impl ::prost::Name for FrameEntry {
     const NAME: &'static str = "FrameEntry";

@@ -5770,6 +5770,9 @@ impl serde::Serialize for FrameEntry {
         if !self.tool_calls.is_empty() {
             len += 1;
         }
+        if self.step != 0 {
+            len += 1;
+        }
         let mut struct_ser = serializer.serialize_struct("jetmill.v1.FrameEntry", len)?;
         if !self.inference_id.is_empty() {
             struct_ser.serialize_field("inference_id", &self.inference_id)?;
@@ -5812,6 +5815,11 @@ impl serde::Serialize for FrameEntry {
         if !self.tool_calls.is_empty() {
             struct_ser.serialize_field("tool_calls", &self.tool_calls)?;
         }
+        if self.step != 0 {
+            #[allow(clippy::needless_borrow)]
+            #[allow(clippy::needless_borrows_for_generic_args)]
+            struct_ser.serialize_field("step", ToString::to_string(&self.step).as_str())?;
+        }
         struct_ser.end()
     }
 }
@@ -5841,6 +5849,7 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
             "reasoning",
             "tool_calls",
             "toolCalls",
+            "step",
         ];
 
         #[allow(clippy::enum_variant_names)]
@@ -5858,6 +5867,7 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
             End,
             Reasoning,
             ToolCalls,
+            Step,
         }
         impl<'de> serde::Deserialize<'de> for GeneratedField {
             fn deserialize<D>(deserializer: D) -> std::result::Result<GeneratedField, D::Error>
@@ -5892,6 +5902,7 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                             "end" => Ok(GeneratedField::End),
                             "reasoning" => Ok(GeneratedField::Reasoning),
                             "toolCalls" | "tool_calls" => Ok(GeneratedField::ToolCalls),
+                            "step" => Ok(GeneratedField::Step),
                             _ => Err(serde::de::Error::unknown_field(value, FIELDS)),
                         }
                     }
@@ -5924,6 +5935,7 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                 let mut end__ = None;
                 let mut reasoning__ = None;
                 let mut tool_calls__ = None;
+                let mut step__ = None;
                 while let Some(k) = map_.next_key()? {
                     match k {
                         GeneratedField::InferenceId => {
@@ -6013,6 +6025,14 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                             }
                             tool_calls__ = Some(map_.next_value()?);
                         }
+                        GeneratedField::Step => {
+                            if step__.is_some() {
+                                return Err(serde::de::Error::duplicate_field("step"));
+                            }
+                            step__ = 
+                                Some(map_.next_value::<::pbjson::private::NumberDeserialize<_>>()?.0)
+                            ;
+                        }
                     }
                 }
                 Ok(FrameEntry {
@@ -6029,6 +6049,7 @@ impl<'de> serde::Deserialize<'de> for FrameEntry {
                     end: end__,
                     reasoning: reasoning__.unwrap_or_default(),
                     tool_calls: tool_calls__.unwrap_or_default(),
+                    step: step__.unwrap_or_default(),
                 })
             }
         }

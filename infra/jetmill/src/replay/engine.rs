@@ -74,7 +74,7 @@ impl ReplayEngine {
         let is_encoder = matches!(model, ServedModel::Encoder(_));
         let policy = StreamPolicy { tokens_max_bytes: 64 * MIB, ..StreamPolicy::default() };
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_policy(&policy));
-        let journal = Journal { log: Arc::clone(&log), configuration: String::new() };
+        let journal = Journal::new(Arc::clone(&log), String::new());
         let ingress = IngressId::slug("replay");
         let frames = log.listen(subjects::tokens_for(&ingress)).await?;
         let waiting = Arc::new(Waiting::default());

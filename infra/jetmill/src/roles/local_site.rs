@@ -63,7 +63,8 @@ impl LocalSite {
         // Nobody else can call.
         settings.master_key = None;
         let max_num_requests = settings.limits.max_num_inflight_requests;
-        let node = Api::new(settings, Arc::clone(&journal.log), instance::stamps());
+        let node = Api::new(settings, Arc::clone(&journal.log), instance::stamps())
+            .with_local_frames(journal.local_frames.clone());
         let caller = node.local_caller();
         let api = tokio::spawn(node.run(front.clone()));
         let num_slots = engine_config(&config.worker)?.max_num_seqs;

@@ -47,8 +47,9 @@ pub(crate) fn worker_role(
         ServedModel::Generator(model) => {
             let adapters = load_adapters(config, &model)?;
             let model = *model;
-            let mut worker =
-                Worker::new(facts, model.engine, model.text, model.card, options).with_adapters(adapters);
+            let mut worker = Worker::new(facts, model.engine, model.text, model.card, options)
+                .with_adapters(adapters)
+                .with_local_frames(journal.local_frames.clone());
             let after_idle =
                 config.sleep_after_idle_seconds.map(|seconds| Duration::from_secs(seconds.get()));
             if config.enable_sleep || after_idle.is_some() {

@@ -158,8 +158,13 @@ impl Stream {
 
     /// Reads what comes until the connection breaks.
     pub(crate) async fn read_until_broken(&mut self) {
+        assert!(!self.read_what_comes().await, "the stream of {} came to its end", self.id);
+    }
+
+    /// Reads what comes; whether that was the whole answer.
+    pub(crate) async fn read_what_comes(&mut self) -> bool {
         while self.read_chunk().await {}
-        assert!(!self.is_done, "the stream of {} came to its end", self.id);
+        self.is_done
     }
 
     async fn read_chunk(&mut self) -> bool {

@@ -27,7 +27,7 @@ async fn what_was_accepted_survives_the_death_of_every_process_and_ends_once() {
     // More are asked than the engine runs at once, so that some are accepted and nothing more.
     let (process, client) = site.serve(&["--max-num-seqs", "8"]).await;
     let undisturbed = client.whole(QUESTION, NUM_TOKENS).await;
-    let streams = begin_streams(&client, NUM_STREAMS, NUM_TOKENS).await;
+    let mut streams = begin_streams(&client, NUM_STREAMS, NUM_TOKENS).await;
     let waiting: Vec<_> = (0..NUM_WAITING)
         .map(|_| tokio::spawn(client.post(&patient_chat(QUESTION, NUM_TOKENS, false)).send()))
         .collect();
@@ -44,6 +44,7 @@ async fn what_was_accepted_survives_the_death_of_every_process_and_ends_once() {
     }
     assert!(rows.iter().any(|row| row["status"] == "started"), "nothing is under way: {rows:?}");
     site.kill_everything().await;
+    let are_done = join_all(streams.iter_mut().map(Stream::read_what_comes)).await;
     drop((process, client, waiting));
 
     // The second death comes while the first one is being made up for.
@@ -52,7 +53,13 @@ async fn what_was_accepted_survives_the_death_of_every_process_and_ends_once() {
     site.kill_everything().await;
     drop((process, client));
 
-    let (_process, _client) = site.serve(&["--max-num-seqs", "8"]).await;
+    let (_process, client) = site.serve(&["--max-num-seqs", "8"]).await;
+    // Clients go on where they were, though they may have heard more than the log held when everything died.
+    for (before, _) in streams.iter().zip(are_done).filter(|(_, is_done)| !is_done) {
+        let path = format!("/v1/inferences/{}/stream?starting_after={}", before.id, before.last_event_id);
+        let after = client.stream_of(client.get(&path)).await.read_all().await;
+        assert_eq!(format!("{}{}", before.text, after.text), text_of(&undisturbed.1));
+    }
     let rows = site.rows_at_the_end(&[], num_accepted + late.len()).await;
     assert_eq!(rows.len(), num_accepted + late.len());
     for id in streams.iter().chain(&late).map(|stream| &stream.id).chain([&undisturbed.0]) {
