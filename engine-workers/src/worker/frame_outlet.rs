@@ -11,7 +11,7 @@ use tracing::warn;
 
 /// What the log may lag behind a client of this process; a killed process computes so much again.
 const MAX_LAG: Duration = Duration::from_millis(50);
-/// Entries of several steps in one frame.
+/// With so many entries held the log gets them before they are due.
 const MAX_NUM_HELD: usize = 512;
 
 /// Sends frames in the order of their steps.
