@@ -143,6 +143,10 @@ impl ModelRunner for CpuRunner {
         })
     }
 
+    fn copy_block(&mut self, from: u32, to: u32) -> Result<(), RunnerError> {
+        Ok(self.cache.copy_block(from as usize, to as usize)?)
+    }
+
     fn kernel_path(&self) -> &'static str {
         kernel_path(self.pool.isa())
     }

@@ -115,6 +115,9 @@ pub trait ModelRunner: Send {
         self.forward(chunks, logits)
     }
 
+    /// Copies the keys and values of a whole block, in all layers, before the next step.
+    fn copy_block(&mut self, from: u32, to: u32) -> Result<(), RunnerError>;
+
     /// A short name of the path that computes, for the engine's fingerprint: `cpu-avx512-vnni`.
     fn kernel_path(&self) -> &'static str;
 }

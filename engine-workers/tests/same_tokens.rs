@@ -494,13 +494,17 @@ fn smollm2_gives_the_same_tokens_in_every_situation() {
         let alone = std::slice::from_ref(&subject);
         let (expected, _) = run(64, 512, &[alone]);
         let (cached, cached_stats) = run(64, 512, &[alone, alone]);
+        let mut fork = EngineRequest { id: engine_client::id(2), ..subject.clone() };
+        fork.prompt_token_ids[41..].fill(777);
+        let (forked, forked_stats) = run(64, 512, &[&[fork], alone]);
         let (chunked, _) = run(64, 7, &[alone]);
         let (in_batch, _) = run(128, 512, &[&batch]);
         let (preempted, preempted_stats) = run(26, 512, &[&batch]);
-        for found in [&cached, &chunked, &in_batch, &preempted] {
+        for found in [&cached, &forked, &chunked, &in_batch, &preempted] {
             assert_eq!(found[&(1, 0)].tokens, expected[&(1, 0)].tokens);
         }
         assert!(cached_stats.prefix_cache_hits_total >= 48);
+        assert_eq!(forked_stats.prefix_cache_hits_total, 41, "two blocks, and nine tokens of the third");
         assert!(preempted_stats.num_preemptions_total > 0, "the cache was large enough for all");
     }
 }

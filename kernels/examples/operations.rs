@@ -56,7 +56,9 @@ fn main() -> Outcome<()> {
         limits.f32_ops / 1e9
     )?;
     let mut all = Vec::new();
-    for (num_sequences, rows, context) in [(1, 1, 256), (1, 1, 2048), (32, 1, 256), (1, 512, 512)] {
+    for (num_sequences, rows, context) in
+        [(1, 1, 256), (1, 1, 2048), (32, 1, 256), (1, 32, 1032), (1, 512, 512)]
+    {
         all.push(attention(&pool, &limits, num_sequences, (rows, context))?);
     }
     all.push(attention_in_both_directions(&pool, &limits)?);

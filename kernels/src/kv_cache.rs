@@ -132,6 +132,24 @@ impl KvCache {
         Ok(())
     }
 
+    /// Copies all layers of a block.
+    ///
+    /// # Errors
+    /// `OutOfRange` if a block does not exist.
+    pub fn copy_block(&mut self, from: usize, to: usize) -> Result<(), KernelError> {
+        let len = self.shape.num_blocks;
+        if let Some(index) = [from, to].into_iter().find(|block| *block >= len) {
+            return Err(KernelError::OutOfRange { op: "kv_copy", index_of: "block", index, len });
+        }
+        let num_elements = self.shape.num_kv_heads * self.head_elements();
+        let data = self.data.as_mut_slice();
+        for layer in 0..self.shape.num_layers {
+            let start = |block: usize| (layer * len + block) * num_elements;
+            data.copy_within(start(from)..start(from) + num_elements, start(to));
+        }
+        Ok(())
+    }
+
     /// Checks that the layer and everything that the rows refer to exists.
     pub(crate) fn check(
         &self,

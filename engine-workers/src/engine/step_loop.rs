@@ -224,9 +224,12 @@ impl StepLoop {
                 adapter: self.answers.get(&share.id).and_then(Answer::adapter),
             });
         }
-        let outcome = match self.is_interruptible(plan, started_at) {
-            true => self.runner.forward_unless(&chunks, &mut self.logits, &self.interrupt),
-            false => self.runner.forward(&chunks, &mut self.logits),
+        let mut copies = plan.sequences.iter().filter_map(|share| share.copy);
+        let copied = copies.try_for_each(|copy| self.runner.copy_block(copy.from.0, copy.to.0));
+        let outcome = match (copied, self.is_interruptible(plan, started_at)) {
+            (Err(error), _) => Err(error),
+            (Ok(()), true) => self.runner.forward_unless(&chunks, &mut self.logits, &self.interrupt),
+            (Ok(()), false) => self.runner.forward(&chunks, &mut self.logits),
         };
         let expected = num_rows * self.shape.vocab_size;
         if outcome.is_ok() && self.logits.len() != expected {

@@ -104,6 +104,13 @@ fn check_random_schedule_with<'a>(
             running[preempted].num_computed = 0;
             free_blocks.append(&mut running[preempted].block_table);
         }
+        let moved = &mut running[random.below(sequences.len())].block_table;
+        if !moved.is_empty() && !free_blocks.is_empty() && random.below(4) == 0 {
+            let block = random.below(moved.len());
+            let to = free_blocks.swap_remove(random.below(free_blocks.len()));
+            runner.copy_block(moved[block], to).unwrap();
+            free_blocks.push(std::mem::replace(&mut moved[block], to));
+        }
         let mut budget = MAX_STEP_TOKENS;
         let mut plan = Vec::new();
         let num_sequences = running.len();

@@ -157,6 +157,13 @@ impl ModelRunner for FakeRunner {
         self.shape
     }
 
+    fn copy_block(&mut self, from: u32, to: u32) -> Result<(), RunnerError> {
+        let size = self.shape.block_size_tokens;
+        let from = from as usize * size;
+        self.cache.copy_within(from..from + size, to as usize * size);
+        Ok(())
+    }
+
     fn forward(&mut self, chunks: &[SequenceChunk<'_>], logits: &mut Vec<f32>) -> Result<(), RunnerError> {
         if let Some(permits) = &self.permits
             && permits.recv().is_err()

@@ -39,7 +39,6 @@ pub(crate) type Role = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 pub(crate) async fn serve(config: &Config) -> Result<()> {
     let signal = shutdown::on_signal()?;
     let listener = listen(config).await?;
-    let database = connect_database(config).await?;
     let workers: Vec<&WorkerConfig> = std::iter::once(&config.worker).chain(&config.workers).collect();
     let load_models = async {
         let mut models = Vec::with_capacity(workers.len());
@@ -48,16 +47,21 @@ pub(crate) async fn serve(config: &Config) -> Result<()> {
         }
         Ok(models)
     };
-    // If one of the two fails, the other is dropped; a broker's process ends with that.
-    let (broker, models) = tokio::try_join!(Broker::open(config), load_models)?;
-    let journal = configuration::record(broker.log(config).await?, config).await?;
+    let open_log = async {
+        let broker = Broker::open(config).await?;
+        broker.keep_until_archived(config).await?;
+        let journal = configuration::record(broker.log(config).await?, config).await?;
+        Ok((broker, journal))
+    };
+    // If one of them fails, the others are dropped; a broker's process ends with that.
+    let ((broker, journal), database, models) =
+        tokio::try_join!(open_log, connect_database(config), load_models)?;
 
     let (inner, last) = (CancellationToken::new(), CancellationToken::new());
     let mut roles = JoinSet::new();
     let stored = broker.stored_log();
     let checkpointer = proof::checkpointer(config, &stored)?;
     let archivist = proof::archivist(config, broker.log_alone())?;
-    broker.keep_until_archived(config).await?;
     let archive_metrics = archivist.as_ref().map(|archivist| metrics::of_archive(archivist.status()));
     let of_the_record = (checkpointer, archivist);
     roles.spawn(projection::record_role(stored, database, of_the_record, last.clone()));

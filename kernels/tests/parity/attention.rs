@@ -195,6 +195,29 @@ fn tokens_before_the_window_cannot_spoil_a_row() {
 }
 
 #[test]
+fn a_copied_block_stands_for_the_one_it_was_copied_from() {
+    let pool = &pools()[0];
+    let mut case = Case::new(2, 3, 32, &[40], 7);
+    let rows: Vec<AttentionRow> = (36..40).map(|position| AttentionRow { sequence: 0, position }).collect();
+    let q = case.queries(rows.len());
+    let mut cache = case.filled_cache(pool);
+    let expected = case.attend(pool, &cache, &rows, &q);
+    let unused: Vec<u32> =
+        (0..case.shape.num_blocks as u32).filter(|block| !case.block_tables[0].contains(block)).collect();
+    for (index, to) in unused.into_iter().enumerate() {
+        let from = std::mem::replace(&mut case.block_tables[0][index], to);
+        assert_ne!(case.attend(pool, &cache, &rows, &q), expected);
+        cache.copy_block(from as usize, to as usize).unwrap();
+        assert_same(&case.attend(pool, &cache, &rows, &q), &expected, "a copy");
+    }
+    let len = case.shape.num_blocks;
+    for (from, to) in [(0, len), (len, 0)] {
+        let refused = KernelError::OutOfRange { op: "kv_copy", index_of: "block", index: len, len };
+        assert_eq!(cache.copy_block(from, to), Err(refused));
+    }
+}
+
+#[test]
 fn what_does_not_exist_is_refused() {
     let pool = &pools()[0];
     let mut cache =

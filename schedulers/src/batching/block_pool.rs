@@ -9,16 +9,36 @@ use crate::batching::free_queue::FreeQueue;
 #[derive(Debug, Clone, Default)]
 struct Block {
     ref_count: u32,
-    hash: Option<BlockHash>,
+    content: Option<BlockContent>,
 }
 
-/// Preallocated blocks. A block is free while nobody references it; a free block keeps its hash, and can be hit, until
+/// What a full block holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockContent {
+    /// What the block is found by.
+    pub hash: BlockHash,
+    /// What the block before it is found by; of a first block, the hash of no tokens.
+    pub parent: BlockHash,
+    /// The tokens of its positions.
+    pub tokens: Vec<u32>,
+}
+
+impl BlockContent {
+    /// What the block is found by where only its beginning is wanted.
+    fn start(&self) -> Option<(BlockHash, u32)> {
+        self.tokens.first().map(|token| (self.parent, *token))
+    }
+}
+
+/// Preallocated blocks. A block is free while nobody references it; a free block keeps its content, and can be hit, until
 /// it is taken.
 #[derive(Debug)]
 pub struct BlockPool {
     blocks: Vec<Block>,
     free: FreeQueue,
     by_hash: HashMap<BlockHash, BlockId>,
+    /// Of the blocks that begin alike, the one that was filled last: it is the last of them to be taken.
+    by_start: HashMap<(BlockHash, u32), BlockId>,
 }
 
 /// A block taken from the pool, and the content that this evicted from the prefix cache.
@@ -37,6 +57,7 @@ impl BlockPool {
             blocks: vec![Block::default(); num_blocks as usize],
             free: FreeQueue::full(num_blocks),
             by_hash: HashMap::new(),
+            by_start: HashMap::new(),
         }
     }
 
@@ -65,16 +86,28 @@ impl BlockPool {
         self.by_hash.get(hash).copied()
     }
 
+    /// A block after `parent` that begins as `tokens` do, and how many of them it has.
+    pub fn find_start(&self, parent: BlockHash, tokens: &[u32]) -> Option<(BlockId, usize)> {
+        let id = *self.by_start.get(&(parent, *tokens.first()?))?;
+        let content = self.blocks[id.index()].content.as_ref()?;
+        let num_alike =
+            content.tokens.iter().zip(tokens).take_while(|(known, wanted)| known == wanted).count();
+        Some((id, num_alike))
+    }
+
     /// Takes the longest unused free block; `None` if none is free.
     pub fn take(&mut self) -> Option<TakenBlock> {
         let id = self.free.pop_front()?;
         let block = &mut self.blocks[id.index()];
         block.ref_count = 1;
-        let evicted = block.hash.take();
-        if let Some(hash) = evicted {
-            self.by_hash.remove(&hash);
+        let content = block.content.take();
+        if let Some(content) = &content {
+            self.by_hash.remove(&content.hash);
+            if let Some(start) = content.start().filter(|start| self.by_start.get(start) == Some(&id)) {
+                self.by_start.remove(&start);
+            }
         }
-        Some(TakenBlock { id, evicted })
+        Some(TakenBlock { id, evicted: content.map(|content| content.hash) })
     }
 
     /// Adds a reference to a block found by its hash.
@@ -90,7 +123,7 @@ impl BlockPool {
         if block.ref_count > 0 {
             return;
         }
-        if block.hash.is_some() {
+        if block.content.is_some() {
             self.free.push_back(id);
         } else {
             self.free.push_front(id);
@@ -99,20 +132,24 @@ impl BlockPool {
 
     /// Makes a full block findable; false if its content is known by another block already. Duplicates are not merged,
     /// so that block tables only ever grow.
-    pub fn set_hash(&mut self, id: BlockId, hash: BlockHash) -> bool {
-        if self.by_hash.contains_key(&hash) || self.blocks[id.index()].hash.is_some() {
+    pub fn set_content(&mut self, id: BlockId, content: BlockContent) -> bool {
+        if self.by_hash.contains_key(&content.hash) || self.blocks[id.index()].content.is_some() {
             return false;
         }
-        self.by_hash.insert(hash, id);
-        self.blocks[id.index()].hash = Some(hash);
+        self.by_hash.insert(content.hash, id);
+        if let Some(start) = content.start() {
+            self.by_start.insert(start, id);
+        }
+        self.blocks[id.index()].content = Some(content);
         true
     }
 
-    /// Forgets all hashes.
-    pub fn clear_hashes(&mut self) {
+    /// Forgets all content.
+    pub fn clear_contents(&mut self) {
         self.by_hash.clear();
+        self.by_start.clear();
         for block in &mut self.blocks {
-            block.hash = None;
+            block.content = None;
         }
     }
 
@@ -121,9 +158,14 @@ impl BlockPool {
         self.by_hash.iter().map(|(hash, block)| (*hash, *block))
     }
 
-    /// Hash of `block`, if it can be hit.
-    pub fn hash(&self, block: BlockId) -> Option<BlockHash> {
-        self.blocks[block.index()].hash
+    /// What every block can be found by where only its beginning is wanted.
+    pub fn starts(&self) -> impl Iterator<Item = ((BlockHash, u32), BlockId)> + '_ {
+        self.by_start.iter().map(|(start, block)| (*start, *block))
+    }
+
+    /// What `block` holds, if it can be hit.
+    pub fn content(&self, block: BlockId) -> Option<&BlockContent> {
+        self.blocks[block.index()].content.as_ref()
     }
 }
 
@@ -136,6 +178,15 @@ mod tests {
         BlockHash::of(None, &[seed], &CacheKey::default())
     }
 
+    fn content(tokens: &[u32]) -> BlockContent {
+        let key = CacheKey::default();
+        BlockContent {
+            hash: BlockHash::of(None, tokens, &key),
+            parent: BlockHash::of(None, &[], &key),
+            tokens: tokens.to_vec(),
+        }
+    }
+
     fn take_all(pool: &mut BlockPool) -> Vec<u32> {
         std::iter::from_fn(|| pool.take()).map(|taken| taken.id.0).collect()
     }
@@ -144,7 +195,7 @@ mod tests {
     fn unhashed_blocks_are_taken_before_hashed_ones() {
         let mut pool = BlockPool::new(3);
         assert_eq!(take_all(&mut pool), [0, 1, 2]);
-        assert!(pool.set_hash(BlockId(0), hash(0)));
+        assert!(pool.set_content(BlockId(0), content(&[0])));
         for id in 0..3 {
             pool.release(BlockId(id));
         }
@@ -155,7 +206,7 @@ mod tests {
     fn a_freed_block_can_be_hit_until_it_is_taken() {
         let mut pool = BlockPool::new(2);
         let taken = pool.take().unwrap();
-        pool.set_hash(taken.id, hash(1));
+        pool.set_content(taken.id, content(&[1]));
         pool.release(taken.id);
         assert_eq!(pool.find(&hash(1)), Some(taken.id));
 
@@ -174,8 +225,32 @@ mod tests {
         let mut pool = BlockPool::new(2);
         pool.take();
         pool.take();
-        assert!(pool.set_hash(BlockId(0), hash(1)));
-        assert!(!pool.set_hash(BlockId(1), hash(1)));
+        assert!(pool.set_content(BlockId(0), content(&[1])));
+        assert!(!pool.set_content(BlockId(1), content(&[1])));
         assert_eq!(pool.find(&hash(1)), Some(BlockId(0)));
+    }
+
+    #[test]
+    fn a_beginning_is_found_in_the_block_that_was_filled_last_until_it_is_taken() {
+        let mut pool = BlockPool::new(3);
+        for tokens in [[1, 2, 3], [1, 2, 4], [5, 6, 7]] {
+            let taken = pool.take().unwrap();
+            assert!(pool.set_content(taken.id, content(&tokens)));
+        }
+        let root = content(&[]).hash;
+        assert_eq!(pool.find_start(root, &[1, 2, 3]), Some((BlockId(1), 2)));
+        assert_eq!(pool.find_start(root, &[5, 6, 7, 8]), Some((BlockId(2), 3)));
+        assert_eq!(pool.find_start(root, &[2]), None);
+        assert_eq!(pool.find_start(root, &[]), None);
+        assert_eq!(pool.find_start(hash(1), &[1]), None, "elsewhere");
+        for block in [1, 0, 2] {
+            pool.release(BlockId(block));
+        }
+        pool.take();
+        assert_eq!(pool.find_start(root, &[1, 2]), None);
+        pool.take();
+        assert_eq!(pool.find_start(root, &[5]), Some((BlockId(2), 1)), "another one's was left alone");
+        pool.clear_contents();
+        assert_eq!(pool.find_start(root, &[5]), None);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
+use crate::batching::block_pool::BlockContent;
 use crate::batching::block_table::BlockId;
 use crate::batching::scheduler::Scheduler;
 use crate::batching::state::SequenceState;
@@ -82,11 +83,18 @@ fn mapped_blocks_carry_their_hash(scheduler: &Scheduler) -> Result<(), String> {
     let mut num_mapped = 0;
     for (hash, block) in pool.hashes() {
         num_mapped += 1;
-        require(pool.hash(block) == Some(hash), || {
-            format!("{hash:?} maps to block {block}, which has {:?}", pool.hash(block))
+        require(pool.content(block).is_some_and(|content| content.hash == hash), || {
+            format!("{hash:?} maps to block {block}, which has {:?}", pool.content(block))
         })?;
     }
-    let num_hashed = (0..pool.num_blocks() as u32).filter(|id| pool.hash(BlockId(*id)).is_some()).count();
+    for ((parent, token), block) in pool.starts() {
+        let is_start =
+            |content: &BlockContent| content.parent == parent && content.tokens.first() == Some(&token);
+        require(pool.content(block).is_some_and(is_start), || {
+            format!("{token} after {parent:?} maps to block {block}, which has {:?}", pool.content(block))
+        })?;
+    }
+    let num_hashed = (0..pool.num_blocks() as u32).filter(|id| pool.content(BlockId(*id)).is_some()).count();
     require(num_mapped == num_hashed, || format!("{num_hashed} blocks have a hash, {num_mapped} are mapped"))
 }
 
@@ -95,8 +103,8 @@ fn committed_blocks_are_computed(scheduler: &Scheduler) -> Result<(), String> {
     for (id, table) in scheduler.kv_cache().tables() {
         let sequence = scheduler.sequence(id).map_err(|error| error.to_string())?;
         for (index, block) in table.iter().enumerate() {
-            let Some(hash) = scheduler.kv_cache().pool().hash(block) else { continue };
-            require(sequence.block_hashes().get(index) == Some(&hash), || {
+            let Some(content) = scheduler.kv_cache().pool().content(block) else { continue };
+            require(sequence.block_hashes().get(index) == Some(&content.hash), || {
                 format!("block {index} of sequence {id} has the hash of other content")
             })?;
             require((index + 1) * block_size_tokens <= sequence.num_computed_tokens(), || {

@@ -3,11 +3,22 @@
 use std::collections::HashMap;
 
 use crate::batching::block_hash::BlockHash;
-use crate::batching::block_pool::BlockPool;
+use crate::batching::block_pool::{BlockContent, BlockPool};
 use crate::batching::block_table::{BlockId, BlockTable};
 use crate::batching::config::SchedulerConfig;
 use crate::batching::kv_event::KvEvent;
 use crate::batching::sequence::{Sequence, SequenceId};
+
+/// What the prefix cache holds of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CachedPrefix {
+    /// Blocks that hold its first tokens.
+    pub blocks: Vec<BlockId>,
+    /// A block that begins with the tokens after those, and goes on with others: to be copied.
+    pub next: Option<BlockId>,
+    /// How many tokens all of them hold.
+    pub num_tokens: usize,
+}
 
 /// Block tables over one pool, with a prefix cache.
 ///
@@ -36,15 +47,22 @@ impl KvCacheManager {
         }
     }
 
-    /// Cached blocks of the sequence's longest known prefix, at most `num_tokens − 1` of its tokens: the last one is
-    /// always computed, for its logits.
-    pub fn find_longest_prefix(&self, sequence: &mut Sequence) -> Vec<BlockId> {
+    /// The sequence's longest known prefix, at most `num_tokens − 1` of its tokens: the last one is always computed, for
+    /// its logits. Full blocks are shared; after them a block that only begins alike is worth a copy.
+    pub fn find_longest_prefix(&self, sequence: &mut Sequence) -> CachedPrefix {
         if !self.has_prefix_cache || !sequence.can_read_prefix_cache() {
-            return Vec::new();
+            return CachedPrefix::default();
         }
-        sequence.hash_full_blocks(self.block_size_tokens);
-        let max_num_hits = sequence.tokens().len().saturating_sub(1) / self.block_size_tokens;
-        sequence.block_hashes().iter().take(max_num_hits).map_while(|hash| self.pool.find(hash)).collect()
+        let size = self.block_size_tokens;
+        sequence.hash_full_blocks(size);
+        let max_num_tokens = sequence.tokens().len().saturating_sub(1);
+        let hashes = sequence.block_hashes().iter().take(max_num_tokens / size);
+        let blocks: Vec<BlockId> = hashes.map_while(|hash| self.pool.find(hash)).collect();
+        let num_shared = blocks.len() * size;
+        let rest = &sequence.tokens()[num_shared..max_num_tokens.min(num_shared + size)];
+        let start = self.pool.find_start(sequence.parent_of(blocks.len()), rest);
+        let num_copied = start.map_or(0, |(_, num_tokens)| num_tokens);
+        CachedPrefix { blocks, next: start.map(|(block, _)| block), num_tokens: num_shared + num_copied }
     }
 
     /// Grows the sequence's table by `hits`, then by new blocks until it holds `num_tokens`, and returns the new blocks;
@@ -88,8 +106,13 @@ impl KvCacheManager {
         }
         sequence.hash_full_blocks(self.block_size_tokens);
         for index in num_committed..num_full {
-            let hash = sequence.block_hashes()[index];
-            let is_new = self.pool.set_hash(BlockId(table.ids()[index]), hash);
+            let first = index * self.block_size_tokens;
+            let content = BlockContent {
+                hash: sequence.block_hashes()[index],
+                parent: sequence.parent_of(index),
+                tokens: sequence.tokens()[first..first + self.block_size_tokens].to_vec(),
+            };
+            let is_new = self.pool.set_content(BlockId(table.ids()[index]), content);
             if is_new && self.records_events {
                 self.events.push(stored(sequence, index, self.block_size_tokens));
             }
@@ -133,7 +156,7 @@ impl KvCacheManager {
         if !self.tables.is_empty() {
             return false;
         }
-        self.pool.clear_hashes();
+        self.pool.clear_contents();
         if self.records_events {
             self.events.push(KvEvent::AllBlocksCleared);
         }

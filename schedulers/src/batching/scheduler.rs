@@ -17,7 +17,7 @@ use crate::batching::scheduler::open_step::OpenStep;
 use crate::batching::sequence::{NewSequence, Sequence, SequenceId};
 use crate::batching::state::{FinishReason, SequenceState};
 use crate::batching::stats::SchedulerStats;
-use crate::batching::step_plan::{ScheduledSequence, StepPlan};
+use crate::batching::step_plan::{BlockCopy, ScheduledSequence, StepPlan};
 use crate::batching::waiting_queue::WaitingQueue;
 pub use batch_work::BatchLimits;
 
@@ -206,6 +206,7 @@ impl Scheduler {
                     num_tokens,
                     num_drafts: 0,
                     new_blocks,
+                    copy: None,
                     is_prefill,
                     is_sampled: false,
                     num_preemptions,
@@ -222,10 +223,9 @@ impl Scheduler {
         while step.budget_tokens > 0 {
             let Some(id) = self.next_admitted(step)? else { break };
             let num_sharing = self.running.len() + 1;
-            let block_size_tokens = self.config.block_size_tokens;
             let sequence = self.sequences.get_mut(&id).ok_or(BatchingError::UnknownSequence(id))?;
             let hits = self.kv_cache.find_longest_prefix(sequence);
-            let num_hit_tokens = hits.len() * block_size_tokens;
+            let num_hit_tokens = hits.num_tokens;
             let (num_all_tokens, num_preemptions) = (sequence.tokens().len(), sequence.num_preemptions());
             let num_wanted_tokens =
                 step.within(sequence, true, sequence.capped(num_all_tokens - num_hit_tokens));
@@ -233,7 +233,8 @@ impl Scheduler {
             if num_tokens == 0 {
                 break;
             }
-            let Some(new_blocks) = self.kv_cache.allocate(id, &hits, num_hit_tokens + num_tokens) else {
+            let Some(new_blocks) = self.kv_cache.allocate(id, &hits.blocks, num_hit_tokens + num_tokens)
+            else {
                 if self.gives_way(id, step)? {
                     continue;
                 }
@@ -252,7 +253,8 @@ impl Scheduler {
                 first_position: num_hit_tokens,
                 num_tokens,
                 num_drafts: 0,
-                new_blocks: hits.into_iter().chain(new_blocks).collect(),
+                copy: hits.next.zip(new_blocks.first()).map(|(from, to)| BlockCopy { from, to: *to }),
+                new_blocks: hits.blocks.into_iter().chain(new_blocks).collect(),
                 is_prefill: true,
                 is_sampled: false,
                 num_preemptions,

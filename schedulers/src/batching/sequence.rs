@@ -164,6 +164,12 @@ impl Sequence {
         &self.block_hashes
     }
 
+    /// What the block before the one at `index` is found by; before the first, the hash of no tokens.
+    pub(super) fn parent_of(&self, index: usize) -> BlockHash {
+        let parent = index.checked_sub(1).and_then(|parent| self.block_hashes.get(parent));
+        parent.copied().unwrap_or_else(|| BlockHash::of(None, &[], &self.cache_key))
+    }
+
     /// Who may share its cached blocks.
     pub fn cache_key(&self) -> &CacheKey {
         &self.cache_key

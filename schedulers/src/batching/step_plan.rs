@@ -17,12 +17,24 @@ pub struct ScheduledSequence {
     pub num_drafts: usize,
     /// Blocks that joined its table for this step, prefix hits first.
     pub new_blocks: Vec<BlockId>,
+    /// What to copy before anything is written.
+    pub copy: Option<BlockCopy>,
     /// Whether the share catches up on known tokens instead of going on with the answer.
     pub is_prefill: bool,
     /// Whether the step reaches its last token, so that the next one is to be sampled.
     pub is_sampled: bool,
     /// How often it was preempted before the step; results of an earlier life are dropped.
     pub num_preemptions: u32,
+}
+
+/// A block of the prefix cache that begins as one of a sequence's own must. The copies of a step are made in the order of its
+/// sequences, before it writes: the step itself may give a block that was copied to another sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockCopy {
+    /// What to copy.
+    pub from: BlockId,
+    /// Where to.
+    pub to: BlockId,
 }
 
 /// What to compute in one step.

@@ -24,6 +24,10 @@ impl ModelRunner for Asleep {
         Err(RunnerError::Device("the weights are released".to_owned()))
     }
 
+    fn copy_block(&mut self, _: u32, _: u32) -> Result<(), RunnerError> {
+        Err(RunnerError::Device("the cache is released".to_owned()))
+    }
+
     fn kernel_path(&self) -> &'static str {
         PATH
     }

@@ -101,6 +101,9 @@ struct World {
     next_id: u64,
     /// Tokens each live sequence must have.
     model: HashMap<SequenceId, Vec<u32>>,
+    /// What a runner would have in each slot of the cache: the salt and the tokens up to this one that keys and values were
+    /// computed from; `None` is rubbish.
+    cache: HashMap<usize, Option<(CacheKey, Vec<u32>)>>,
 }
 
 impl World {
@@ -208,6 +211,7 @@ impl World {
             self.check()?;
         }
         prop_assert!(plan.num_tokens() <= self.scheduler.config().max_num_batched_tokens);
+        self.compute(&plan, is_given_up)?;
         if let Some(share) = plan.sequences.last().filter(|_| aborts) {
             self.scheduler.abort(share.id).unwrap();
             self.model.remove(&share.id);
@@ -243,6 +247,33 @@ impl World {
         Ok(())
     }
 
+    /// What a runner does with a step: every position before a share must hold what belongs there.
+    fn compute(&mut self, plan: &StepPlan, is_given_up: bool) -> Result<(), TestCaseError> {
+        let size = self.scheduler.config().block_size_tokens;
+        for copy in plan.sequences.iter().filter_map(|share| share.copy) {
+            for slot in 0..size {
+                let copied = self.cache.get(&(copy.from.0 as usize * size + slot)).cloned().flatten();
+                self.cache.insert(copy.to.0 as usize * size + slot, copied);
+            }
+        }
+        for share in &plan.sequences {
+            let sequence = self.scheduler.sequence(share.id).unwrap();
+            let table = self.scheduler.block_table(share.id);
+            let key = sequence.cache_key();
+            for position in 0..share.first_position + share.num_tokens {
+                let slot = table[position / size] as usize * size + position % size;
+                let content = (key.clone(), sequence.tokens_and_drafts()[..=position].to_vec());
+                if position >= share.first_position {
+                    self.cache.insert(slot, (!is_given_up).then_some(content));
+                } else {
+                    let found = self.cache.get(&slot).cloned().flatten();
+                    prop_assert_eq!(found, Some(content), "position {} of {}", position, share.id);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), TestCaseError> {
         if let Err(broken) = self.scheduler.check_invariants() {
             return Err(TestCaseError::fail(broken.to_string()));
@@ -263,7 +294,7 @@ proptest! {
         config in configs(),
         operations in prop::collection::vec(operations(), 1..120),
     ) {
-        let mut world = World { scheduler: Scheduler::new(config).unwrap(), next_id: 0, model: HashMap::new() };
+        let mut world = World { scheduler: Scheduler::new(config).unwrap(), next_id: 0, model: HashMap::new(), cache: HashMap::new() };
         for operation in operations {
             world.apply(operation)?;
         }

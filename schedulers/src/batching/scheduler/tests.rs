@@ -162,10 +162,33 @@ fn a_known_prefix_is_not_computed_again_but_its_last_token_is() {
     assert_eq!(step_with(&mut scheduler, 7), [(1, 0, 12)]);
     let again = NewSequence { id: SequenceId(2), ..sequence(1, 12) };
     scheduler.add(again).unwrap();
-    assert_eq!(step(&mut scheduler), [(2, 8, 4)]);
-    assert_eq!(scheduler.sequence(SequenceId(2)).unwrap().num_cached_tokens(), Some(8));
+    assert_eq!(step(&mut scheduler), [(2, 11, 1)]);
+    assert_eq!(scheduler.sequence(SequenceId(2)).unwrap().num_cached_tokens(), Some(11));
     let stats = scheduler.stats();
-    assert_eq!((stats.prefix_cache_queries_total, stats.prefix_cache_hits_total), (24, 8));
+    assert_eq!((stats.prefix_cache_queries_total, stats.prefix_cache_hits_total), (24, 11));
+}
+
+#[test]
+fn a_block_that_begins_alike_is_copied() {
+    let mut scheduler = scheduler(config(), [sequence(1, 12)]);
+    step_with(&mut scheduler, 7);
+    let fork = |id: u64, num_alike: usize| {
+        let mut fork = NewSequence { id: SequenceId(id), ..sequence(1, 12) };
+        fork.tokens[num_alike..].fill(id as u32 + 500);
+        fork
+    };
+    for (id, num_alike) in [(2, 10), (3, 8), (4, 1)] {
+        scheduler.add(fork(id, num_alike)).unwrap();
+        let plan = scheduler.schedule().unwrap();
+        let share = &plan.sequences[0];
+        assert_eq!((share.first_position, share.num_tokens), (num_alike, 12 - num_alike));
+        let own = share.new_blocks[num_alike / 4];
+        match share.copy {
+            Some(copy) => assert!(copy.to == own && copy.from != own && num_alike % 4 > 0),
+            None => assert_eq!(num_alike % 4, 0),
+        }
+        scheduler.complete(&plan, vec![StepResult::Sampled(vec![7])]).unwrap();
+    }
 }
 
 #[test]
