@@ -111,8 +111,8 @@ impl Forward {
         outcome
     }
 
-    /// Runs all layers. Afterwards the first rows of `hidden` are those of `logit_rows`; of the other rows the last
-    /// layer computes keys and values only.
+    /// Runs all layers. Afterwards the first rows of `hidden` are those of `logit_rows`; for the other rows nothing comes of
+    /// the last layer but keys and values.
     fn layers(&mut self, pass: &mut Pass<'_>, watch: &mut Stopwatch) -> Result<(), RunnerError> {
         let num_rows = pass.step.tokens.len();
         let hidden = &mut self.hidden[..num_rows * self.hidden_size];
@@ -127,11 +127,13 @@ impl Forward {
             if is_last && pass.step.logit_rows.is_empty() {
                 break;
             }
-            self.attend(pass, index, watch)?;
-            let num_rows = if is_last { self.keep_rows(pass.step.logit_rows) } else { num_rows };
             if is_last {
+                self.keep_rows(pass.step.logit_rows);
+                pass.step.attention = pass.step.attention_of_logit_rows;
                 pass.step.adapters = pass.step.adapters.of_logit_rows();
             }
+            self.attend(pass, index, watch)?;
+            let num_rows = pass.step.attention.rows.len();
             for start in (0..num_rows).step_by(MAX_ROWS_PER_TILE) {
                 let rows = start..num_rows.min(start + MAX_ROWS_PER_TILE);
                 self.finish_rows(pass, index, rows, watch)?;
@@ -187,7 +189,7 @@ impl Forward {
 
     /// From queries in `qkv` to `attention`.
     fn attend(&mut self, pass: &Pass<'_>, layer: usize, watch: &mut Stopwatch) -> Result<(), KernelError> {
-        let num_rows = pass.step.tokens.len();
+        let num_rows = pass.step.attention.rows.len();
         let row_stride = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim;
         let heads = HeadRows { row_stride, first: 0, num_heads: self.num_heads, head_dim: self.head_dim };
         let input = AttentionInput {
@@ -257,17 +259,14 @@ impl Forward {
         Ok(())
     }
 
-    /// Moves the rows to the front of `hidden` and `attention`; returns how many they are. They are ascending, so
-    /// none is overwritten before it is moved.
-    fn keep_rows(&mut self, rows: &[usize]) -> usize {
-        for (buffer, width) in
-            [(&mut self.hidden, self.hidden_size), (&mut self.attention, self.num_heads * self.head_dim)]
-        {
+    /// Moves the rows to the front of `hidden` and `qkv`. They are ascending, so none is overwritten before it is moved.
+    fn keep_rows(&mut self, rows: &[usize]) {
+        let row_stride = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim;
+        for (buffer, width) in [(&mut self.hidden, self.hidden_size), (&mut self.qkv, row_stride)] {
             for (to, from) in rows.iter().enumerate().filter(|(to, from)| to != *from) {
                 buffer.copy_within(from * width..(from + 1) * width, to * width);
             }
         }
-        rows.len()
     }
 
     fn head(

@@ -16,6 +16,7 @@ pub(crate) struct Step {
     positions: Vec<u32>,
     rows: Vec<AttentionRow>,
     logit_rows: Vec<usize>,
+    attention_of_logit_rows: Vec<AttentionRow>,
     written_blocks: Vec<u32>,
     block_tables: Vec<&'static [u32]>,
     adapters: AdapterPlan,
@@ -32,6 +33,8 @@ pub(crate) struct StepRows<'a> {
     pub(crate) attention: AttentionRows<'a>,
     /// The rows whose logits are asked for, ascending.
     pub(crate) logit_rows: &'a [usize],
+    /// The same as attention wants them.
+    pub(crate) attention_of_logit_rows: AttentionRows<'a>,
     /// The rows that an adapter corrects.
     pub(crate) adapters: AdapterRows<'a>,
 }
@@ -51,6 +54,7 @@ impl Step {
         self.positions.clear();
         self.rows.clear();
         self.logit_rows.clear();
+        self.attention_of_logit_rows.clear();
         self.written_blocks.clear();
         for (sequence, chunk) in chunks.iter().enumerate() {
             check_chunk(shape, sequence, chunk)?;
@@ -70,11 +74,14 @@ impl Step {
         self.adapters.plan(chunks);
         let mut block_tables = shorten_lifetimes(std::mem::take(&mut self.block_tables));
         block_tables.extend(chunks.iter().map(|chunk| chunk.block_table));
+        self.attention_of_logit_rows.extend(self.logit_rows.iter().map(|row| self.rows[*row]));
+        let of = |rows| AttentionRows { rows, block_tables: &block_tables };
         let outcome = run(StepRows {
             tokens: &self.tokens,
             positions: &self.positions,
-            attention: AttentionRows { rows: &self.rows, block_tables: &block_tables },
+            attention: of(&self.rows),
             logit_rows: &self.logit_rows,
+            attention_of_logit_rows: of(&self.attention_of_logit_rows),
             adapters: self.adapters.of(chunks),
         });
         self.block_tables = shorten_lifetimes(block_tables);
@@ -192,6 +199,9 @@ mod tests {
                 assert_eq!(rows.logit_rows, [2, 3, 5]);
                 let row = AttentionRow { sequence: 2, position: 20 };
                 assert_eq!(rows.attention.rows[4], row);
+                let of_logit_rows = [2, 3, 5].map(|row| rows.attention.rows[row]);
+                assert_eq!(rows.attention_of_logit_rows.rows, of_logit_rows);
+                assert_eq!(rows.attention_of_logit_rows.block_tables, rows.attention.block_tables);
                 assert_eq!(rows.attention.block_tables, [&[1][..], &[2], &[4, 3]]);
                 Ok(())
             })
