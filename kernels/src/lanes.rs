@@ -25,6 +25,8 @@ pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 pub(crate) use tile_unit::{BlockProducts, PLANE_BYTES, TILE_ROWS, TILE_SUMS, TileProducts, TileUnit};
 
+use crate::activations::{Biases, Factors};
+
 /// Lanes of the kernels that reduce, and columns of a weight panel.
 pub(crate) const NUM_LANES: usize = 16;
 
@@ -32,6 +34,19 @@ pub(crate) const NUM_LANES: usize = 16;
 pub(crate) trait Kernel {
     /// Must be `#[inline(always)]`, as must all that it calls, or the instructions of `V` are out of reach.
     fn run<V: Lanes>(self, v: V);
+}
+
+/// A group of a panel, and what belongs to it of four rows that lie one behind the other.
+#[derive(Clone, Copy)]
+pub(crate) struct PanelGroup {
+    /// The layout is that of `packed_matrix::panel`.
+    pub(crate) tile: *const u8,
+    /// f16 scales, and offsets if there are any.
+    pub(crate) scales: *const u8,
+    /// `activations::Quants`.
+    pub(crate) words: *const i32,
+    pub(crate) factors: *const Factors,
+    pub(crate) biases: *const Biases,
 }
 
 /// Vector operations. `F` holds `WIDTH` f32 and `I` holds `WIDTH` i32 or four times as many bytes.
@@ -56,6 +71,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     const U8_BIAS: i32;
     /// Whether `dot4_u7` takes steps of its own for the sums of two and of four, so that adding up sums of two first pays.
     const HAS_PAIRS: bool = false;
+    /// Whether the products of four rows with some types are written out.
+    const HAS_FOUR_ROWS: bool = false;
 
     fn columns(self) -> Self::Columns;
     /// The matrix unit that stands beside the lanes, if there is one to use.
@@ -144,6 +161,39 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     #[inline(always)]
     fn add_two_pairs(self, sums: [Self::I; 2], w: [Self::I; 2], a: &i32) -> [Self::I; 2] {
         [self.add_pairs(sums[0], w[0], a), self.add_pairs(sums[1], w[1], a)]
+    }
+    /// Sums of two as by `add_pairs`, over a tile of 4-bit weights and the eight words of each of four rows, `ROW_BYTES` apart. 16 bits
+    /// hold them. Where `HAS_FOUR_ROWS`.
+    #[inline(always)]
+    unsafe fn nibble_sums<const ROW_BYTES: usize>(
+        self,
+        _tile: *const u8,
+        _words: *const i32,
+    ) -> [Self::I; 4] {
+        unreachable!("there are no products of four rows")
+    }
+    /// The same for two vectors.
+    #[inline(always)]
+    unsafe fn two_nibble_sums<const ROW_BYTES: usize>(
+        self,
+        _tile: *const u8,
+        _words: *const i32,
+    ) -> [[Self::I; 2]; 4] {
+        unreachable!("there are no products of four rows")
+    }
+    /// Adds the products of a group of 4-bit weights with four rows to their outputs. Where `HAS_FOUR_ROWS`.
+    #[inline(always)]
+    unsafe fn add_nibbles<const HAS_OFFSETS: bool>(
+        self,
+        _group: PanelGroup,
+        _out: &mut [[f32; NUM_LANES]; 4],
+    ) {
+        unreachable!("there are no products of four rows")
+    }
+    /// The same of bytes, each reduced by `U8_BIAS`. Where `HAS_FOUR_ROWS`.
+    #[inline(always)]
+    unsafe fn add_bytes(self, _group: PanelGroup, _out: &mut [[f32; NUM_LANES]; 4]) {
+        unreachable!("there are no products of four rows")
     }
     /// `acc + a[0]·b[0] + a[1]·b[1]` in each lane, of its two i16. Where `HAS_PAIRS`.
     #[inline(always)]

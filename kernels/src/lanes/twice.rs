@@ -1,4 +1,4 @@
-use super::Lanes;
+use super::{Lanes, NUM_LANES, PanelGroup};
 
 /// Two vectors as one of twice the width.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,7 @@ impl<H: Lanes> Lanes for Twice<H> {
     const NUM_SUMS: usize = H::NUM_SUMS / 2;
     const U8_BIAS: i32 = H::U8_BIAS;
     const HAS_PAIRS: bool = H::HAS_PAIRS;
+    const HAS_FOUR_ROWS: bool = H::HAS_FOUR_ROWS;
     const READ_AHEAD: usize = H::READ_AHEAD;
 
     #[inline(always)]
@@ -96,6 +97,23 @@ impl<H: Lanes> Lanes for Twice<H> {
     #[inline(always)]
     fn add_pairs(self, sum: Self::I, w: Self::I, a: &i32) -> Self::I {
         self.0.add_two_pairs([sum.0, sum.1], [w.0, w.1], a).into()
+    }
+
+    #[inline(always)]
+    unsafe fn nibble_sums<const ROW_BYTES: usize>(self, tile: *const u8, words: *const i32) -> [Self::I; 4] {
+        // SAFETY: the caller's contract.
+        unsafe { self.0.two_nibble_sums::<ROW_BYTES>(tile, words) }.map(Into::into)
+    }
+    #[inline(always)]
+    unsafe fn add_nibbles<const HAS_OFFSETS: bool>(self, group: PanelGroup, out: &mut [[f32; NUM_LANES]; 4]) {
+        // SAFETY: the caller's contract.
+        unsafe { self.0.add_nibbles::<HAS_OFFSETS>(group, out) };
+    }
+
+    #[inline(always)]
+    unsafe fn add_bytes(self, group: PanelGroup, out: &mut [[f32; NUM_LANES]; 4]) {
+        // SAFETY: the caller's contract.
+        unsafe { self.0.add_bytes(group, out) };
     }
 
     // SAFETY (all below): the caller gives twice the elements that one half needs.

@@ -53,16 +53,28 @@ impl<'a, P: BlockFormat> BlockKernel<'a, P> {
                 let index = block * GROUPS_PER_BLOCK + group;
                 prefetch_group::<V, MR>(panel, (index, group_bytes), first_row);
                 // SAFETY: the group is within the slice above.
-                let words = unsafe {
+                let first_words = unsafe {
                     let first = quants.add(index / 2 * chunks.stride).cast::<i32>();
                     first.add(index % 2 * WORDS_PER_GROUP)
                 };
                 // SAFETY: as above.
                 let words = |r: usize| unsafe {
-                    &*words.add(r * 2 * WORDS_PER_GROUP).cast::<[i32; WORDS_PER_GROUP]>()
+                    &*first_words.add(r * 2 * WORDS_PER_GROUP).cast::<[i32; WORDS_PER_GROUP]>()
                 };
                 let biases = |r: usize| P::biases(factors(r), group);
                 let place = (block, group);
+                if V::HAS_FOUR_ROWS && P::MAX_QUANT == 15 && MR == 4 {
+                    // SAFETY: the group is within the panel, and four rows have it.
+                    unsafe {
+                        let tile = panel.quants_of(P::WEIGHT_TYPE, place);
+                        let pairs = v.nibble_sums::<{ size_of::<ChunkQuants>() }>(tile, first_words);
+                        let factors = both_halves(v, P::factors(v, panel, place)[0]);
+                        for (isum, pairs) in isums.iter_mut().zip(pairs) {
+                            *isum = v.dot2_i16(*isum, pairs, factors);
+                        }
+                    }
+                    continue;
+                }
                 if V::HAS_PAIRS {
                     // SAFETY: the group is within the panel.
                     unsafe { add_groups::<V, P, MR>(v, (panel, place), (words, biases), &mut isums) };
@@ -151,7 +163,7 @@ impl<V: Lanes, P: BlockFormat> PanelKernel<V> for BlockKernel<'_, P> {
         out: &mut [[f32; NUM_LANES]; MR],
     ) {
         let num_groups = self.num_cols / GROUP_SIZE;
-        if V::HAS_PAIRS && MR <= MAX_ROWS_TO_READ_WHOLE {
+        if V::HAS_PAIRS && MR <= MAX_ROWS_TO_READ_WHOLE || V::HAS_FOUR_ROWS && P::MAX_QUANT == 15 {
             let panel = Panel { start: panel, num_groups, first_lane: 0 };
             // SAFETY: the caller's contract.
             unsafe { self.run_lanes(v, panel, first_row, out) };

@@ -119,7 +119,7 @@ impl Panel {
     }
 
     #[inline(always)]
-    fn quants_of(self, weight_type: WeightType, (block, group): (usize, usize)) -> *const u8 {
+    pub(super) fn quants_of(self, weight_type: WeightType, (block, group): (usize, usize)) -> *const u8 {
         self.block(weight_type, block).wrapping_add(group * tile_bytes(weight_type))
     }
 

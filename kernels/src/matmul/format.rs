@@ -89,13 +89,13 @@ pub(super) struct Panel {
 
 impl Panel {
     #[inline(always)]
-    unsafe fn tile(self, weight_type: WeightType, index: usize) -> *const u8 {
+    pub(super) unsafe fn tile(self, weight_type: WeightType, index: usize) -> *const u8 {
         // SAFETY: the group exists.
         unsafe { self.start.add(index * tile_bytes(weight_type)) }
     }
 
     #[inline(always)]
-    unsafe fn record(self, weight_type: WeightType, index: usize) -> *const u8 {
+    pub(super) unsafe fn record(self, weight_type: WeightType, index: usize) -> *const u8 {
         let tiles = self.num_groups * tile_bytes(weight_type);
         // SAFETY: the group exists.
         unsafe { self.start.add(tiles + index * record_bytes(weight_type)) }

@@ -1,0 +1,431 @@
+//! Four rows by a group of weights, written out.
+//!
+//! Most of a prompt's time goes by here. A compiler keeps sums in memory and moves others about: its steps of a prompt take 1.15 times as long.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use crate::activations::{Biases, Factors, Quants};
+use crate::lanes::{NUM_LANES, PanelGroup};
+
+// What follows steps from row to row.
+const _: () = assert!(size_of::<Quants>() == 32 && size_of::<Factors>() == 8 && size_of::<Biases>() == 12);
+
+/// Word `$j` of a row by two vectors of weights, `first` of all or added to what came before.
+macro_rules! by_word {
+    (first, $j:literal, $row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vpbroadcastd {word}, dword ptr [{words} + 4*",
+            $j,
+            " + {row_bytes}*",
+            $row,
+            "]\n",
+            "vpmaddubsw {",
+            $low,
+            "}, {weights0}, {word}\n",
+            "vpmaddubsw {",
+            $high,
+            "}, {weights1}, {word}\n",
+        )
+    };
+    (then, $j:literal, $row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vpbroadcastd {word}, dword ptr [{words} + 4*",
+            $j,
+            " + {row_bytes}*",
+            $row,
+            "]\n",
+            "vpmaddubsw {product}, {weights0}, {word}\n",
+            "vpmaddubsw {word}, {weights1}, {word}\n",
+            "vpaddw {",
+            $low,
+            "}, {",
+            $low,
+            "}, {product}\n",
+            "vpaddw {",
+            $high,
+            "}, {",
+            $high,
+            "}, {word}\n",
+        )
+    };
+    ($when:tt, $j:literal) => {
+        concat!(
+            by_word!($when, $j, 0, "low0", "high0"),
+            by_word!($when, $j, 1, "low1", "high1"),
+            by_word!($when, $j, 2, "low2", "high2"),
+            by_word!($when, $j, 3, "low3", "high3"),
+        )
+    };
+}
+
+/// Vectors `$j` and `$j + 4` of a tile, which lie in the same bytes, by their words of all rows.
+macro_rules! by_two_words {
+    ($when:tt, $j:literal, $then:literal) => {
+        concat!(
+            "vmovdqu {both0}, ymmword ptr [{tile} + 64*",
+            $j,
+            "]\n",
+            "vmovdqu {both1}, ymmword ptr [{tile} + 64*",
+            $j,
+            " + 32]\n",
+            "vpand {weights0}, {both0}, {mask}\n",
+            "vpand {weights1}, {both1}, {mask}\n",
+            by_word!($when, $j),
+            "vpsrlw {both0}, {both0}, 4\n",
+            "vpsrlw {both1}, {both1}, 4\n",
+            "vpand {weights0}, {both0}, {mask}\n",
+            "vpand {weights1}, {both1}, {mask}\n",
+            by_word!(then, $then),
+        )
+    };
+}
+
+/// The sums of two, at most `8·2·15·127`.
+macro_rules! sum_pairs {
+    () => {
+        concat!(
+            by_two_words!(first, 0, 4),
+            by_two_words!(then, 1, 5),
+            by_two_words!(then, 2, 6),
+            by_two_words!(then, 3, 7),
+        )
+    };
+}
+
+/// `$do` for the sums of each row.
+macro_rules! for_sums {
+    ($do:ident) => {
+        concat!(
+            $do!(0, "low0", "high0"),
+            $do!(1, "low1", "high1"),
+            $do!(2, "low2", "high2"),
+            $do!(3, "low3", "high3")
+        )
+    };
+}
+
+/// Sums of two to sums of all; `{weights0}` is 1 in 16 bits.
+macro_rules! add_up {
+    ($row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vpmaddwd {",
+            $low,
+            "}, {",
+            $low,
+            "}, {weights0}\n",
+            "vpmaddwd {",
+            $high,
+            "}, {",
+            $high,
+            "}, {weights0}\n",
+        )
+    };
+}
+
+macro_rules! add_bias {
+    ($row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vpbroadcastd {word}, dword ptr [{biases} + 12*",
+            $row,
+            "]\n",
+            "vpaddd {",
+            $low,
+            "}, {",
+            $low,
+            "}, {word}\n",
+            "vpaddd {",
+            $high,
+            "}, {",
+            $high,
+            "}, {word}\n",
+        )
+    };
+}
+
+/// `fma(sum, scale·row's scale, output)`; `{weights0}` and `{weights1}` are the scales.
+macro_rules! scale {
+    ($row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vcvtdq2ps {",
+            $low,
+            "}, {",
+            $low,
+            "}\n",
+            "vcvtdq2ps {",
+            $high,
+            "}, {",
+            $high,
+            "}\n",
+            "vbroadcastss {word}, dword ptr [{factors} + 8*",
+            $row,
+            "]\n",
+            "vmulps {product}, {weights0}, {word}\n",
+            "vmulps {word}, {weights1}, {word}\n",
+            "vfmadd213ps {",
+            $low,
+            "}, {product}, ymmword ptr [{out} + 64*",
+            $row,
+            "]\n",
+            "vfmadd213ps {",
+            $high,
+            "}, {word}, ymmword ptr [{out} + 64*",
+            $row,
+            " + 32]\n",
+        )
+    };
+}
+
+/// `fma(offset, row's scaled sum, output)`; `{both0}` and `{both1}` are the offsets.
+macro_rules! offset {
+    ($row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vbroadcastss {word}, dword ptr [{factors} + 8*",
+            $row,
+            " + 4]\n",
+            "vfmadd231ps {",
+            $low,
+            "}, {both0}, {word}\n",
+            "vfmadd231ps {",
+            $high,
+            "}, {both1}, {word}\n",
+        )
+    };
+}
+
+macro_rules! store {
+    ($row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vmovups ymmword ptr [{out} + 64*",
+            $row,
+            "], {",
+            $low,
+            "}\n",
+            "vmovups ymmword ptr [{out} + 64*",
+            $row,
+            " + 32], {",
+            $high,
+            "}\n",
+        )
+    };
+}
+
+/// The sums of two of a tile by four rows.
+///
+/// # Safety
+/// A tile can be read, and the group's words of four rows, `ROW_BYTES` apart.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn nibble_sums<const ROW_BYTES: usize>(
+    tile: *const u8,
+    words: *const i32,
+) -> [[__m256i; 2]; 4] {
+    let (low0, high0, low1, high1, low2, high2, low3, high3);
+    // SAFETY: it reads what the caller's contract allows and writes the registers that it names.
+    unsafe {
+        asm!(
+            sum_pairs!(),
+            row_bytes = const ROW_BYTES,
+            tile = in(reg) tile,
+            words = in(reg) words,
+            mask = in(ymm_reg) _mm256_set1_epi8(15),
+            low0 = out(ymm_reg) low0,
+            high0 = out(ymm_reg) high0,
+            low1 = out(ymm_reg) low1,
+            high1 = out(ymm_reg) high1,
+            low2 = out(ymm_reg) low2,
+            high2 = out(ymm_reg) high2,
+            low3 = out(ymm_reg) low3,
+            high3 = out(ymm_reg) high3,
+            weights0 = out(ymm_reg) _,
+            weights1 = out(ymm_reg) _,
+            both0 = out(ymm_reg) _,
+            both1 = out(ymm_reg) _,
+            word = out(ymm_reg) _,
+            product = out(ymm_reg) _,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    [[low0, high0], [low1, high1], [low2, high2], [low3, high3]]
+}
+
+/// Adds the products of four rows with a group of weights to the outputs.
+///
+/// # Safety
+/// All that the group points to can be read, for four rows.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn add_nibbles<const HAS_OFFSETS: bool>(
+    group: PanelGroup,
+    out: &mut [[f32; NUM_LANES]; 4],
+) {
+    macro_rules! add_group {
+        ($($then:expr),*) => {
+            asm!(
+                sum_pairs!(),
+                "vpcmpeqw {weights0}, {weights0}, {weights0}",
+                "vpsrlw {weights0}, {weights0}, 15",
+                for_sums!(add_up),
+                $($then,)*
+                for_sums!(store),
+                row_bytes = const 32,
+                tile = in(reg) group.tile,
+                words = in(reg) group.words,
+                scales = in(reg) group.scales,
+                factors = in(reg) group.factors,
+                biases = in(reg) group.biases,
+                out = in(reg) out.as_mut_ptr(),
+                mask = in(ymm_reg) _mm256_set1_epi8(15),
+                low0 = out(ymm_reg) _,
+                high0 = out(ymm_reg) _,
+                low1 = out(ymm_reg) _,
+                high1 = out(ymm_reg) _,
+                low2 = out(ymm_reg) _,
+                high2 = out(ymm_reg) _,
+                low3 = out(ymm_reg) _,
+                high3 = out(ymm_reg) _,
+                weights0 = out(ymm_reg) _,
+                weights1 = out(ymm_reg) _,
+                both0 = out(ymm_reg) _,
+                both1 = out(ymm_reg) _,
+                word = out(ymm_reg) _,
+                product = out(ymm_reg) _,
+                options(nostack, preserves_flags),
+            )
+        };
+    }
+    // SAFETY: they read what the caller's contract allows, and write the outputs and the registers that they name.
+    unsafe {
+        if HAS_OFFSETS {
+            add_group!(
+                "/* biases: {biases} */",
+                "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
+                "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
+                "vcvtph2ps {both0}, xmmword ptr [{scales} + 32]",
+                "vcvtph2ps {both1}, xmmword ptr [{scales} + 48]",
+                for_sums!(scale),
+                for_sums!(offset)
+            );
+        } else {
+            add_group!(
+                "/* offsets: {both0} {both1} */",
+                for_sums!(add_bias),
+                "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
+                "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
+                for_sums!(scale)
+            );
+        }
+    }
+}
+
+/// Word `$j` of a row by two vectors of bytes. Pairs of full unsigned bytes would overflow 16 bits, but `|w| ≤ 128` times `±a`, `|a| ≤ 127`,
+/// does not.
+macro_rules! by_byte_word {
+    ($add:ident, $j:literal, $row:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vpbroadcastd {word}, dword ptr [{words} + 4*",
+            $j,
+            " + 32*",
+            $row,
+            "]\n",
+            "vpsignb {product}, {word}, {signed0}\n",
+            "vpsignb {word}, {word}, {signed1}\n",
+            "vpmaddubsw {product}, {weights0}, {product}\n",
+            "vpmaddubsw {word}, {weights1}, {word}\n",
+            $add!($low, "product"),
+            $add!($high, "word"),
+        )
+    };
+}
+
+macro_rules! first_fours {
+    ($sum:literal, $pairs:literal) => {
+        concat!("vpmaddwd {", $sum, "}, {", $pairs, "}, {ones}\n")
+    };
+}
+
+macro_rules! then_fours {
+    ($sum:literal, $pairs:literal) => {
+        concat!(
+            "vpmaddwd {",
+            $pairs,
+            "}, {",
+            $pairs,
+            "}, {ones}\n",
+            "vpaddd {",
+            $sum,
+            "}, {",
+            $sum,
+            "}, {",
+            $pairs,
+            "}\n",
+        )
+    };
+}
+
+macro_rules! by_bytes {
+    ($add:ident, $j:literal) => {
+        concat!(
+            "vpxor {signed0}, {flip}, ymmword ptr [{tile} + 64*",
+            $j,
+            "]\n",
+            "vpxor {signed1}, {flip}, ymmword ptr [{tile} + 64*",
+            $j,
+            " + 32]\n",
+            "vpabsb {weights0}, {signed0}\n",
+            "vpabsb {weights1}, {signed1}\n",
+            by_byte_word!($add, $j, 0, "low0", "high0"),
+            by_byte_word!($add, $j, 1, "low1", "high1"),
+            by_byte_word!($add, $j, 2, "low2", "high2"),
+            by_byte_word!($add, $j, 3, "low3", "high3"),
+        )
+    };
+}
+
+/// Adds the products of four rows with a group of bytes, each reduced by 128, to the outputs.
+///
+/// # Safety
+/// As [`add_nibbles`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn add_bytes(group: PanelGroup, out: &mut [[f32; NUM_LANES]; 4]) {
+    // SAFETY: it reads what the caller's contract allows, and writes the outputs and the registers that it names.
+    unsafe {
+        asm!(
+            by_bytes!(first_fours, 0),
+            by_bytes!(then_fours, 1),
+            by_bytes!(then_fours, 2),
+            by_bytes!(then_fours, 3),
+            by_bytes!(then_fours, 4),
+            by_bytes!(then_fours, 5),
+            by_bytes!(then_fours, 6),
+            by_bytes!(then_fours, 7),
+            "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
+            "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
+            for_sums!(scale),
+            for_sums!(store),
+            tile = in(reg) group.tile,
+            words = in(reg) group.words,
+            scales = in(reg) group.scales,
+            factors = in(reg) group.factors,
+            out = in(reg) out.as_mut_ptr(),
+            flip = in(ymm_reg) _mm256_set1_epi8(-128),
+            ones = in(ymm_reg) _mm256_set1_epi16(1),
+            low0 = out(ymm_reg) _,
+            high0 = out(ymm_reg) _,
+            low1 = out(ymm_reg) _,
+            high1 = out(ymm_reg) _,
+            low2 = out(ymm_reg) _,
+            high2 = out(ymm_reg) _,
+            low3 = out(ymm_reg) _,
+            high3 = out(ymm_reg) _,
+            weights0 = out(ymm_reg) _,
+            weights1 = out(ymm_reg) _,
+            signed0 = out(ymm_reg) _,
+            signed1 = out(ymm_reg) _,
+            word = out(ymm_reg) _,
+            product = out(ymm_reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
