@@ -26,6 +26,12 @@ impl CacheShape {
     pub fn block_bytes(&self) -> usize {
         self.num_layers * self.num_kv_heads * 2 * KvCache::BLOCK_SIZE * self.head_dim * size_of::<u16>()
     }
+
+    /// How many heads lie before this one.
+    #[inline(always)]
+    fn head_index(&self, layer: usize, block: usize, kv_head: usize) -> usize {
+        (block * self.num_layers + layer) * self.num_kv_heads + kv_head
+    }
 }
 
 /// Keys and values of one layer's new tokens: `[tokens, row_stride]`, the heads of keys from `first_key`, those of values from
@@ -44,8 +50,9 @@ pub struct KvRows<'a> {
 
 /// Keys and values of all layers in blocks of 16 tokens, f16.
 ///
-/// Layout `[layer][block][kv_head]`, then keys `[head_dim][16]` and values `[16][head_dim]`: a score needs one dimension of 16 keys at
-/// a time, the weighted sum 16 dimensions of one value. Memory is backed by a thread of its own, soon after the start.
+/// Layout `[block][layer][kv_head]`, then keys `[head_dim][16]` and values `[16][head_dim]`: a score needs one dimension of 16 keys at
+/// a time, the weighted sum 16 dimensions of one value. A block is all in one place, so that the first ones need few pages. Memory is
+/// backed by a thread of its own in the first seconds.
 #[derive(Debug)]
 pub struct KvCache {
     data: Zeros,
@@ -118,8 +125,7 @@ impl KvCache {
             for (row, x) in rows.rows.iter().zip(kv.x.chunks_exact(kv.row_stride)) {
                 let (block, slot) = rows.slot(row);
                 for head in heads.clone() {
-                    let start =
-                        ((layer * shape.num_blocks + block) * shape.num_kv_heads + head) * head_elements;
+                    let start = shape.head_index(layer, block, head) * head_elements;
                     let of_head = head * shape.head_dim..(head + 1) * shape.head_dim;
                     // SAFETY: each head is visited by one thread.
                     let block = unsafe { data.range(start..start + head_elements) };
@@ -141,12 +147,10 @@ impl KvCache {
         if let Some(index) = [from, to].into_iter().find(|block| *block >= len) {
             return Err(KernelError::OutOfRange { op: "kv_copy", index_of: "block", index, len });
         }
-        let num_elements = self.shape.num_kv_heads * self.head_elements();
-        let data = self.data.as_mut_slice();
-        for layer in 0..self.shape.num_layers {
-            let start = |block: usize| (layer * len + block) * num_elements;
-            data.copy_within(start(from)..start(from) + num_elements, start(to));
-        }
+        let num_elements = self.shape.block_bytes() / size_of::<u16>();
+        self.data
+            .as_mut_slice()
+            .copy_within(from * num_elements..(from + 1) * num_elements, to * num_elements);
         Ok(())
     }
 
@@ -183,7 +187,7 @@ impl KvCache {
     #[inline(always)]
     pub(crate) fn head(&self, layer: usize, block: usize, kv_head: usize) -> (&[u16], &[u16]) {
         let num_elements = self.head_elements();
-        let index = (layer * self.shape.num_blocks + block) * self.shape.num_kv_heads + kv_head;
+        let index = self.shape.head_index(layer, block, kv_head);
         self.data.as_slice()[index * num_elements..][..num_elements].split_at(num_elements / 2)
     }
 

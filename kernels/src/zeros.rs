@@ -6,7 +6,7 @@ use crate::arena::{HUGE_PAGE_BYTES, advise_huge_pages};
 use crate::page_backing::PageBacking;
 
 /// Zeroed memory that is backed without holding up its owner: soon all of it is, so that the memory of a process stays what
-/// it was. In 2 MiB pages where it is large enough for one.
+/// it was. Who writes to it meanwhile has it backed slowly. In 2 MiB pages where it is large enough for one.
 #[derive(Debug)]
 pub(crate) struct Zeros {
     allocated: NonNull<u8>,
@@ -53,6 +53,9 @@ impl Zeros {
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u16] {
+        if let Some(backing) = &self.backing {
+            backing.note_use();
+        }
         // SAFETY: as above, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+
 use crate::completion::{Completion, Outcome};
 use crate::http_target::HttpTarget;
 use crate::load::{self, Load, Pace, Until};
@@ -19,6 +21,9 @@ use crate::target::Target;
 const NUM_SINGLE_REQUESTS: usize = 3;
 const NUM_CACHED_REQUESTS: usize = 8;
 const NUM_MEMORY_STREAMS: usize = 32;
+/// Memory that grows by less in this time has come to rest.
+const SETTLING: Duration = Duration::from_secs(2);
+const SETTLED_BYTES: u64 = 2 << 20;
 
 /// How much a sample does.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +137,17 @@ pub async fn memory_beyond(
     streams(target, NUM_MEMORY_STREAMS, size).await?;
     let num_weight_bytes = std::fs::metadata(model).map_err(|error| error.to_string())?.len();
     let process = server.pid().ok_or("the server has ended")?;
-    let (resident, _) = memory::read_tree(process).ok_or("memory can be read on Linux alone")?;
+    let read = || memory::read_tree(process).ok_or("memory can be read on Linux alone");
+    // The pages of the KV cache come little by little.
+    let (mut resident, _) = read()?;
+    loop {
+        sleep(SETTLING).await;
+        let (before, now) = (resident, read()?.0);
+        resident = now;
+        if now <= before + SETTLED_BYTES {
+            break;
+        }
+    }
     Ok((resident as f64 - num_weight_bytes as f64 - num_kv_bytes as f64) / 1e6)
 }
 
