@@ -38,6 +38,7 @@ pub(crate) trait Kernel {
 
 /// A group of a panel, and what belongs to it of four rows that lie one behind the other.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX2 alone reads it"))]
 pub(crate) struct PanelGroup {
     /// The layout is that of `packed_matrix::panel`.
     pub(crate) tile: *const u8,

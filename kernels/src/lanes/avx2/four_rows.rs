@@ -11,201 +11,126 @@ use crate::lanes::{NUM_LANES, PanelGroup};
 // What follows steps from row to row.
 const _: () = assert!(size_of::<Quants>() == 32 && size_of::<Factors>() == 8 && size_of::<Biases>() == 12);
 
-/// Word `$j` of a row by two vectors of weights, `first` of all or added to what came before.
-macro_rules! by_word {
-    (first, $j:literal, $row:literal, $low:literal, $high:literal) => {
-        concat!(
-            "vpbroadcastd {word}, dword ptr [{words} + 4*",
-            $j,
-            " + {row_bytes}*",
-            $row,
-            "]\n",
-            "vpmaddubsw {",
-            $low,
-            "}, {weights0}, {word}\n",
-            "vpmaddubsw {",
-            $high,
-            "}, {weights1}, {word}\n",
-        )
+/// `$do` for each row.
+macro_rules! for_rows {
+    ($do:ident $(, $argument:tt)*) => {
+        concat!($do!(0 $(, $argument)*), $do!(1 $(, $argument)*), $do!(2 $(, $argument)*), $do!(3 $(, $argument)*))
     };
-    (then, $j:literal, $row:literal, $low:literal, $high:literal) => {
+}
+
+/// Word `$j` of a row by two vectors of weights: where its sums begin.
+#[rustfmt::skip]
+macro_rules! first_word {
+    ($row:literal, $j:literal) => {
         concat!(
-            "vpbroadcastd {word}, dword ptr [{words} + 4*",
-            $j,
-            " + {row_bytes}*",
-            $row,
-            "]\n",
-            "vpmaddubsw {product}, {weights0}, {word}\n",
-            "vpmaddubsw {word}, {weights1}, {word}\n",
-            "vpaddw {",
-            $low,
-            "}, {",
-            $low,
-            "}, {product}\n",
-            "vpaddw {",
-            $high,
-            "}, {",
-            $high,
-            "}, {word}\n",
-        )
-    };
-    ($when:tt, $j:literal) => {
-        concat!(
-            by_word!($when, $j, 0, "low0", "high0"),
-            by_word!($when, $j, 1, "low1", "high1"),
-            by_word!($when, $j, 2, "low2", "high2"),
-            by_word!($when, $j, 3, "low3", "high3"),
+            "vpbroadcastd {word}, dword ptr [{words} + 4*", $j, " + {row_bytes}*", $row, "]\n",
+            "vpmaddubsw {low", $row, "}, {weights0}, {word}\n",
+            "vpmaddubsw {high", $row, "}, {weights1}, {word}\n",
         )
     };
 }
 
-/// Vectors `$j` and `$j + 4` of a tile, which lie in the same bytes, by their words of all rows.
-macro_rules! by_two_words {
-    ($when:tt, $j:literal, $then:literal) => {
+/// The same, added to what came before.
+#[rustfmt::skip]
+macro_rules! next_word {
+    ($row:literal, $j:literal) => {
         concat!(
-            "vmovdqu {both0}, ymmword ptr [{tile} + 64*",
-            $j,
-            "]\n",
-            "vmovdqu {both1}, ymmword ptr [{tile} + 64*",
-            $j,
-            " + 32]\n",
+            "vpbroadcastd {word}, dword ptr [{words} + 4*", $j, " + {row_bytes}*", $row, "]\n",
+            "vpmaddubsw {product}, {weights0}, {word}\n",
+            "vpmaddubsw {word}, {weights1}, {word}\n",
+            "vpaddw {low", $row, "}, {low", $row, "}, {product}\n",
+            "vpaddw {high", $row, "}, {high", $row, "}, {word}\n",
+        )
+    };
+}
+
+/// Vectors `$j` and `$k`, which lie in the same bytes of a tile of nibbles, by their words of all rows.
+#[rustfmt::skip]
+macro_rules! two_words {
+    ($word:ident, $j:literal, $k:literal) => {
+        concat!(
+            "vmovdqu {both0}, ymmword ptr [{tile} + 64*", $j, "]\n",
+            "vmovdqu {both1}, ymmword ptr [{tile} + 64*", $j, " + 32]\n",
             "vpand {weights0}, {both0}, {mask}\n",
             "vpand {weights1}, {both1}, {mask}\n",
-            by_word!($when, $j),
+            for_rows!($word, $j),
             "vpsrlw {both0}, {both0}, 4\n",
             "vpsrlw {both1}, {both1}, 4\n",
             "vpand {weights0}, {both0}, {mask}\n",
             "vpand {weights1}, {both1}, {mask}\n",
-            by_word!(then, $then),
+            for_rows!(next_word, $k),
         )
     };
 }
 
-/// The sums of two, at most `8·2·15·127`.
+/// The sums of two over a group, at most `8·2·15·127`.
 macro_rules! sum_pairs {
     () => {
         concat!(
-            by_two_words!(first, 0, 4),
-            by_two_words!(then, 1, 5),
-            by_two_words!(then, 2, 6),
-            by_two_words!(then, 3, 7),
-        )
-    };
-}
-
-/// `$do` for the sums of each row.
-macro_rules! for_sums {
-    ($do:ident) => {
-        concat!(
-            $do!(0, "low0", "high0"),
-            $do!(1, "low1", "high1"),
-            $do!(2, "low2", "high2"),
-            $do!(3, "low3", "high3")
+            two_words!(first_word, 0, 4),
+            two_words!(next_word, 1, 5),
+            two_words!(next_word, 2, 6),
+            two_words!(next_word, 3, 7),
         )
     };
 }
 
 /// Sums of two to sums of all; `{weights0}` is 1 in 16 bits.
+#[rustfmt::skip]
 macro_rules! add_up {
-    ($row:literal, $low:literal, $high:literal) => {
+    ($row:literal) => {
         concat!(
-            "vpmaddwd {",
-            $low,
-            "}, {",
-            $low,
-            "}, {weights0}\n",
-            "vpmaddwd {",
-            $high,
-            "}, {",
-            $high,
-            "}, {weights0}\n",
+            "vpmaddwd {low", $row, "}, {low", $row, "}, {weights0}\n",
+            "vpmaddwd {high", $row, "}, {high", $row, "}, {weights0}\n",
         )
     };
 }
 
+#[rustfmt::skip]
 macro_rules! add_bias {
-    ($row:literal, $low:literal, $high:literal) => {
+    ($row:literal) => {
         concat!(
-            "vpbroadcastd {word}, dword ptr [{biases} + 12*",
-            $row,
-            "]\n",
-            "vpaddd {",
-            $low,
-            "}, {",
-            $low,
-            "}, {word}\n",
-            "vpaddd {",
-            $high,
-            "}, {",
-            $high,
-            "}, {word}\n",
+            "vpbroadcastd {word}, dword ptr [{biases} + 12*", $row, "]\n",
+            "vpaddd {low", $row, "}, {low", $row, "}, {word}\n",
+            "vpaddd {high", $row, "}, {high", $row, "}, {word}\n",
         )
     };
 }
 
 /// `fma(sum, scale·row's scale, output)`; `{weights0}` and `{weights1}` are the scales.
+#[rustfmt::skip]
 macro_rules! scale {
-    ($row:literal, $low:literal, $high:literal) => {
+    ($row:literal) => {
         concat!(
-            "vcvtdq2ps {",
-            $low,
-            "}, {",
-            $low,
-            "}\n",
-            "vcvtdq2ps {",
-            $high,
-            "}, {",
-            $high,
-            "}\n",
-            "vbroadcastss {word}, dword ptr [{factors} + 8*",
-            $row,
-            "]\n",
+            "vcvtdq2ps {low", $row, "}, {low", $row, "}\n",
+            "vcvtdq2ps {high", $row, "}, {high", $row, "}\n",
+            "vbroadcastss {word}, dword ptr [{factors} + 8*", $row, "]\n",
             "vmulps {product}, {weights0}, {word}\n",
             "vmulps {word}, {weights1}, {word}\n",
-            "vfmadd213ps {",
-            $low,
-            "}, {product}, ymmword ptr [{out} + 64*",
-            $row,
-            "]\n",
-            "vfmadd213ps {",
-            $high,
-            "}, {word}, ymmword ptr [{out} + 64*",
-            $row,
-            " + 32]\n",
+            "vfmadd213ps {low", $row, "}, {product}, ymmword ptr [{out} + 64*", $row, "]\n",
+            "vfmadd213ps {high", $row, "}, {word}, ymmword ptr [{out} + 64*", $row, " + 32]\n",
         )
     };
 }
 
 /// `fma(offset, row's scaled sum, output)`; `{both0}` and `{both1}` are the offsets.
+#[rustfmt::skip]
 macro_rules! offset {
-    ($row:literal, $low:literal, $high:literal) => {
+    ($row:literal) => {
         concat!(
-            "vbroadcastss {word}, dword ptr [{factors} + 8*",
-            $row,
-            " + 4]\n",
-            "vfmadd231ps {",
-            $low,
-            "}, {both0}, {word}\n",
-            "vfmadd231ps {",
-            $high,
-            "}, {both1}, {word}\n",
+            "vbroadcastss {word}, dword ptr [{factors} + 8*", $row, " + 4]\n",
+            "vfmadd231ps {low", $row, "}, {both0}, {word}\n",
+            "vfmadd231ps {high", $row, "}, {both1}, {word}\n",
         )
     };
 }
 
+#[rustfmt::skip]
 macro_rules! store {
-    ($row:literal, $low:literal, $high:literal) => {
+    ($row:literal) => {
         concat!(
-            "vmovups ymmword ptr [{out} + 64*",
-            $row,
-            "], {",
-            $low,
-            "}\n",
-            "vmovups ymmword ptr [{out} + 64*",
-            $row,
-            " + 32], {",
-            $high,
-            "}\n",
+            "vmovups ymmword ptr [{out} + 64*", $row, "], {low", $row, "}\n",
+            "vmovups ymmword ptr [{out} + 64*", $row, " + 32], {high", $row, "}\n",
         )
     };
 }
@@ -265,9 +190,9 @@ pub(super) unsafe fn add_nibbles<const HAS_OFFSETS: bool>(
                 sum_pairs!(),
                 "vpcmpeqw {weights0}, {weights0}, {weights0}",
                 "vpsrlw {weights0}, {weights0}, 15",
-                for_sums!(add_up),
+                for_rows!(add_up),
                 $($then,)*
-                for_sums!(store),
+                for_rows!(store),
                 row_bytes = const 32,
                 tile = in(reg) group.tile,
                 words = in(reg) group.words,
@@ -303,16 +228,16 @@ pub(super) unsafe fn add_nibbles<const HAS_OFFSETS: bool>(
                 "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
                 "vcvtph2ps {both0}, xmmword ptr [{scales} + 32]",
                 "vcvtph2ps {both1}, xmmword ptr [{scales} + 48]",
-                for_sums!(scale),
-                for_sums!(offset)
+                for_rows!(scale),
+                for_rows!(offset)
             );
         } else {
             add_group!(
                 "/* offsets: {both0} {both1} */",
-                for_sums!(add_bias),
+                for_rows!(add_bias),
                 "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
                 "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
-                for_sums!(scale)
+                for_rows!(scale)
             );
         }
     }
@@ -320,64 +245,52 @@ pub(super) unsafe fn add_nibbles<const HAS_OFFSETS: bool>(
 
 /// Word `$j` of a row by two vectors of bytes. Pairs of full unsigned bytes would overflow 16 bits, but `|w| ≤ 128` times `±a`, `|a| ≤ 127`,
 /// does not.
-macro_rules! by_byte_word {
-    ($add:ident, $j:literal, $row:literal, $low:literal, $high:literal) => {
+#[rustfmt::skip]
+macro_rules! byte_word {
+    ($row:literal, $j:literal, $then:ident) => {
         concat!(
-            "vpbroadcastd {word}, dword ptr [{words} + 4*",
-            $j,
-            " + 32*",
-            $row,
-            "]\n",
+            "vpbroadcastd {word}, dword ptr [{words} + 4*", $j, " + 32*", $row, "]\n",
             "vpsignb {product}, {word}, {signed0}\n",
             "vpsignb {word}, {word}, {signed1}\n",
             "vpmaddubsw {product}, {weights0}, {product}\n",
             "vpmaddubsw {word}, {weights1}, {word}\n",
-            $add!($low, "product"),
-            $add!($high, "word"),
+            $then!($row),
         )
     };
 }
 
+#[rustfmt::skip]
 macro_rules! first_fours {
-    ($sum:literal, $pairs:literal) => {
-        concat!("vpmaddwd {", $sum, "}, {", $pairs, "}, {ones}\n")
-    };
-}
-
-macro_rules! then_fours {
-    ($sum:literal, $pairs:literal) => {
+    ($row:literal) => {
         concat!(
-            "vpmaddwd {",
-            $pairs,
-            "}, {",
-            $pairs,
-            "}, {ones}\n",
-            "vpaddd {",
-            $sum,
-            "}, {",
-            $sum,
-            "}, {",
-            $pairs,
-            "}\n",
+            "vpmaddwd {low", $row, "}, {product}, {ones}\n",
+            "vpmaddwd {high", $row, "}, {word}, {ones}\n",
         )
     };
 }
 
-macro_rules! by_bytes {
-    ($add:ident, $j:literal) => {
+#[rustfmt::skip]
+macro_rules! next_fours {
+    ($row:literal) => {
         concat!(
-            "vpxor {signed0}, {flip}, ymmword ptr [{tile} + 64*",
-            $j,
-            "]\n",
-            "vpxor {signed1}, {flip}, ymmword ptr [{tile} + 64*",
-            $j,
-            " + 32]\n",
+            "vpmaddwd {product}, {product}, {ones}\n",
+            "vpmaddwd {word}, {word}, {ones}\n",
+            "vpaddd {low", $row, "}, {low", $row, "}, {product}\n",
+            "vpaddd {high", $row, "}, {high", $row, "}, {word}\n",
+        )
+    };
+}
+
+/// Vectors `$j` of a tile of bytes by its words of all rows.
+#[rustfmt::skip]
+macro_rules! bytes {
+    ($fours:ident, $j:literal) => {
+        concat!(
+            "vpxor {signed0}, {flip}, ymmword ptr [{tile} + 64*", $j, "]\n",
+            "vpxor {signed1}, {flip}, ymmword ptr [{tile} + 64*", $j, " + 32]\n",
             "vpabsb {weights0}, {signed0}\n",
             "vpabsb {weights1}, {signed1}\n",
-            by_byte_word!($add, $j, 0, "low0", "high0"),
-            by_byte_word!($add, $j, 1, "low1", "high1"),
-            by_byte_word!($add, $j, 2, "low2", "high2"),
-            by_byte_word!($add, $j, 3, "low3", "high3"),
+            for_rows!(byte_word, $j, $fours),
         )
     };
 }
@@ -392,18 +305,18 @@ pub(super) unsafe fn add_bytes(group: PanelGroup, out: &mut [[f32; NUM_LANES]; 4
     // SAFETY: it reads what the caller's contract allows, and writes the outputs and the registers that it names.
     unsafe {
         asm!(
-            by_bytes!(first_fours, 0),
-            by_bytes!(then_fours, 1),
-            by_bytes!(then_fours, 2),
-            by_bytes!(then_fours, 3),
-            by_bytes!(then_fours, 4),
-            by_bytes!(then_fours, 5),
-            by_bytes!(then_fours, 6),
-            by_bytes!(then_fours, 7),
+            bytes!(first_fours, 0),
+            bytes!(next_fours, 1),
+            bytes!(next_fours, 2),
+            bytes!(next_fours, 3),
+            bytes!(next_fours, 4),
+            bytes!(next_fours, 5),
+            bytes!(next_fours, 6),
+            bytes!(next_fours, 7),
             "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
             "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
-            for_sums!(scale),
-            for_sums!(store),
+            for_rows!(scale),
+            for_rows!(store),
             tile = in(reg) group.tile,
             words = in(reg) group.words,
             scales = in(reg) group.scales,
