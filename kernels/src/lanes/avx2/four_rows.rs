@@ -184,6 +184,7 @@ pub(super) unsafe fn add_nibbles<const HAS_OFFSETS: bool>(
     group: PanelGroup,
     out: &mut [[f32; NUM_LANES]; 4],
 ) {
+    // Both name all operands, since one that is not named is an error.
     macro_rules! add_group {
         ($($then:expr),*) => {
             asm!(
