@@ -24,6 +24,7 @@ const NUM_MEMORY_STREAMS: usize = 32;
 /// Memory that grows by less in this time has come to rest.
 const SETTLING: Duration = Duration::from_secs(2);
 const SETTLED_BYTES: u64 = 2 << 20;
+const MAX_SETTLINGS: usize = 30;
 
 /// How much a sample does.
 #[derive(Debug, Clone, Copy)]
@@ -140,15 +141,14 @@ pub async fn memory_beyond(
     let read = || memory::read_tree(process).ok_or("memory can be read on Linux alone");
     // The pages of the KV cache come little by little.
     let (mut resident, _) = read()?;
-    loop {
+    for _ in 0..MAX_SETTLINGS {
         sleep(SETTLING).await;
-        let (before, now) = (resident, read()?.0);
-        resident = now;
-        if now <= before + SETTLED_BYTES {
-            break;
+        let before = std::mem::replace(&mut resident, read()?.0);
+        if resident <= before + SETTLED_BYTES {
+            return Ok((resident as f64 - num_weight_bytes as f64 - num_kv_bytes as f64) / 1e6);
         }
     }
-    Ok((resident as f64 - num_weight_bytes as f64 - num_kv_bytes as f64) / 1e6)
+    Err("memory does not come to rest".to_owned())
 }
 
 fn closed(num_streams: usize, size: SampleSize) -> Load {

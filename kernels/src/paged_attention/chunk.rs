@@ -82,11 +82,10 @@ unsafe fn score_blocks<V: Lanes, const N: usize, const B: usize>(
                     sums[i][b] = v.fma(query, keys[b], sums[i][b]);
                 }
             }
-            // The keys of the blocks behind these come next, or their values.
+            // The values of these blocks come next.
             if at.is_multiple_of(LINE_ELEMENTS) {
                 for b in 0..B {
                     lanes::prefetch(chunk.values[first + b].wrapping_add(at));
-                    lanes::prefetch(chunk.keys[(first + B + b) % BLOCKS_PER_CHUNK].wrapping_add(at));
                 }
             }
         }

@@ -135,6 +135,55 @@ macro_rules! store {
     };
 }
 
+/// The steps, which end with the sums of each row as outputs, and what they name beyond the group and the sums.
+macro_rules! add_group {
+    ($group:ident, $out:ident, [$($step:expr),* $(,)?], { $($operand:tt)* }) => {
+        asm!(
+            $($step,)*
+            for_rows!(store),
+            $($operand)*
+            tile = in(reg) $group.tile,
+            words = in(reg) $group.words,
+            scales = in(reg) $group.scales,
+            factors = in(reg) $group.factors,
+            out = in(reg) $out.as_mut_ptr(),
+            low0 = out(ymm_reg) _,
+            high0 = out(ymm_reg) _,
+            low1 = out(ymm_reg) _,
+            high1 = out(ymm_reg) _,
+            low2 = out(ymm_reg) _,
+            high2 = out(ymm_reg) _,
+            low3 = out(ymm_reg) _,
+            high3 = out(ymm_reg) _,
+            weights0 = out(ymm_reg) _,
+            weights1 = out(ymm_reg) _,
+            both0 = out(ymm_reg) _,
+            both1 = out(ymm_reg) _,
+            word = out(ymm_reg) _,
+            product = out(ymm_reg) _,
+            options(nostack, preserves_flags),
+        )
+    };
+}
+
+/// Sums of two of nibbles to sums of all.
+macro_rules! sum_nibbles {
+    () => {
+        concat!(
+            sum_pairs!(),
+            "vpcmpeqw {weights0}, {weights0}, {weights0}\n",
+            "vpsrlw {weights0}, {weights0}, 15\n",
+            for_rows!(add_up),
+        )
+    };
+}
+
+macro_rules! load_scales {
+    () => {
+        "vcvtph2ps {weights0}, xmmword ptr [{scales}]\nvcvtph2ps {weights1}, xmmword ptr [{scales} + 16]\n"
+    };
+}
+
 /// The sums of two of a tile by four rows.
 ///
 /// # Safety
@@ -184,61 +233,29 @@ pub(super) unsafe fn add_nibbles<const HAS_OFFSETS: bool>(
     group: PanelGroup,
     out: &mut [[f32; NUM_LANES]; 4],
 ) {
-    // Both name all operands, since one that is not named is an error.
-    macro_rules! add_group {
-        ($($then:expr),*) => {
-            asm!(
-                sum_pairs!(),
-                "vpcmpeqw {weights0}, {weights0}, {weights0}",
-                "vpsrlw {weights0}, {weights0}, 15",
-                for_rows!(add_up),
-                $($then,)*
-                for_rows!(store),
-                row_bytes = const 32,
-                tile = in(reg) group.tile,
-                words = in(reg) group.words,
-                scales = in(reg) group.scales,
-                factors = in(reg) group.factors,
-                biases = in(reg) group.biases,
-                out = in(reg) out.as_mut_ptr(),
-                mask = in(ymm_reg) _mm256_set1_epi8(15),
-                low0 = out(ymm_reg) _,
-                high0 = out(ymm_reg) _,
-                low1 = out(ymm_reg) _,
-                high1 = out(ymm_reg) _,
-                low2 = out(ymm_reg) _,
-                high2 = out(ymm_reg) _,
-                low3 = out(ymm_reg) _,
-                high3 = out(ymm_reg) _,
-                weights0 = out(ymm_reg) _,
-                weights1 = out(ymm_reg) _,
-                both0 = out(ymm_reg) _,
-                both1 = out(ymm_reg) _,
-                word = out(ymm_reg) _,
-                product = out(ymm_reg) _,
-                options(nostack, preserves_flags),
-            )
-        };
-    }
+    let mask = _mm256_set1_epi8(15);
     // SAFETY: they read what the caller's contract allows, and write the outputs and the registers that they name.
     unsafe {
         if HAS_OFFSETS {
             add_group!(
-                "/* biases: {biases} */",
-                "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
-                "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
-                "vcvtph2ps {both0}, xmmword ptr [{scales} + 32]",
-                "vcvtph2ps {both1}, xmmword ptr [{scales} + 48]",
-                for_rows!(scale),
-                for_rows!(offset)
+                group,
+                out,
+                [
+                    sum_nibbles!(),
+                    load_scales!(),
+                    "vcvtph2ps {both0}, xmmword ptr [{scales} + 32]",
+                    "vcvtph2ps {both1}, xmmword ptr [{scales} + 48]",
+                    for_rows!(scale),
+                    for_rows!(offset),
+                ],
+                { row_bytes = const size_of::<Quants>(), mask = in(ymm_reg) mask, }
             );
         } else {
             add_group!(
-                "/* offsets: {both0} {both1} */",
-                for_rows!(add_bias),
-                "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
-                "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
-                for_rows!(scale)
+                group,
+                out,
+                [sum_nibbles!(), for_rows!(add_bias), load_scales!(), for_rows!(scale)],
+                { row_bytes = const size_of::<Quants>(), mask = in(ymm_reg) mask, biases = in(reg) group.biases, }
             );
         }
     }
@@ -251,8 +268,8 @@ macro_rules! byte_word {
     ($row:literal, $j:literal, $then:ident) => {
         concat!(
             "vpbroadcastd {word}, dword ptr [{words} + 4*", $j, " + 32*", $row, "]\n",
-            "vpsignb {product}, {word}, {signed0}\n",
-            "vpsignb {word}, {word}, {signed1}\n",
+            "vpsignb {product}, {word}, {both0}\n",
+            "vpsignb {word}, {word}, {both1}\n",
             "vpmaddubsw {product}, {weights0}, {product}\n",
             "vpmaddubsw {word}, {weights1}, {word}\n",
             $then!($row),
@@ -282,15 +299,15 @@ macro_rules! next_fours {
     };
 }
 
-/// Vectors `$j` of a tile of bytes by its words of all rows.
+/// Vectors `$j` of a tile of bytes by its words of all rows; `{both0}` and `{both1}` are the weights with their sign.
 #[rustfmt::skip]
 macro_rules! bytes {
     ($fours:ident, $j:literal) => {
         concat!(
-            "vpxor {signed0}, {flip}, ymmword ptr [{tile} + 64*", $j, "]\n",
-            "vpxor {signed1}, {flip}, ymmword ptr [{tile} + 64*", $j, " + 32]\n",
-            "vpabsb {weights0}, {signed0}\n",
-            "vpabsb {weights1}, {signed1}\n",
+            "vpxor {both0}, {flip}, ymmword ptr [{tile} + 64*", $j, "]\n",
+            "vpxor {both1}, {flip}, ymmword ptr [{tile} + 64*", $j, " + 32]\n",
+            "vpabsb {weights0}, {both0}\n",
+            "vpabsb {weights1}, {both1}\n",
             for_rows!(byte_word, $j, $fours),
         )
     };
@@ -305,41 +322,22 @@ macro_rules! bytes {
 pub(super) unsafe fn add_bytes(group: PanelGroup, out: &mut [[f32; NUM_LANES]; 4]) {
     // SAFETY: it reads what the caller's contract allows, and writes the outputs and the registers that it names.
     unsafe {
-        asm!(
-            bytes!(first_fours, 0),
-            bytes!(next_fours, 1),
-            bytes!(next_fours, 2),
-            bytes!(next_fours, 3),
-            bytes!(next_fours, 4),
-            bytes!(next_fours, 5),
-            bytes!(next_fours, 6),
-            bytes!(next_fours, 7),
-            "vcvtph2ps {weights0}, xmmword ptr [{scales}]",
-            "vcvtph2ps {weights1}, xmmword ptr [{scales} + 16]",
-            for_rows!(scale),
-            for_rows!(store),
-            tile = in(reg) group.tile,
-            words = in(reg) group.words,
-            scales = in(reg) group.scales,
-            factors = in(reg) group.factors,
-            out = in(reg) out.as_mut_ptr(),
-            flip = in(ymm_reg) _mm256_set1_epi8(-128),
-            ones = in(ymm_reg) _mm256_set1_epi16(1),
-            low0 = out(ymm_reg) _,
-            high0 = out(ymm_reg) _,
-            low1 = out(ymm_reg) _,
-            high1 = out(ymm_reg) _,
-            low2 = out(ymm_reg) _,
-            high2 = out(ymm_reg) _,
-            low3 = out(ymm_reg) _,
-            high3 = out(ymm_reg) _,
-            weights0 = out(ymm_reg) _,
-            weights1 = out(ymm_reg) _,
-            signed0 = out(ymm_reg) _,
-            signed1 = out(ymm_reg) _,
-            word = out(ymm_reg) _,
-            product = out(ymm_reg) _,
-            options(nostack, preserves_flags),
+        add_group!(
+            group,
+            out,
+            [
+                bytes!(first_fours, 0),
+                bytes!(next_fours, 1),
+                bytes!(next_fours, 2),
+                bytes!(next_fours, 3),
+                bytes!(next_fours, 4),
+                bytes!(next_fours, 5),
+                bytes!(next_fours, 6),
+                bytes!(next_fours, 7),
+                load_scales!(),
+                for_rows!(scale),
+            ],
+            { flip = in(ymm_reg) _mm256_set1_epi8(-128), ones = in(ymm_reg) _mm256_set1_epi16(1), }
         );
     }
 }
