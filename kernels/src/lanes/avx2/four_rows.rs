@@ -135,15 +135,29 @@ macro_rules! store {
     };
 }
 
+/// Steps over a tile and the words of four rows, with registers for what they pass on, and what else they name.
+macro_rules! over_tile {
+    ($tile:expr, $words:expr, [$($step:expr),* $(,)?], { $($operand:tt)* }) => {
+        asm!(
+            $($step,)*
+            tile = in(reg) $tile,
+            words = in(reg) $words,
+            weights0 = out(ymm_reg) _,
+            weights1 = out(ymm_reg) _,
+            both0 = out(ymm_reg) _,
+            both1 = out(ymm_reg) _,
+            word = out(ymm_reg) _,
+            product = out(ymm_reg) _,
+            $($operand)*
+        )
+    };
+}
+
 /// The steps, which end with the sums of each row as outputs, and what they name beyond the group and the sums.
 macro_rules! add_group {
     ($group:ident, $out:ident, [$($step:expr),* $(,)?], { $($operand:tt)* }) => {
-        asm!(
-            $($step,)*
-            for_rows!(store),
+        over_tile!($group.tile, $group.words, [$($step,)* for_rows!(store)], {
             $($operand)*
-            tile = in(reg) $group.tile,
-            words = in(reg) $group.words,
             scales = in(reg) $group.scales,
             factors = in(reg) $group.factors,
             out = in(reg) $out.as_mut_ptr(),
@@ -155,14 +169,8 @@ macro_rules! add_group {
             high2 = out(ymm_reg) _,
             low3 = out(ymm_reg) _,
             high3 = out(ymm_reg) _,
-            weights0 = out(ymm_reg) _,
-            weights1 = out(ymm_reg) _,
-            both0 = out(ymm_reg) _,
-            both1 = out(ymm_reg) _,
-            word = out(ymm_reg) _,
-            product = out(ymm_reg) _,
             options(nostack, preserves_flags),
-        )
+        })
     };
 }
 
@@ -197,11 +205,8 @@ pub(super) unsafe fn nibble_sums<const ROW_BYTES: usize>(
     let (low0, high0, low1, high1, low2, high2, low3, high3);
     // SAFETY: it reads what the caller's contract allows and writes the registers that it names.
     unsafe {
-        asm!(
-            sum_pairs!(),
+        over_tile!(tile, words, [sum_pairs!()], {
             row_bytes = const ROW_BYTES,
-            tile = in(reg) tile,
-            words = in(reg) words,
             mask = in(ymm_reg) _mm256_set1_epi8(15),
             low0 = out(ymm_reg) low0,
             high0 = out(ymm_reg) high0,
@@ -211,14 +216,8 @@ pub(super) unsafe fn nibble_sums<const ROW_BYTES: usize>(
             high2 = out(ymm_reg) high2,
             low3 = out(ymm_reg) low3,
             high3 = out(ymm_reg) high3,
-            weights0 = out(ymm_reg) _,
-            weights1 = out(ymm_reg) _,
-            both0 = out(ymm_reg) _,
-            both1 = out(ymm_reg) _,
-            word = out(ymm_reg) _,
-            product = out(ymm_reg) _,
             options(pure, readonly, nostack, preserves_flags),
-        );
+        });
     }
     [[low0, high0], [low1, high1], [low2, high2], [low3, high3]]
 }
