@@ -112,6 +112,11 @@ impl CpuRunner {
         self.weights.num_bytes()
     }
 
+    /// The same if the largest logit is all that is asked for, where that is less.
+    pub fn num_greedy_weight_bytes(&self) -> usize {
+        self.weights.num_greedy_bytes()
+    }
+
     /// Time spent in each kind of operation since the runner was made.
     pub fn operation_times(&self) -> &OperationTimes {
         self.forward.times()

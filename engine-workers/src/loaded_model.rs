@@ -146,6 +146,8 @@ pub struct LoadedModel {
     pub outputs: OutputReceiver,
     /// Memory of its packed weights; a step reads nearly all of them.
     pub num_weight_bytes: usize,
+    /// What a step with one greedy token reads of them.
+    pub num_greedy_weight_bytes: usize,
 }
 
 impl LoadedModel {
@@ -167,6 +169,7 @@ impl LoadedModel {
         let shape = runner.shape();
         let kernel_path = runner.kernel_path();
         let num_weight_bytes = runner.num_weight_bytes();
+        let num_greedy_weight_bytes = runner.num_greedy_weight_bytes();
         info!(path = %path.display(), kernel_path, num_weight_bytes, "the model is packed");
         let draft = match options.engine.speculative.as_ref().map(|config| &config.method) {
             Some(SpeculativeMethod::Draft { model }) => Some(model.clone()),
@@ -193,7 +196,8 @@ impl LoadedModel {
         let (digest, options, digest_cache_dir) =
             (digest.to_string(), options.runner, options.digest_cache_dir);
         let source = RunnerSource { path, options, digest, digest_cache_dir, draft };
-        Ok(Self { card, config: file.config().clone(), source, text, engine, outputs, num_weight_bytes })
+        let config = file.config().clone();
+        Ok(Self { card, config, source, text, engine, outputs, num_weight_bytes, num_greedy_weight_bytes })
     }
 }
 

@@ -15,6 +15,8 @@ pub enum LogitRows {
     None,
     /// The last row only: the next token is sampled from it.
     Last,
+    /// The last row only, of which the largest logit is asked for and all that equal it; others may be −∞.
+    LargestOfLast,
     /// Every row: prompt log-probabilities or the verification of drafts.
     All,
 }

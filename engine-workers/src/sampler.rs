@@ -17,12 +17,9 @@ use thiserror::Error;
 use crate::grammar::error::MatchError;
 use crate::grammar::token_mask::TokenMask;
 use crate::sampler::candidates::Candidate;
-use crate::sampler::sampling_rules::SamplingRules;
+use crate::sampler::sampling_rules::{GREEDY_TEMPERATURE, SamplingRules};
 use crate::sampler::token_history::TokenHistory;
 use crate::sampler::token_logprobs::TokenLogprobs;
-
-/// Below this a temperature means greedy.
-const GREEDY_TEMPERATURE: f32 = 1e-5;
 
 /// Why no token could be chosen; it ends the sequence, and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -37,6 +37,7 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use schedulers::batching::config::Policy;
+use schemas::SamplingParams;
 
 /// The answer by its definition: no batch, no cache, no scheduler.
 fn definition(request: &EngineRequest, choice: u32) -> Vec<u32> {
@@ -339,6 +340,40 @@ proptest! {
             found.prompt = if key.1 == 0 { found.prompt } else { answer.prompt.clone() };
             prop_assert_eq!(&found, &answer);
         }
+    }
+}
+
+#[test]
+fn greedy_answers_obey_rules_that_need_more_than_the_largest_logit() {
+    type Change = fn(&mut SamplingParams);
+    let rules: [(&str, Change); 6] = [
+        ("none", |_| {}),
+        ("logit_bias", |params| params.logit_bias.extend([(17, 9.0)])),
+        ("allowed_token_ids", |params| params.allowed_token_ids = vec![12, 19, 33]),
+        ("repetition_penalty", |params| params.repetition_penalty = 2.0),
+        ("presence_penalty", |params| params.presence_penalty = 2.0),
+        ("frequency_penalty", |params| params.frequency_penalty = 2.0),
+    ];
+    let greedy = |change: Change| {
+        request(1, &[11, 12, 13, 14], |params| {
+            params.max_tokens = Some(40);
+            params.temperature = 0.0;
+            change(params);
+        })
+    };
+    let mut answers = Vec::new();
+    for (name, change) in rules {
+        let greedy = greedy(change);
+        let (engine, mut outputs) = start(FakeRunner::new(64, 4, 64), EngineConfig::default());
+        let found = block_on(async {
+            engine.submit(greedy.clone()).await.unwrap();
+            collect(&mut outputs, 1).await
+        });
+        assert_eq!(found[&(1, 0)].tokens, definition(&greedy, 0), "{name}");
+        answers.push((name, found[&(1, 0)].tokens.clone()));
+    }
+    for (name, answer) in &answers[1..] {
+        assert!(*answer != answers[0].1, "{name} changes nothing here: {answer:?}");
     }
 }
 

@@ -1,8 +1,9 @@
-//! How fast each operation but the matrix product is against the limits of this machine, for SmolLM2-135M's shapes.
+//! How fast each operation but the whole matrix product is against the limits of this machine, for SmolLM2-135M's shapes.
 //!
 //! `cargo run --release -p kernels --example operations [threads]`
 //!
-//! Attention is set against the f32 peak, and with one row a sequence against the memory's read bandwidth; what moves numbers
+//! Attention is set against the f32 peak, and with one row a sequence against the memory's read bandwidth, as is the largest product of a row by
+//! the bytes of the high halves, beside all products by those of the matrix; what moves numbers
 //! rather than computing them, against a copy of as many bytes by the same threads, in the same caches.
 
 #[path = "limits/measured.rs"]
@@ -13,10 +14,11 @@ use std::io::Write;
 use std::time::Instant;
 
 use kernels::{
-    Activation, AttentionInput, AttentionRow, AttentionRows, CacheShape, FullAttentionInput, HeadRows, Isa,
-    KernelError, KvCache, KvRows, LayerNorm, LowRank, LowRankTerm, MatrixSource, Pool, ProductRows,
-    RopeScaling, RopeStyle, RopeTable, WeightType, add, add_low_rank, full_attention, gate_mul, gelu,
-    layer_norm, paged_attention, rms_norm, rope,
+    Activation, Activations, AttentionInput, AttentionRow, AttentionRows, CacheShape, FullAttentionInput,
+    HeadRows, HighHalves, Isa, KernelError, KvCache, KvRows, LargestScratch, LayerNorm, LowRank, LowRankTerm,
+    MatrixSource, PackedMatrix, Pool, ProductRows, RopeScaling, RopeStyle, RopeTable, WeightType, add,
+    add_low_rank, full_attention, gate_mul, gelu, layer_norm, matmul, matmul_largest, paged_attention,
+    rms_norm, rope,
 };
 use measured::Limits;
 
@@ -62,6 +64,7 @@ fn main() -> Outcome<()> {
         all.push(attention(&pool, &limits, num_sequences, (rows, context))?);
     }
     all.push(attention_in_both_directions(&pool, &limits)?);
+    all.extend(largest(&pool, &limits)?);
     for rows in [1, 32, 512] {
         all.push(low_rank(&pool, &limits, rows)?);
         all.extend(by_bytes(&pool, rows)?);
@@ -159,6 +162,44 @@ fn attention_in_both_directions(pool: &Pool, limits: &Limits) -> Outcome<Measure
     let amount = (TEXTS * TOKENS * TOKENS * HEADS * DIM * 4) as f64;
     let name = format!("attention both ways, {TEXTS} × {TOKENS} rows");
     Ok(Measured { name, seconds, amount, unit: "GFLOP/s", limit: limits.f32_ops })
+}
+
+/// All products of a row with an output matrix of bytes, and the largest of them. Several matrices take turns, or one would stay in the cache.
+fn largest(pool: &Pool, limits: &Limits) -> Outcome<[Measured; 2]> {
+    const VOCABULARY: usize = 49_152;
+    const NUM_MATRICES: usize = 4;
+    let mut bytes: Vec<u8> = (0..VOCABULARY * HIDDEN / 32 * 34)
+        .map(|i| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7])
+        .collect();
+    bytes.chunks_exact_mut(34).for_each(|block| block[..2].copy_from_slice(&[0, 0x18]));
+    let source =
+        MatrixSource { weight_type: WeightType::Q8_0, num_rows: VOCABULARY, num_cols: HIDDEN, bytes: &bytes };
+    let mut matrices = Vec::new();
+    for _ in 0..NUM_MATRICES {
+        let w = PackedMatrix::pack(&[source], pool)?;
+        let high = HighHalves::of(&w, pool)?.ok_or("the scales are positive")?;
+        matrices.push((w, high));
+    }
+    let (x, mut out) = (wave(HIDDEN), vec![0.0; VOCABULARY]);
+    let (mut quantized, mut scratch) = (Activations::new(), LargestScratch::default());
+    let mut turns = matrices.iter().cycle();
+    let all = fewest_seconds(|| match turns.next() {
+        Some((w, _)) => matmul(pool, &x, w, &mut out, &mut quantized),
+        None => Ok(()),
+    })?;
+    let largest = fewest_seconds(|| match turns.next() {
+        Some((w, high)) => matmul_largest(pool, &x, (w, high), &mut out, &mut scratch).map(|_| ()),
+        None => Ok(()),
+    })?;
+    let measured = |name: &str, seconds: f64, num_bytes: usize| Measured {
+        name: format!("{name} of {VOCABULARY} products, 1 row"),
+        seconds,
+        amount: num_bytes as f64,
+        unit: "GB/s",
+        limit: limits.read_bytes,
+    };
+    let (w, high) = &matrices[0];
+    Ok([measured("all", all, w.num_bytes()), measured("largest", largest, high.num_bytes())])
 }
 
 /// The correction of a query projection; its factors are bf16.

@@ -21,6 +21,7 @@ pub(crate) mod float;
 mod format;
 mod groups;
 mod integer;
+mod largest;
 mod pairs;
 mod prefetch;
 mod tiled;
@@ -38,6 +39,7 @@ use format::{Format, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use integer::IntegerKernel;
 
 pub use groups::matmul_groups;
+pub use largest::{LargestScratch, matmul_largest};
 
 /// Rows of input that pass the weights together: they stay in the second-level cache.
 const MAX_ROWS_PER_PASS: usize = 256;

@@ -1,4 +1,5 @@
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arena::Region;
 use crate::disjoint::Disjoint;
@@ -61,6 +62,58 @@ pub(crate) struct Section {
 impl Section {
     pub(crate) fn num_panels(&self) -> usize {
         self.num_rows.div_ceil(NUM_LANES)
+    }
+}
+
+/// The high halves of the quants of a matrix of bytes, laid out like a 4-bit type with the same scales: half of the matrix's bytes, for
+/// [`crate::matmul_largest`].
+#[derive(Debug)]
+pub struct HighHalves(pub(crate) PackedMatrix);
+
+impl HighHalves {
+    /// Bytes of those of a matrix; 0 if it has none.
+    pub fn num_bytes_of(weight_type: WeightType, [num_rows, num_cols]: [usize; 2]) -> usize {
+        match weight_type {
+            WeightType::Q8_0 => num_rows.div_ceil(NUM_LANES) * panel::num_bytes(WeightType::Q4_0, num_cols),
+            _ => 0,
+        }
+    }
+
+    /// What a product with one row reads of them.
+    pub fn num_bytes(&self) -> usize {
+        self.0.num_bytes()
+    }
+
+    /// Nothing if the matrix is not one of `Q8_0` throughout, or a scale is negative or not finite.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn of(w: &PackedMatrix, pool: &Pool) -> Result<Option<Self>, KernelError> {
+        let &[section] = &w.sections[..] else { return Ok(None) };
+        if section.weight_type != WeightType::Q8_0 {
+            return Ok(None);
+        }
+        let panel_bytes = panel::num_bytes(WeightType::Q4_0, w.num_cols);
+        let mut region = pool.arena().allocate(section.num_panels() * panel_bytes)?;
+        let panels = Disjoint::new(region.as_uninit());
+        let are_valid = AtomicBool::new(true);
+        pool.for_each(section.num_panels(), 16, &|range| {
+            for index in range {
+                // SAFETY: each panel of the high halves is visited once.
+                let high = unsafe { panels.range(index * panel_bytes..(index + 1) * panel_bytes) };
+                high.fill(MaybeUninit::new(0));
+                // SAFETY: just written.
+                if !panel::pack_high_halves(w.panel_bytes(&section, index), w.num_cols, unsafe {
+                    high.assume_init_mut()
+                }) {
+                    are_valid.store(false, Ordering::Relaxed);
+                }
+            }
+        });
+        let section = Section { weight_type: WeightType::Q4_0, panel_bytes, offset: 0, ..section };
+        let high =
+            PackedMatrix { sections: vec![section], num_rows: w.num_rows, num_cols: w.num_cols, region };
+        Ok(are_valid.into_inner().then_some(Self(high)))
     }
 }
 
@@ -130,6 +183,18 @@ impl PackedMatrix {
     /// What a product with one row reads.
     pub fn num_bytes(&self) -> usize {
         self.region.num_bytes()
+    }
+
+    /// Whether rows can be read back by [`crate::gather_packed`]: floats and bytes of one type.
+    pub fn has_whole_elements(&self) -> bool {
+        matches!(self.sections[..], [section] if section.weight_type.has_whole_elements())
+    }
+
+    /// A panel's bytes.
+    pub(crate) fn panel_bytes(&self, section: &Section, index: usize) -> &[u8] {
+        assert!(index < section.num_panels());
+        // SAFETY: `pack` wrote all panels of all sections.
+        unsafe { std::slice::from_raw_parts(self.panel(section, index), section.panel_bytes) }
     }
 
     /// The start of a panel, `section.panel_bytes` long.

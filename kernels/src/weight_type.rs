@@ -93,6 +93,11 @@ impl WeightType {
         (num_cols / self.block_size()).checked_mul(self.block_bytes())
     }
 
+    /// Whether an element lies in bytes of its own, so that [`crate::gather_packed`] reads rows of a packed matrix back.
+    pub const fn has_whole_elements(self) -> bool {
+        matches!(self, Self::Q8_0 | Self::F32 | Self::F16 | Self::BF16)
+    }
+
     /// Whether the elements are floating-point numbers, which are multiplied without quantisation.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F16 | Self::BF16)

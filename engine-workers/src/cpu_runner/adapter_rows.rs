@@ -49,7 +49,7 @@ impl AdapterPlan {
             let num_rows = other.tokens.len() as u32;
             let num_logit_rows = match other.logit_rows {
                 LogitRows::None => 0,
-                LogitRows::Last => 1,
+                LogitRows::Last | LogitRows::LargestOfLast => 1,
                 LogitRows::All => num_rows,
             };
             if is_same(other, &chunks[chunk]) {

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use kernels::{
-    Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, Pool, add, add_bias, matmul,
-    paged_attention, rms_norm, rms_norm_heads, rope,
+    Activations, AttentionInput, HeadRows, KernelError, KvCache, KvRows, LargestScratch, Pool, add, add_bias,
+    matmul, matmul_largest, paged_attention, rms_norm, rms_norm_heads, rope,
 };
 
 use super::adapter_rows::Product;
@@ -47,6 +47,7 @@ pub(crate) struct Forward {
     projected: Vec<f32>,
     feed_forward: FeedForward,
     quantized: Activations,
+    largest: LargestScratch,
     /// What an adapter's first factor leaves `[rows, rank]`.
     low_rank: Vec<f32>,
     times: OperationTimes,
@@ -93,6 +94,7 @@ impl Forward {
             projected: vec![0.0; tile * hidden_size],
             feed_forward: FeedForward::new(config, tile),
             quantized: Activations::new(),
+            largest: LargestScratch::default(),
             low_rank: Vec::new(),
             times: OperationTimes::default(),
         }
@@ -116,7 +118,7 @@ impl Forward {
     fn layers(&mut self, pass: &mut Pass<'_>, watch: &mut Stopwatch) -> Result<(), RunnerError> {
         let num_rows = pass.step.tokens.len();
         let hidden = &mut self.hidden[..num_rows * self.hidden_size];
-        pass.weights.embedding.gather(pass.step.tokens, hidden)?;
+        pass.weights.embed(pass.step.tokens, hidden)?;
         watch.ended(Operation::Embedding);
         for index in 0..pass.weights.layers.len() {
             if pass.interrupt.is_raised() {
@@ -281,8 +283,19 @@ impl Forward {
         let normed = &mut self.normed[..num_rows * self.hidden_size];
         rms_norm(pass.pool, &self.hidden[..normed.len()], &pass.weights.output_norm, self.rms_eps, normed)?;
         watch.ended(Operation::Norm);
-        matmul(pass.pool, normed, &pass.weights.output, logits, &mut self.quantized)?;
-        logits.chunks_exact_mut(self.vocab_size).for_each(spread_non_finite);
+        let weights = pass.weights;
+        let high =
+            weights.output_high_halves.as_ref().filter(|_| pass.step.needs_largest_only && num_rows == 1);
+        let is_done = match high {
+            Some(high) => {
+                matmul_largest(pass.pool, normed, (&weights.output, high), logits, &mut self.largest)?
+            }
+            None => false,
+        };
+        if !is_done {
+            matmul(pass.pool, normed, &weights.output, logits, &mut self.quantized)?;
+            logits.chunks_exact_mut(self.vocab_size).for_each(spread_non_finite);
+        }
         watch.ended(Operation::Head);
         Ok(())
     }

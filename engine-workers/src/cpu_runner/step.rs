@@ -33,7 +33,9 @@ pub(crate) struct StepRows<'a> {
     pub(crate) attention: AttentionRows<'a>,
     /// The rows whose logits are asked for, ascending.
     pub(crate) logit_rows: &'a [usize],
-    /// The same as attention wants them.
+    /// Whether of each of them the largest logits are enough.
+    pub(crate) needs_largest_only: bool,
+    /// The rows as attention wants them.
     pub(crate) attention_of_logit_rows: AttentionRows<'a>,
     /// The rows that an adapter corrects.
     pub(crate) adapters: AdapterRows<'a>,
@@ -81,6 +83,9 @@ impl Step {
             positions: &self.positions,
             attention: of(&self.rows),
             logit_rows: &self.logit_rows,
+            needs_largest_only: chunks
+                .iter()
+                .all(|chunk| matches!(chunk.logit_rows, LogitRows::None | LogitRows::LargestOfLast)),
             attention_of_logit_rows: of(&self.attention_of_logit_rows),
             adapters: self.adapters.of(chunks),
         });
@@ -101,7 +106,7 @@ impl Step {
         let last_row = self.tokens.len() - 1;
         match chunk.logit_rows {
             LogitRows::None => {}
-            LogitRows::Last => self.logit_rows.push(last_row),
+            LogitRows::Last | LogitRows::LargestOfLast => self.logit_rows.push(last_row),
             LogitRows::All => self.logit_rows.extend(first_row..=last_row),
         }
         let block_size = super::BLOCK_SIZE_TOKENS;

@@ -1,7 +1,8 @@
 //! The weights of a model in the form that the kernels read.
 
 use kernels::{
-    KernelError, MatrixSource, PackedMatrix, Pool, RopeTable, WeightType, dequantize, first_non_finite_row,
+    HighHalves, KernelError, MatrixSource, PackedMatrix, Pool, RopeTable, WeightType, dequantize,
+    first_non_finite_row, gather, gather_packed,
 };
 
 use super::error::LoadError;
@@ -14,10 +15,12 @@ use crate::model_file::tensor::{FfnMatrix, LayerTensor, TensorRole, TensorView};
 /// All weights, packed.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    pub(crate) embedding: Embedding,
+    embedding: Embedding,
     pub(crate) layers: Vec<LayerWeights>,
     pub(crate) output_norm: Vec<f32>,
     pub(crate) output: PackedMatrix,
+    /// Of a matrix of bytes.
+    pub(crate) output_high_halves: Option<HighHalves>,
     rope: RopeTable,
     /// The rotary angles of the layers with a window, if they have their own.
     window_rope: Option<RopeTable>,
@@ -80,33 +83,31 @@ pub(crate) struct SharedExpertWeights {
     pub(crate) ffn: FfnWeights,
 }
 
-/// The embedding table as the file has it: a step reads single rows, which packing would scatter.
+/// Where rows of embeddings come from.
 #[derive(Debug)]
-pub(crate) struct Embedding {
+struct Embedding {
+    /// None if rows are read back from the output matrix, which is the same table.
+    own: Option<Table>,
+    scale: f32,
+}
+
+/// The table as the file has it: a step reads single rows, which packing would scatter.
+#[derive(Debug)]
+struct Table {
     weight_type: WeightType,
     num_rows: usize,
     num_cols: usize,
     bytes: Vec<u8>,
-    scale: f32,
 }
 
-impl Embedding {
-    /// Writes the rows of `tokens` into `out`, `[tokens.len(), hidden_size]`.
-    pub(crate) fn gather(&self, tokens: &[u32], out: &mut [f32]) -> Result<(), KernelError> {
-        let Self { weight_type, num_rows, num_cols, ref bytes, scale } = *self;
-        kernels::gather(&MatrixSource { weight_type, num_rows, num_cols, bytes }, tokens, out)?;
-        if scale != 1.0 {
-            out.iter_mut().for_each(|value| *value *= scale);
-        }
-        Ok(())
-    }
-}
-
-/// Bytes that the weights will take. Packing keeps the size of every type.
+/// Bytes that the weights will take. Packing keeps the size of every type, and adds the high halves of the output.
 pub(crate) fn estimated_bytes(model: &ModelFile) -> Result<usize, LoadError> {
-    let mut sum = model.tensor(TensorRole::Output)?.bytes.len();
+    let output = model.tensor(TensorRole::Output)?;
+    let shape = [model.config().vocab_size, model.config().hidden_size];
+    let mut sum = output.bytes.len() + HighHalves::num_bytes_of(output.ty, shape);
+    let is_read_back = model.config().tie_embeddings && output.ty.has_whole_elements();
     for role in TensorRole::required(model.config()) {
-        if role != TensorRole::Output {
+        if role != TensorRole::Output && !(is_read_back && role == TensorRole::TokenEmbedding) {
             sum += model.tensor(role)?.bytes.len();
         }
     }
@@ -121,21 +122,45 @@ impl Weights {
             RopeScaling::FactorsTensor => Some(vector(model, TensorRole::RopeFactors)?),
             _ => None,
         };
+        let output = pack(model, &[TensorRole::Output], pool)?;
         Ok(Self {
-            embedding: Embedding::load(model, pool)?,
+            embedding: Embedding::load(model, &output, pool)?,
             layers: (0..config.num_layers)
                 .map(|layer| LayerWeights::load(model, layer, pool))
                 .collect::<Result<_, _>>()?,
             output_norm: norm(model, TensorRole::OutputNorm)?,
-            output: pack(model, &[TensorRole::Output], pool)?,
+            output_high_halves: HighHalves::of(&output, pool)?,
+            output,
             rope: rope_frequencies::table(config, factors, max_positions)?,
             window_rope: rope_frequencies::window_table(config, max_positions)?,
         })
     }
 
+    /// Writes the embeddings of `tokens` into `out`, `[tokens.len(), hidden_size]`.
+    pub(crate) fn embed(&self, tokens: &[u32], out: &mut [f32]) -> Result<(), KernelError> {
+        match &self.embedding.own {
+            Some(Table { weight_type, num_rows, num_cols, bytes }) => {
+                let (weight_type, num_rows, num_cols) = (*weight_type, *num_rows, *num_cols);
+                gather(&MatrixSource { weight_type, num_rows, num_cols, bytes }, tokens, out)?;
+            }
+            None => gather_packed(&self.output, tokens, out)?,
+        }
+        let scale = self.embedding.scale;
+        if scale != 1.0 {
+            out.iter_mut().for_each(|value| *value *= scale);
+        }
+        Ok(())
+    }
+
     /// The rotary angles of a layer.
     pub(crate) fn rope(&self, layer: &LayerWeights) -> &RopeTable {
         self.window_rope.as_ref().filter(|_| layer.window.is_some()).unwrap_or(&self.rope)
+    }
+
+    /// What a step with one greedy token reads, embeddings aside: nearly all of the output matrix but its high halves is left out.
+    pub(crate) fn num_greedy_bytes(&self) -> usize {
+        let high = self.output_high_halves.as_ref().map_or(self.output.num_bytes(), HighHalves::num_bytes);
+        self.num_bytes() - self.output.num_bytes() + high
     }
 
     /// What a step with one token reads, embeddings aside.
@@ -250,24 +275,22 @@ impl ExpertWeights {
 }
 
 impl Embedding {
-    fn load(model: &ModelFile, pool: &Pool) -> Result<Self, LoadError> {
-        let table = model.tensor(TensorRole::TokenEmbedding)?;
-        // A tied table is packed as well, which checks its numbers.
-        if !model.config().tie_embeddings {
-            check_finite(
-                TensorRole::TokenEmbedding,
-                model,
-                &matrix(TensorRole::TokenEmbedding, &table)?,
-                pool,
-            )?;
-        }
-        Ok(Self {
-            weight_type: table.ty,
-            num_rows: model.config().vocab_size,
-            num_cols: model.config().hidden_size,
-            bytes: table.bytes.to_vec(),
-            scale: model.config().embedding_scale,
-        })
+    fn load(model: &ModelFile, output: &PackedMatrix, pool: &Pool) -> Result<Self, LoadError> {
+        let config = model.config();
+        let is_tied = config.tie_embeddings;
+        let own = if is_tied && output.has_whole_elements() {
+            None
+        } else {
+            let table = model.tensor(TensorRole::TokenEmbedding)?;
+            // A tied table is packed as well, which checks its numbers.
+            if !is_tied {
+                let role = TensorRole::TokenEmbedding;
+                check_finite(role, model, &matrix(role, &table)?, pool)?;
+            }
+            let (num_rows, num_cols) = (config.vocab_size, config.hidden_size);
+            Some(Table { weight_type: table.ty, num_rows, num_cols, bytes: table.bytes.to_vec() })
+        };
+        Ok(Self { own, scale: config.embedding_scale })
     }
 }
 

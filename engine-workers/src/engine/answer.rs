@@ -169,6 +169,11 @@ impl Answer {
         self.thinking.as_ref().is_some_and(|thinking| !thinking.is_over())
     }
 
+    /// Whether the next token is the one with the largest logit, whatever the others are.
+    pub(super) fn takes_largest(&self) -> bool {
+        !self.rules.has_grammar && self.rules.sampling.takes_largest(self.num_tokens())
+    }
+
     /// Chooses the next token from its row of logits; the draw depends on the token's index alone.
     fn sample(&mut self, sampler: &mut Sampler, logits: &mut [f32]) -> Result<SampledToken, SampleError> {
         if let Some(token_id) = self.thinking.as_ref().and_then(ThinkingSpan::forced) {

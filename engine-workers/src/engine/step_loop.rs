@@ -267,7 +267,10 @@ impl StepLoop {
         if is_scored || share.num_drafts > 0 {
             LogitRows::All
         } else if share.is_sampled {
-            LogitRows::Last
+            match self.answers.get(&share.id) {
+                Some(answer) if answer.takes_largest() => LogitRows::LargestOfLast,
+                _ => LogitRows::Last,
+            }
         } else {
             LogitRows::None
         }
@@ -303,7 +306,7 @@ impl StepLoop {
 fn num_rows_of(logit_rows: LogitRows, num_tokens: usize) -> usize {
     match logit_rows {
         LogitRows::None => 0,
-        LogitRows::Last => 1,
+        LogitRows::Last | LogitRows::LargestOfLast => 1,
         LogitRows::All => num_tokens,
     }
 }

@@ -2,6 +2,9 @@
 
 use schemas::SamplingParams;
 
+/// Below this a temperature means greedy.
+pub(super) const GREEDY_TEMPERATURE: f32 = 1e-5;
+
 /// How one sequence's next token is chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplingRules {
@@ -56,8 +59,50 @@ impl SamplingRules {
         }
     }
 
+    /// Whether nothing but the largest logit counts after so many tokens.
+    pub(crate) fn takes_largest(&self, num_output_tokens: usize) -> bool {
+        self.temperature < GREEDY_TEMPERATURE
+            && self.logprobs.is_none()
+            && self.logit_bias.is_empty()
+            && self.allowed_token_ids.is_empty()
+            && self.bad_words.is_empty()
+            && num_output_tokens >= self.min_tokens
+            && !self.counts_output_tokens()
+    }
+
     /// Whether any rule reads which tokens the answer holds.
     pub(crate) fn counts_output_tokens(&self) -> bool {
         self.presence_penalty != 0.0 || self.frequency_penalty != 0.0 || self.repetition_penalty != 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_rule_but_greedy_choice_needs_more_than_the_largest_logit() {
+        let greedy = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+        let takes_largest =
+            |params: &SamplingParams, words| SamplingRules::new(params, vec![2], words).takes_largest(3);
+        assert!(takes_largest(&greedy, vec![]));
+        assert!(!takes_largest(&greedy, vec![vec![7]]));
+        let changes: [fn(&mut SamplingParams); 8] = [
+            |params| params.temperature = 0.5,
+            |params| params.logprobs = Some(0),
+            |params| params.logit_bias.extend([(7, 1.0)]),
+            |params| params.allowed_token_ids = vec![7],
+            |params| params.presence_penalty = 0.1,
+            |params| params.frequency_penalty = -0.1,
+            |params| params.repetition_penalty = 1.1,
+            |params| params.min_tokens = 4,
+        ];
+        for change in changes {
+            let mut params = greedy.clone();
+            change(&mut params);
+            assert!(!takes_largest(&params, vec![]), "{params:?}");
+        }
+        let enough = SamplingParams { min_tokens: 3, top_p: 0.1, top_k: 5, ..greedy };
+        assert!(takes_largest(&enough, vec![]));
     }
 }

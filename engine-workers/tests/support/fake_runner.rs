@@ -192,7 +192,7 @@ impl ModelRunner for FakeRunner {
             let end = chunk.first_position + chunk.tokens.len();
             let rows = match chunk.logit_rows {
                 LogitRows::None => end..end,
-                LogitRows::Last => end - 1..end,
+                LogitRows::Last | LogitRows::LargestOfLast => end - 1..end,
                 LogitRows::All => chunk.first_position..end,
             };
             for position in rows {
@@ -201,6 +201,9 @@ impl ModelRunner for FakeRunner {
                 let row = logits.len();
                 logits.extend(logits_after(prefix.into_iter()));
                 logits[row + favourite] += self.opinion;
+                if chunk.logit_rows == LogitRows::LargestOfLast {
+                    keep_largest(&mut logits[row..]);
+                }
             }
         }
         Ok(())
@@ -231,5 +234,13 @@ impl ModelRunner for FakeRunner {
 
     fn kernel_path(&self) -> &'static str {
         "fake"
+    }
+}
+
+/// All that the engine may count on where it asks for no more.
+fn keep_largest(logits: &mut [f32]) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for logit in logits.iter_mut().filter(|logit| **logit < largest) {
+        *logit = f32::NEG_INFINITY;
     }
 }

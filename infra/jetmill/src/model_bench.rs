@@ -116,7 +116,8 @@ pub(crate) async fn run(config: &Config, arguments: &ModelBench) -> Result<()> {
         }
         let (tokens_per_second, forward_share) = (median(rates), median(shares));
         let steps_per_second = tokens_per_second / size as f64;
-        let weight_bytes_per_second = Some(steps_per_second * num_weight_bytes as f64);
+        let bytes_per_step = if size == 1 { model.num_greedy_weight_bytes as u64 } else { num_weight_bytes };
+        let weight_bytes_per_second = Some(steps_per_second * bytes_per_step as f64);
         decode.push(Rate { size, tokens_per_second, forward_share, weight_bytes_per_second });
     }
     let num_resident_bytes = resident_bytes();

@@ -7,6 +7,7 @@
 //! pairs (6-bit types, vector `j` in bits `2·(j % 4)` of vector `j / 4`).
 //! Floats are `columns × 16 rows`, in their own type.
 
+use crate::dequantize::dequantize_row;
 use crate::group::{BLOCK_SIZE, GROUP_SIZE, GROUPS_PER_BLOCK, k_factors, q6k_factor, read_quants};
 use crate::lanes::NUM_LANES;
 use crate::{MatrixSource, WeightType};
@@ -75,6 +76,51 @@ pub(crate) fn pack(source: &MatrixSource<'_>, index: usize, panel: &mut [u8]) {
             _ => pack_float_row(source.weight_type.block_bytes(), row, lane, panel),
         }
     }
+}
+
+/// Reads one row of a panel back, as [`crate::dequantize`] would its source.
+pub(crate) fn read_row(weight_type: WeightType, panel: &[u8], lane: usize, out: &mut [f32]) {
+    let num_groups = out.len() / GROUP_SIZE;
+    let mut block = [0; 4 * GROUP_SIZE];
+    for (index, values) in out.chunks_mut(GROUP_SIZE).enumerate() {
+        let num_bytes = if weight_type == WeightType::Q8_0 {
+            let tile = &panel[index * tile_bytes(weight_type)..];
+            let records = &panel[num_groups * tile_bytes(weight_type)..];
+            let scale = &records[index * record_bytes(weight_type) + 2 * lane..][..2];
+            block[..2].copy_from_slice(scale);
+            for (j, quants) in block[2..][..GROUP_SIZE].chunks_exact_mut(4).enumerate() {
+                quants.copy_from_slice(&tile[64 * j + 4 * lane..][..4]);
+                quants.iter_mut().for_each(|quant| *quant ^= 0x80);
+            }
+            2 + GROUP_SIZE
+        } else {
+            let size = weight_type.block_bytes();
+            let elements = panel[index * GROUP_SIZE * NUM_LANES * size..].chunks_exact(NUM_LANES * size);
+            for (element, all) in block.chunks_exact_mut(size).zip(elements).take(values.len()) {
+                element.copy_from_slice(&all[lane * size..][..size]);
+            }
+            values.len() * size
+        };
+        dequantize_row(weight_type, &block[..num_bytes], values);
+    }
+}
+
+/// Fills a 4-bit panel with the high halves of a panel of bytes and with its scales. False if one of these is negative or not finite.
+pub(crate) fn pack_high_halves(bytes: &[u8], num_cols: usize, high: &mut [u8]) -> bool {
+    let num_groups = num_cols / GROUP_SIZE;
+    let (tiles, records) = bytes.split_at(num_groups * tile_bytes(WeightType::Q8_0));
+    let (high_tiles, high_records) = high.split_at_mut(num_groups * NIBBLE_BYTES);
+    for (tile, nibbles) in tiles.chunks_exact(2 * NIBBLE_BYTES).zip(high_tiles.chunks_exact_mut(NIBBLE_BYTES))
+    {
+        let (low_vectors, high_vectors) = tile.split_at(NIBBLE_BYTES);
+        for ((nibbles, low), high) in nibbles.iter_mut().zip(low_vectors).zip(high_vectors) {
+            *nibbles = low >> 4 | high & 0xf0;
+        }
+    }
+    let records = &records[..num_groups * record_bytes(WeightType::Q8_0)];
+    high_records[..records.len()].copy_from_slice(records);
+    const INFINITY: u16 = 0x7c00;
+    records.as_chunks().0.iter().all(|scale| u16::from_le_bytes(*scale) < INFINITY)
 }
 
 fn pack_float_row(element_bytes: usize, row: &[u8], lane: usize, panel: &mut [u8]) {

@@ -5,6 +5,7 @@
 mod attention;
 mod encoder;
 mod experts;
+mod largest;
 mod low_rank;
 mod matmul;
 mod numbers;

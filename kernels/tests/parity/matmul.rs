@@ -1,6 +1,6 @@
 use kernels::{
-    Activations, KernelError, MatrixSource, PackedMatrix, Pool, WeightType, dequantize, gather, matmul,
-    reference,
+    Activations, KernelError, MatrixSource, PackedMatrix, Pool, WeightType, dequantize, gather,
+    gather_packed, matmul, reference,
 };
 use proptest::prelude::*;
 
@@ -210,6 +210,33 @@ fn dequantized_weights_equal_the_reference() {
         let mut out = vec![0.0; 1024];
         dequantize(weight_type, &bytes, &mut out).unwrap();
         assert_eq!(out, reference::dequantize(weight_type, &bytes), "{weight_type:?}");
+    }
+}
+
+#[test]
+fn rows_read_back_from_panels_are_those_of_the_table() {
+    let pool = Pool::new(2, kernels::Isa::detect()).unwrap();
+    for weight_type in WeightType::ALL {
+        let mut numbers = Numbers::new(9);
+        let num_cols = if weight_type.is_float() { 45 } else { 2 * weight_type.block_size() };
+        let bytes = numbers.weights(weight_type, 37 * num_cols);
+        let table = MatrixSource { weight_type, num_rows: 37, num_cols, bytes: &bytes };
+        let packed = PackedMatrix::pack(&[table], &pool).unwrap();
+        let ids = [36, 0, 17, 36, 15, 16];
+        let mut expected = vec![f32::NAN; ids.len() * num_cols];
+        gather(&table, &ids, &mut expected).unwrap();
+        let mut found = vec![f32::NAN; expected.len()];
+        let outcome = gather_packed(&packed, &ids, &mut found);
+        if !packed.has_whole_elements() {
+            assert!(matches!(outcome, Err(KernelError::BadParameter { .. })), "{weight_type:?}");
+            continue;
+        }
+        outcome.unwrap();
+        assert_same(&found, &expected, &format!("{weight_type:?}"));
+        let past_the_end = gather_packed(&packed, &[37], &mut found[..num_cols]);
+        assert!(matches!(past_the_end, Err(KernelError::OutOfRange { index: 37, len: 37, .. })));
+        let too_short = gather_packed(&packed, &[1], &mut found[1..num_cols]);
+        assert!(matches!(too_short, Err(KernelError::ShapeMismatch { .. })));
     }
 }
 
