@@ -56,7 +56,7 @@ struct Terms {
 /// `x [in]`, `out [out]`, f32. With the same number of threads the same products are −∞.
 ///
 /// # Errors
-/// `ShapeMismatch` if `x`, `out` or the high halves do not fit `w`.
+/// `ShapeMismatch` if `x`, `out` or the high halves do not fit `w`, `BadParameter` if `w` has other weights than bytes.
 ///
 /// Parity: bit-identical to `matmul`. Rounding is part of the bounds: for `n` groups, f32 sums of products and of bounds are off by less than
 /// `(64·n + 1024)·2⁻²⁴` of a bound's own size, which is added to it (Higham 2002, 3.1).
@@ -70,7 +70,7 @@ pub fn matmul_largest(
     const OP: &str = "matmul_largest";
     check_shape(OP, "x", x.len(), [1, w.num_cols()])?;
     check_shape(OP, "out", out.len(), [1, w.num_rows()])?;
-    check_shape(OP, "high", high.0.num_rows() * high.0.num_cols(), [w.num_rows(), w.num_cols()])?;
+    check_halves(OP, w, &high.0)?;
     let LargestScratch { activations, terms, order } = scratch;
     let rows = InputRows { x, num_cols: w.num_cols(), ends: &[1] };
     let rows = activations.quantize(pool, rows, std::iter::once(WeightType::Q8_0)).groups;
@@ -94,6 +94,18 @@ pub fn matmul_largest(
         pool.verified_isa().dispatch(Choosing { product, panels, largest });
     });
     Ok(true)
+}
+
+fn check_halves(op: &'static str, w: &PackedMatrix, high: &PackedMatrix) -> Result<(), KernelError> {
+    let [expected, actual] = [w, high].map(|matrix| [matrix.num_rows(), matrix.num_cols()]);
+    if expected != actual {
+        return Err(KernelError::ShapeMismatch { op, operand: "high", expected, actual });
+    }
+    if matches!(w.sections[..], [section] if section.weight_type == WeightType::Q8_0) {
+        return Ok(());
+    }
+    let value = format!("{:?}", w.sections.first().map(|section| section.weight_type));
+    Err(KernelError::BadParameter { op, parameter: "w", value, rule: "Q8_0 throughout is needed" })
 }
 
 /// False if a scale is not [`ORDINARY_SCALES`].
@@ -149,9 +161,9 @@ impl Kernel for Bounding<'_> {
         let (mut seems_largest, mut its_panel) = (f32::NEG_INFINITY, self.panels.start);
         for index in self.panels {
             let (products, bounds) = product.bounds(v, index);
-            let largest = products.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-            if largest > seems_largest {
-                (seems_largest, its_panel) = (largest, index);
+            if reaches(&products, seems_largest) {
+                seems_largest = products.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                its_panel = index;
             }
             let out = product.outputs(index);
             out.copy_from_slice(&bounds[..out.len()]);
@@ -188,8 +200,8 @@ impl Kernel for Choosing<'_> {
 
 /// Without an early exit, so that it becomes vector code.
 #[inline(always)]
-fn reaches(bounds: &[f32], largest: f32) -> bool {
-    bounds.iter().fold(false, |any, bound| any | (*bound >= largest))
+fn reaches(products: &[f32], largest: f32) -> bool {
+    products.iter().fold(false, |any, product| any | (*product >= largest))
 }
 
 impl<'a> Product<'a> {
@@ -208,11 +220,11 @@ impl<'a> Product<'a> {
 
     /// About the products of a panel, and what none of them exceeds.
     #[inline(always)]
-    fn bounds<V: Lanes>(&self, v: V, index: usize) -> ([f32; NUM_LANES], [f32; NUM_LANES]) {
+    fn bounds<V: Lanes>(&self, v: V, panel_index: usize) -> ([f32; NUM_LANES], [f32; NUM_LANES]) {
         let num_groups = self.num_groups();
         let panel =
-            Panel { start: self.high.panel(&self.high.sections[0], index), num_groups, first_lane: 0 };
-        let group_bytes = panel::num_bytes(Q4_0::WEIGHT_TYPE, GROUP_SIZE);
+            Panel { start: self.high.panel(&self.high.sections[0], panel_index), num_groups, first_lane: 0 };
+        let group_bytes = panel::num_bytes(Q4_0::WEIGHT_TYPE, self.high.num_cols()) / num_groups.max(1);
         let place = self.rows.place(0, num_groups);
         let rounding = 1.0 + (num_groups + 16) as f32 / (1 << 18) as f32;
         let (mut products, mut errors) = (v.splat(0.0), v.splat(0.0));
@@ -247,9 +259,10 @@ impl<'a> Product<'a> {
 
     /// Whether a bound still reaches the largest product once the low halves of some groups are known.
     #[inline(always)]
-    fn may_reach<V: Lanes>(&self, v: V, index: usize, bounds: &[f32], largest: f32) -> bool {
+    fn may_reach<V: Lanes>(&self, v: V, panel_index: usize, bounds: &[f32], largest: f32) -> bool {
         let num_groups = self.num_groups();
-        let panel = Panel { start: self.w.panel(&self.w.sections[0], index), num_groups, first_lane: 0 };
+        let panel =
+            Panel { start: self.w.panel(&self.w.sections[0], panel_index), num_groups, first_lane: 0 };
         let place = self.rows.place(0, num_groups);
         let mut refined = [f32::NEG_INFINITY; NUM_LANES];
         refined[..bounds.len()].copy_from_slice(bounds);

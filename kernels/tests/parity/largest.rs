@@ -134,6 +134,15 @@ fn what_has_no_bounds_is_refused() {
             let outcome = matmul_largest(&pool, &x, (&w, &high), out, &mut scratch);
             assert!(matches!(outcome, Err(KernelError::ShapeMismatch { .. })));
         }
+        let turned = pack(&pool, &bytes, 32);
+        let other = vec![0; 20 * 64 * 4];
+        let source = MatrixSource { weight_type: WeightType::F32, num_rows: 20, num_cols: 64, bytes: &other };
+        let other = PackedMatrix::pack(&[source], &pool).unwrap();
+        let x = [1.0; 64];
+        let outcome = matmul_largest(&pool, &x[..32], (&turned, &high), &mut [0.0; 40], &mut scratch);
+        assert!(matches!(outcome, Err(KernelError::ShapeMismatch { operand: "high", .. })));
+        let outcome = matmul_largest(&pool, &x, (&other, &high), &mut out, &mut scratch);
+        assert!(matches!(outcome, Err(KernelError::BadParameter { parameter: "w", .. })));
         for scale in [-f16::ONE, f16::NAN, f16::INFINITY] {
             let mut bytes = bytes.clone();
             bytes[34 * 39..][..2].copy_from_slice(&scale.to_le_bytes());
